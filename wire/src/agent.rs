@@ -1,0 +1,68 @@
+//! What the operator tells a new agent pod: one JSON document in one environment variable.
+//!
+//! It holds no secret and no prompt. Credentials come as their own variables from a Secret; prompts are posted to
+//! `/v1/messages` once the runner listens, because a prompt may be longer than the kernel lets one variable be
+//! (128 KiB, `MAX_ARG_STRLEN`).
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Environment variable that holds the [`AgentConfig`] as JSON.
+pub const AGENT_CONFIG_ENV: &str = "LONGSHORE_AGENT";
+/// Environment variable with an Anthropic API key; read by the runner alone, never given to claude.
+pub const API_KEY_ENV: &str = "ANTHROPIC_API_KEY";
+/// Environment variable with a Claude Code OAuth token; read by the runner alone, never given to claude.
+pub const OAUTH_TOKEN_ENV: &str = "CLAUDE_CODE_OAUTH_TOKEN";
+/// Model endpoint when the class names none.
+pub const DEFAULT_BASE_URL: &str = "https://api.anthropic.com";
+
+/// Whether the pod keeps a conversation or answers one prompt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum AgentKind {
+    /// A PersistentSession: lives until it is quiesced.
+    Session,
+    /// A ContainerTask: runs one prompt, lingers until its result is taken, exits.
+    Task,
+}
+
+/// Everything the runner must know besides credentials.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AgentConfig {
+    /// Session or task.
+    pub kind: AgentKind,
+    /// Namespace of the PersistentSession or ContainerTask.
+    pub namespace: String,
+    /// Name of the PersistentSession or ContainerTask.
+    pub name: String,
+    /// UID of the PersistentSession or ContainerTask. Also claude's `--session-id`, so both are found by one id.
+    pub uid: Uuid,
+    /// Name of the Topic.
+    pub topic: String,
+    /// Lower-case hex SHA-256 of every token that callers may present (see [`crate::token`]).
+    pub token_sha256: Vec<String>,
+    /// Base URL of the operator's notice endpoint, without a trailing slash; none means that no notices are posted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notice_url: Option<String>,
+    /// Origin of the model endpoint that the loopback proxy forwards to.
+    pub base_url: String,
+    /// `--model`; none leaves the choice to claude.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// `--permission-mode` in claude's own spelling (`default`, `acceptEdits`, `plan`, `dontAsk`, `bypassPermissions`).
+    pub permission_mode: String,
+    /// `--allowedTools`.
+    #[serde(default)]
+    pub allowed_tools: Vec<String>,
+    /// `--disallowedTools`.
+    #[serde(default)]
+    pub disallowed_tools: Vec<String>,
+    /// Seconds after which an unanswered permission prompt is denied.
+    pub approval_timeout_seconds: u64,
+    /// Lets the workspace's own settings, hooks and MCP servers take effect. They run without asking.
+    #[serde(default)]
+    pub trust_workspace_settings: bool,
+    /// Seconds a finished task waits for its result to be acknowledged before it exits.
+    pub drain_seconds: u64,
+}

@@ -1,0 +1,199 @@
+//! The runner's journal and event stream.
+//!
+//! Durable events are journal records: they carry a sequence, survive restarts and are sent as SSE with that sequence as
+//! `id`. Ephemeral events (previews) have none, are never stored, and mean nothing once the finished block has come.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::api::{Approval, Memory, MessageId, Summary, Usage, Verdict};
+
+/// One durable event with its place in the journal. Also the `data` of its SSE message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    /// Starts at 1 and has no gaps.
+    pub seq: u64,
+    /// When it happened.
+    pub at: Timestamp,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// Durable events.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
+pub enum Event {
+    /// A message was journalled.
+    Accepted {
+        /// Its id.
+        id: MessageId,
+        /// Who wrote it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        author: Option<String>,
+        /// Its text.
+        text: String,
+    },
+    /// claude began to work. Turns that claude starts by itself (a background command ended) have no message.
+    TurnStarted {
+        /// Number of the turn, from 1 over the whole session.
+        turn: u64,
+        /// Messages it answers as far as known; folded ones join in `turn_finished`.
+        message_ids: Vec<MessageId>,
+    },
+    /// A finished block of claude's answer.
+    Text {
+        /// Turn.
+        turn: u64,
+        /// Number of the block in its turn, from 0.
+        block: u32,
+        /// Whole text of the block, Markdown.
+        text: String,
+    },
+    /// A tool began or ended.
+    Tool {
+        /// Turn.
+        turn: u64,
+        /// claude's `tool_use_id`.
+        id: String,
+        /// Name of the tool.
+        name: String,
+        /// One readable line, at most 256 characters.
+        summary: String,
+        /// Began or ended.
+        state: ToolState,
+    },
+    /// A prompt or question waits for a person.
+    Approval {
+        /// Turn.
+        turn: u64,
+        /// The prompt.
+        #[serde(flatten)]
+        approval: Approval,
+    },
+    /// A prompt no longer waits.
+    ApprovalClosed {
+        /// The prompt's id.
+        id: String,
+        /// How it ended.
+        outcome: ApprovalOutcome,
+        /// Who decided it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
+    },
+    /// A turn ended. Every accepted message stands in exactly one `turn_finished`.
+    TurnFinished {
+        /// Turn.
+        turn: u64,
+        /// Messages that it answered.
+        message_ids: Vec<MessageId>,
+        /// Whether it failed or was stopped.
+        is_error: bool,
+        /// claude's `terminal_reason` (`completed`, `aborted_streaming`, `api_error`, ...), or the runner's own:
+        /// `cancelled` (dropped before it ran), `silence` or `retries` (ended by the watchdog), `too_large`.
+        terminal_reason: String,
+        /// What to tell the person when `is_error`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+        /// Use of the model by this turn.
+        usage: Usage,
+    },
+    /// Memory crossed a threshold.
+    Memory {
+        /// The figures.
+        #[serde(flatten)]
+        memory: Memory,
+    },
+    /// claude was started again with its conversation.
+    Restarted {
+        /// One sentence for a person: what happened and what becomes of the running turn.
+        message: String,
+    },
+    /// Key outcomes were written.
+    Summary {
+        /// The summary.
+        #[serde(flatten)]
+        summary: Summary,
+    },
+}
+
+/// State of a tool call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ToolState {
+    /// It began.
+    Started,
+    /// It ended well.
+    Finished,
+    /// It failed or was refused.
+    Failed,
+}
+
+/// How a prompt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ApprovalOutcome {
+    /// A person allowed it.
+    Allowed,
+    /// A person denied it.
+    Denied,
+    /// Nobody answered in time; denied.
+    Expired,
+    /// It became moot: the turn was stopped, or claude was restarted.
+    Cancelled,
+}
+
+impl From<Verdict> for ApprovalOutcome {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Allow => Self::Allowed,
+            Verdict::Deny => Self::Denied,
+        }
+    }
+}
+
+/// Ephemeral events: SSE without `id`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
+pub enum Preview {
+    /// More text of a block that is being written.
+    TextDelta {
+        /// Turn.
+        turn: u64,
+        /// Block.
+        block: u32,
+        /// Text to append.
+        text: String,
+    },
+    /// Throw the preview of this block away: claude starts it anew.
+    TextReset {
+        /// Turn.
+        turn: u64,
+        /// Block.
+        block: u32,
+    },
+}
+
+/// Query of `GET /v1/events`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EventsQuery {
+    /// Send what comes after this sequence. `Last-Event-ID` wins over it.
+    #[serde(default)]
+    pub after: u64,
+    /// Who listens. A terminal keeps the session busy, the bot does not.
+    #[serde(default)]
+    pub client: EventsClient,
+}
+
+/// Who listens to the event stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum EventsClient {
+    /// The bot.
+    #[default]
+    Bot,
+    /// A person's terminal.
+    Terminal,
+}
