@@ -1,0 +1,97 @@
+//! Condition types and reasons. Each reason is a constant with its meaning; `docs/` lists what to do about each.
+
+/// Condition types.
+pub mod types {
+    /// A Topic has its volume claim; a session's runner accepts messages; a task's runner works.
+    pub const READY: &str = "Ready";
+    /// The topic's claim is bound to a volume. False before the first pod is normal with WaitForFirstConsumer.
+    pub const WORKSPACE_BOUND: &str = "WorkspaceBound";
+    /// The bot can post in the topic's chat.
+    pub const CHAT_REACHABLE: &str = "ChatReachable";
+    /// It holds what it needs to have a pod.
+    pub const ADMITTED: &str = "Admitted";
+    /// A turn runs or waits for a person.
+    pub const ACTIVE: &str = "Active";
+    /// The pod is gone on purpose, the workspace kept.
+    pub const SUSPENDED: &str = "Suspended";
+    /// The session is over.
+    pub const ENDED: &str = "Ended";
+    /// The task has a result.
+    pub const COMPLETE: &str = "Complete";
+    /// The task will have no result.
+    pub const FAILED: &str = "Failed";
+}
+
+/// Reasons.
+pub mod reasons {
+    /// It holds a slot, or the class has no limit.
+    pub const ADMITTED: &str = "Admitted";
+    /// It waits for a slot; the message has the position.
+    pub const QUEUED: &str = "Queued";
+    /// Another session of the topic lives.
+    pub const TOPIC_BUSY: &str = "TopicBusy";
+    /// Slot freed, topic still held.
+    pub const SUSPENDED: &str = "Suspended";
+    /// The AgentClass does not exist.
+    pub const CLASS_NOT_FOUND: &str = "ClassNotFound";
+    /// The Topic does not exist or is not Ready.
+    pub const TOPIC_NOT_FOUND: &str = "TopicNotFound";
+    /// Everything is there.
+    pub const READY: &str = "Ready";
+    /// The pod is on the way, or claude is.
+    pub const STARTING: &str = "Starting";
+    /// A task of the topic runs; the session starts when it has finished.
+    pub const WAITING_FOR_TASK: &str = "WaitingForTask";
+    /// The topic's session lives; the task starts when it has ended or is suspended.
+    pub const WAITING_FOR_SESSION: &str = "WaitingForSession";
+    /// The pod's image cannot be pulled.
+    pub const IMAGE_PULL: &str = "ImagePull";
+    /// No node takes the pod.
+    pub const UNSCHEDULABLE: &str = "Unschedulable";
+    /// The runner or claude exits again and again.
+    pub const CRASH_LOOP: &str = "CrashLoop";
+    /// claude has no valid credentials.
+    pub const AGENT_NOT_LOGGED_IN: &str = "AgentNotLoggedIn";
+    /// A directory of the volume cannot be written.
+    pub const VOLUME_NOT_WRITABLE: &str = "VolumeNotWritable";
+    /// An object with a name that Longshore needs belongs to somebody else.
+    pub const NAME_CONFLICT: &str = "NameConflict";
+    /// The session is over.
+    pub const ENDED: &str = "Ended";
+    /// A turn runs.
+    pub const TURN_RUNNING: &str = "TurnRunning";
+    /// Nothing runs.
+    pub const IDLE: &str = "Idle";
+    /// Nobody has asked the runner.
+    pub const UNKNOWN: &str = "Unknown";
+    /// Somebody asked for it.
+    pub const REQUESTED: &str = "Requested";
+    /// It is not suspended.
+    pub const NOT_SUSPENDED: &str = "NotSuspended";
+    /// A person ended it: `/end`, "done", `desiredState: Ended`.
+    pub const USER_ENDED: &str = "UserEnded";
+    /// The object is being deleted.
+    pub const DELETED: &str = "Deleted";
+    /// It is not over.
+    pub const NOT_ENDED: &str = "NotEnded";
+    /// The task has a result.
+    pub const COMPLETED: &str = "Completed";
+    /// The task is not over.
+    pub const NOT_FINISHED: &str = "NotFinished";
+    /// The task ran longer than it may.
+    pub const TIMEOUT: &str = "Timeout";
+    /// Its pods were lost more often than `retries` allows.
+    pub const POD_LOST: &str = "PodLost";
+    /// The claim was made.
+    pub const CLAIM_CREATED: &str = "ClaimCreated";
+    /// The named claim does not exist.
+    pub const CLAIM_NOT_FOUND: &str = "ClaimNotFound";
+    /// The claim is bound.
+    pub const BOUND: &str = "Bound";
+    /// The claim waits for its first pod, or for a volume.
+    pub const PENDING: &str = "Pending";
+    /// Its volume was lost.
+    pub const LOST: &str = "Lost";
+    /// An older Topic has the same chat binding.
+    pub const DUPLICATE_BINDING: &str = "DuplicateBinding";
+}

@@ -1,0 +1,149 @@
+//! ContainerTask: one prompt, one Job.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Origin, TopicRef, Usage};
+
+/// Desired state of a ContainerTask.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "longshore.dev",
+    version = "v1alpha1",
+    kind = "ContainerTask",
+    plural = "containertasks",
+    shortname = "ct",
+    category = "longshore",
+    namespaced,
+    status = "ContainerTaskStatus",
+    derive = "PartialEq",
+    selectable = ".spec.topicRef.name",
+    doc = "One prompt that claude answers in a pod of its own, on the topic's workspace. The answer is in status.result.",
+    printcolumn(name = "Topic", type_ = "string", json_path = ".spec.topicRef.name"),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.reason"),
+    printcolumn(name = "Queue", type_ = "integer", json_path = ".status.queuePosition"),
+    printcolumn(name = "Started", type_ = "date", json_path = ".status.startTime", priority = "1"),
+    printcolumn(name = "Pod", type_ = "string", json_path = ".status.podName", priority = "1"),
+    printcolumn(name = "Cost", type_ = "string", json_path = ".status.usage.costUsd", priority = "1"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new("size(self.metadata.name) <= 60 && self.metadata.name.matches('^[a-z0-9]([a-z0-9-]*[a-z0-9])?$')")
+        .message("metadata.name: use at most 60 lower-case letters, digits and '-', starting and ending with a letter or digit; the Job bears this name")
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.topicRef == oldSelf.topicRef").message("topicRef cannot be changed; create another ContainerTask"),
+    validation = Rule::new("self.prompt == oldSelf.prompt").message("prompt cannot be changed; create another ContainerTask"),
+    validation = Rule::new("has(self.agentClassName) == has(oldSelf.agentClassName) && (!has(self.agentClassName) || self.agentClassName == oldSelf.agentClassName)")
+        .message("agentClassName cannot be changed; create another ContainerTask")
+)]
+pub struct ContainerTaskSpec {
+    /// The topic whose workspace the task works on. Tasks of one topic run one after the other.
+    pub topic_ref: TopicRef,
+    /// What claude is asked, at most 65,536 characters. Taken literally: no slash command, no `@file`.
+    #[schemars(length(max = 65536))]
+    #[x_kube(validation = Rule::new("self.matches('\\\\S')").message("prompt: write what claude shall do; it is empty"))]
+    pub prompt: String,
+    /// AgentClass in the same namespace. Default: the topic's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub agent_class_name: Option<String>,
+    /// Seconds after which the task is stopped and reported as failed, counted from its pod's start. Default: the class's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 10, max = 86400))]
+    pub timeout_seconds: Option<i32>,
+    /// Seconds after which a finished task is deleted, counted from the annotation `longshore.dev/delivered`, or from completion
+    /// for tasks without a chat. At most 7 days. Default: the class's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 604800))]
+    pub ttl_seconds_after_finished: Option<i32>,
+    /// How often a pod that was lost without a result is replaced. The new pod goes on with the conversation, it never starts
+    /// over. Default: the class's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 10))]
+    pub retries: Option<i32>,
+    /// The chat message behind this task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+}
+
+/// Observed state of a ContainerTask.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ContainerTaskStatus {
+    /// Generation of the spec that this status describes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// One word for people; programs read the conditions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<TaskPhase>,
+    /// Reason of the condition that says most about the phase, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub reason: Option<String>,
+    /// Name of the Job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job_name: Option<String>,
+    /// Name of the newest pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_name: Option<String>,
+    /// `host:port` of the runner while it can be talked to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub endpoint: Option<String>,
+    /// When the Job was created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<Time>,
+    /// When the task was complete or had failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completion_time: Option<Time>,
+    /// Place in the queue, from 1; absent when it does not wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_position: Option<i32>,
+    /// How many pods were lost without a result and replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restarts: Option<i32>,
+    /// claude's answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<TaskResult>,
+    /// Use of the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    /// `Admitted`, `Ready`, `Complete`, `Failed`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "crate::shared::conditions_schema")]
+    pub conditions: Vec<Condition>,
+}
+
+/// One word for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum TaskPhase {
+    /// Waits for a slot, for an earlier task, or for the end of the topic's session.
+    Queued,
+    /// Its pod is on the way.
+    Starting,
+    /// claude works.
+    Running,
+    /// claude has answered.
+    Complete,
+    /// There will be no answer; the condition `Failed` says why.
+    Failed,
+}
+
+/// claude's answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TaskResult {
+    /// Text of the answer, Markdown, cut to at most 64 KiB.
+    #[schemars(length(max = 65536))]
+    pub text: String,
+    /// Whether `text` was cut.
+    pub truncated: bool,
+    /// Whether claude reported an error. The task is `Complete` all the same: it ran, and this is its outcome.
+    pub is_error: bool,
+    /// Why claude stopped: `completed`, `api_error`, ...
+    #[schemars(length(max = 64))]
+    pub terminal_reason: String,
+}

@@ -1,0 +1,20 @@
+//! Labels, annotations, finalizers and field managers.
+
+/// Label on every child: who made it.
+pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "longshore");
+/// Label on every child: name of the Topic.
+pub const TOPIC_LABEL: &str = "longshore.dev/topic";
+/// Label on agent pods, StatefulSets and Jobs: `session` or `task`.
+pub const KIND_LABEL: &str = "longshore.dev/kind";
+/// Label on agent pods, StatefulSets and Jobs: name of the PersistentSession or ContainerTask.
+pub const OWNER_LABEL: &str = "longshore.dev/owner";
+/// Annotation on children: hash of the part of the spec that Longshore sets. Nothing is sent when it matches.
+pub const SPEC_HASH: &str = "longshore.dev/spec-hash";
+/// Annotation on a PersistentSession, set by the bot or a person: end it. The value says why, for people.
+pub const END: &str = "longshore.dev/end";
+/// Annotation on a ContainerTask, set by the bot: its answer stands in the chat since this time, RFC 3339.
+pub const DELIVERED: &str = "longshore.dev/delivered";
+/// Field manager of the operator.
+pub const OPERATOR: &str = "longshore-operator";
+/// Field manager of the bot.
+pub const BOT: &str = "longshore-bot";

@@ -1,0 +1,79 @@
+//! Pieces of schema that several kinds use.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::KubeSchema;
+use schemars::{JsonSchema, Schema, json_schema};
+use serde::{Deserialize, Serialize};
+
+/// Reference to a Topic in the same namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TopicRef {
+    /// Name of the Topic.
+    #[schemars(length(min = 1, max = 49))]
+    pub name: String,
+}
+
+/// Where a task or session came from. The bot fills it in; without it nothing is posted to a chat.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Origin {
+    /// The Telegram message that asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub telegram: Option<TelegramOrigin>,
+}
+
+/// A Telegram message.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TelegramOrigin {
+    /// Chat id; negative for groups.
+    pub chat_id: i64,
+    /// Forum topic (`message_thread_id`); absent in the General topic, in plain groups and in private chats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thread_id: Option<i64>,
+    /// Message id inside the chat.
+    pub message_id: i64,
+    /// Id of the user who wrote it.
+    pub user_id: i64,
+}
+
+/// Use of the model.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Usage {
+    /// Finished turns.
+    pub turns: i64,
+    /// Input tokens, cached ones included.
+    pub input_tokens: i64,
+    /// Output tokens.
+    pub output_tokens: i64,
+    /// US dollars as a decimal string, by claude's own price list.
+    #[schemars(length(max = 32))]
+    pub cost_usd: String,
+}
+
+/// Reference to one key of a Secret in the same namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretKeyRef {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Key inside the Secret.
+    #[schemars(length(min = 1, max = 253))]
+    pub key: String,
+}
+
+/// Schema of `status.conditions`: a list-map by `type`, so that several writers can apply their own entries.
+pub(crate) fn conditions_schema(generator: &mut schemars::SchemaGenerator) -> Schema {
+    let item = generator.subschema_for::<Condition>();
+    json_schema!({
+        "type": "array",
+        "description": "What is true of this object now. Every condition is computed anew on every pass.",
+        "items": item,
+        "maxItems": 16,
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["type"],
+    })
+}

@@ -1,0 +1,136 @@
+//! Topic: a durable workspace and its chat binding.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Desired state of a Topic.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "longshore.dev",
+    version = "v1alpha1",
+    kind = "Topic",
+    plural = "topics",
+    shortname = "tp",
+    category = "longshore",
+    namespaced,
+    status = "TopicStatus",
+    derive = "PartialEq",
+    doc = "A durable workspace and its chat binding. Tasks and sessions of a topic share one volume, which outlives them all.",
+    printcolumn(name = "Class", type_ = "string", json_path = ".spec.agentClassName"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
+    printcolumn(name = "Chat", type_ = "integer", json_path = ".spec.telegram.chatId"),
+    printcolumn(name = "Thread", type_ = "integer", json_path = ".spec.telegram.threadId"),
+    printcolumn(name = "Name", type_ = "string", json_path = ".spec.displayName"),
+    printcolumn(name = "Volume", type_ = "string", json_path = ".status.workspaceClaim", priority = "1"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new("size(self.metadata.name) <= 49 && self.metadata.name.matches('^[a-z0-9]([a-z0-9-]*[a-z0-9])?$')")
+        .message("metadata.name: use at most 49 lower-case letters, digits and '-', starting and ending with a letter or digit; the StatefulSet is named ls-<topic>")
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.telegram) == has(oldSelf.telegram) && (!has(self.telegram) || self.telegram == oldSelf.telegram)")
+    .message("telegram: the chat binding cannot be changed; make a new Topic with workspace.existingClaim to move a workspace to another chat"))]
+pub struct TopicSpec {
+    /// AgentClass in the same namespace that tasks and sessions of this topic use unless they name another. Default: `default`.
+    #[serde(default = "default_class")]
+    #[schemars(length(min = 1, max = 63))]
+    pub agent_class_name: String,
+    /// Name for people, e.g. the name of the forum topic. Nothing depends on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub display_name: Option<String>,
+    /// The Telegram chat, or forum topic, that this topic answers in. Without it the topic is used with kubectl only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub telegram: Option<TelegramBinding>,
+    /// The volume on which everything of this topic lives.
+    #[serde(default)]
+    pub workspace: Workspace,
+}
+
+fn default_class() -> String {
+    "default".to_owned()
+}
+
+/// A Telegram chat or forum topic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TelegramBinding {
+    /// Chat id; negative for groups and supergroups.
+    #[x_kube(validation = Rule::new("self != 0").message("chatId: 0 is no chat; forward a message of the chat to an id bot, or read it in the bot's log"))]
+    pub chat_id: i64,
+    /// Forum topic (`message_thread_id`). Leave it out for the General topic, a plain group or a private chat.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self > 1").message("threadId: leave it out for the General topic, a plain group or a private chat (Telegram refuses 1)"))]
+    pub thread_id: Option<i64>,
+}
+
+/// The topic's volume.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.existingClaim) || !(has(self.size) || has(self.storageClassName) || has(self.accessModes))")
+        .message("workspace: existingClaim names a volume that exists; remove size, storageClassName and accessModes, or remove existingClaim"),
+    validation = Rule::new("!has(self.existingClaim) || !has(self.reclaimPolicy) || self.reclaimPolicy == 'Retain'")
+        .message("workspace.reclaimPolicy: a claim that Longshore did not make is never deleted by it; use Retain with existingClaim")
+)]
+pub struct Workspace {
+    /// Size of the volume as a Kubernetes quantity. Default: 10Gi. Growing it later needs a StorageClass that can expand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    #[x_kube(validation = Rule::new("self.matches('^[1-9][0-9]*(\\\\.[0-9]+)?(Ki|Mi|Gi|Ti|k|M|G|T)?$')").message("workspace.size: write a quantity such as 10Gi"))]
+    pub size: Option<String>,
+    /// StorageClass. Default: the cluster's default class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub storage_class_name: Option<String>,
+    /// Access modes. Default: ReadWriteOnce.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 3))]
+    pub access_modes: Option<Vec<AccessMode>>,
+    /// Use this PersistentVolumeClaim instead of making one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub existing_claim: Option<String>,
+    /// What becomes of the volume when the Topic is deleted. Default: Retain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reclaim_policy: Option<ReclaimPolicy>,
+}
+
+/// Access mode of a volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, strum::AsRefStr)]
+pub enum AccessMode {
+    /// One node may write.
+    ReadWriteOnce,
+    /// One pod may write. A task beside a session cannot start then.
+    ReadWriteOncePod,
+    /// Many nodes may write.
+    ReadWriteMany,
+}
+
+/// What becomes of a volume.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ReclaimPolicy {
+    /// The claim stays; a Topic of the same name finds it again.
+    #[default]
+    Retain,
+    /// The claim is deleted with the Topic.
+    Delete,
+}
+
+/// Observed state of a Topic.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TopicStatus {
+    /// Generation of the spec that this status describes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Name of the PersistentVolumeClaim.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace_claim: Option<String>,
+    /// `Ready`, `WorkspaceBound` (operator) and `ChatReachable` (bot).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "crate::shared::conditions_schema")]
+    pub conditions: Vec<Condition>,
+}
