@@ -236,6 +236,10 @@ pub struct Status {
     /// The last summary, once there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<Summary>,
+    /// Why the summary that `POST /v1/quiesce` asked for could not be written. None with an older or no summary means
+    /// that there was nothing new.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary_error: Option<String>,
 }
 
 /// Key outcomes of a session.

@@ -34,8 +34,12 @@ pub enum Event {
         author: Option<String>,
         /// Its text.
         text: String,
+        /// Files that came with it, as paths below the workspace.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        attachments: Vec<String>,
     },
     /// claude began to work. Turns that claude starts by itself (a background command ended) have no message.
+    /// A turn that a crash cut short goes on under the same number, so each start has exactly one end.
     TurnStarted {
         /// Number of the turn, from 1 over the whole session.
         turn: u64,
@@ -91,7 +95,9 @@ pub enum Event {
         /// Whether it failed or was stopped.
         is_error: bool,
         /// claude's `terminal_reason` (`completed`, `aborted_streaming`, `api_error`, ...), or the runner's own:
-        /// `cancelled` (dropped before it ran), `silence` or `retries` (ended by the watchdog), `too_large`.
+        /// `cancelled` (dropped before it ran), `silence` or `retries` (ended by the watchdog), `not_logged_in` (the
+        /// model endpoint refused the credentials), `quiesced` (the session was wound down), `crashed` (claude died of
+        /// it again and again), `restarted` (a turn without a message was lost with its process).
         terminal_reason: String,
         /// What to tell the person when `is_error`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
