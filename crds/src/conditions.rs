@@ -50,6 +50,8 @@ pub mod reasons {
     pub const UNSCHEDULABLE: &str = "Unschedulable";
     /// The runner or claude exits again and again.
     pub const CRASH_LOOP: &str = "CrashLoop";
+    /// The agent was killed for using more memory than its limit.
+    pub const OUT_OF_MEMORY: &str = "OutOfMemory";
     /// claude has no valid credentials.
     pub const AGENT_NOT_LOGGED_IN: &str = "AgentNotLoggedIn";
     /// A directory of the volume cannot be written.

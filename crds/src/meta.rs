@@ -8,6 +8,11 @@ pub const TOPIC_LABEL: &str = "longshore.dev/topic";
 pub const KIND_LABEL: &str = "longshore.dev/kind";
 /// Label on agent pods, StatefulSets and Jobs: name of the PersistentSession or ContainerTask.
 pub const OWNER_LABEL: &str = "longshore.dev/owner";
+/// Label on agent pods, StatefulSets and Jobs: UID of the PersistentSession or ContainerTask, so that pods of an object that is
+/// already gone are still found.
+pub const UID_LABEL: &str = "longshore.dev/uid";
+/// Label on agent pods: name of the AgentClass, which the class's NetworkPolicy selects.
+pub const CLASS_LABEL: &str = "longshore.dev/class";
 /// Annotation on children: hash of the part of the spec that Longshore sets. Nothing is sent when it matches.
 pub const SPEC_HASH: &str = "longshore.dev/spec-hash";
 /// Annotation on a PersistentSession, set by the bot or a person: end it. The value says why, for people.

@@ -5,6 +5,8 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::Slot;
+
 /// Desired state of a Topic.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[kube(
@@ -129,6 +131,10 @@ pub struct TopicStatus {
     /// Name of the PersistentVolumeClaim.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workspace_claim: Option<String>,
+    /// The task or session that may write the workspace now. Changed by compare-and-swap only. It stays behind when its holder has
+    /// finished, and the next one takes it over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub writer: Option<Slot>,
     /// `Ready`, `WorkspaceBound` (operator) and `ChatReachable` (bot).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "crate::shared::conditions_schema")]
