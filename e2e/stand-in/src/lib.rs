@@ -37,7 +37,10 @@ pub async fn serve(addr: SocketAddr, router: Router) -> io::Result<Running> {
     let tcp = TcpListener::bind(addr).await?;
     let addr = tcp.local_addr()?;
     let stop = CancellationToken::new();
-    let listener = Lines { tcp, stop: stop.clone() };
+    let listener = Lines {
+        tcp,
+        stop: stop.clone(),
+    };
     let service = router.into_make_service_with_connect_info::<Line>();
     let ended = stop.clone();
     let task = tokio::spawn(async move {
