@@ -1,0 +1,560 @@
+//! One installation of Longshore in a namespace of its own, with the stand-ins for Telegram and the model beside it.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use k8s_openapi::api::core::v1::Pod;
+use kube::runtime::wait::{Condition, await_condition};
+use kube::{Api, ResourceExt as _};
+use longshore_crds::{ContainerTask, PersistentSession, Topic};
+use serde_json::{Value, json};
+
+use crate::cluster::Cluster;
+use crate::forward::Forward;
+
+/// Name of the Helm release.
+pub const RELEASE: &str = "longshore";
+/// The one Telegram user on the allow-list.
+pub const ALICE: i64 = 1001;
+/// A Telegram user who is not on it.
+pub const MALLORY: i64 = 6666;
+/// Token that the stand-in for Telegram takes.
+pub const BOT_TOKEN: &str = "424242:e2e-token";
+/// Key that the stand-in for the model demands. Agents must never see it.
+pub const MODEL_KEY: &str = "sk-ant-e2e-do-not-leak";
+/// Longest wait for anything in these tests. Generous: time on shared machines is noisy.
+pub const DEADLINE: Duration = Duration::from_secs(120);
+
+const TELEGRAM_PORT: u16 = 8081;
+const MODEL_PORT: u16 = 8080;
+
+/// What an installation shall be like.
+pub struct Options {
+    /// Beginning of the namespace's name.
+    pub name: &'static str,
+    /// Merged over the values that every installation has.
+    pub values: Value,
+}
+
+impl Options {
+    /// An installation with nothing special.
+    pub fn named(name: &'static str) -> Self {
+        Self {
+            name,
+            values: json!({}),
+        }
+    }
+
+    /// The same with other chart values, merged deeply.
+    #[must_use]
+    pub fn with(mut self, values: Value) -> Self {
+        merge(&mut self.values, values);
+        self
+    }
+}
+
+/// A running installation.
+pub struct Install {
+    /// The cluster.
+    pub cluster: Cluster,
+    /// Its namespace.
+    pub namespace: String,
+    telegram: Option<Forward>,
+    model: Option<Forward>,
+}
+
+impl Install {
+    /// Makes a namespace, starts the stand-ins and installs the chart. Ready when operator and bot are.
+    ///
+    /// # Errors
+    /// With what `kubectl` shows of the namespace when something does not come up.
+    pub async fn start(options: Options) -> Result<Self> {
+        let cluster = Cluster::connect().await?;
+        let suffix = &uuid::Uuid::new_v4().simple().to_string()[..6];
+        let namespace = format!("{}-{suffix}", options.name);
+        let started = Self::start_in(&cluster, &namespace, options.values).await;
+        match started {
+            Ok(install) => Ok(install),
+            Err(error) => {
+                let shown = diagnosis(&cluster, &namespace).await;
+                remove(&cluster, &namespace).await;
+                Err(error.context(shown))
+            }
+        }
+    }
+
+    async fn start_in(cluster: &Cluster, namespace: &str, values: Value) -> Result<Self> {
+        let real_telegram = std::env::var("TELEGRAM_BOT_TOKEN")
+            .ok()
+            .filter(|token| !token.is_empty());
+        let real_model = std::env::var("ANTHROPIC_API_KEY").ok().filter(|key| !key.is_empty());
+        let mut objects = vec![namespace_object(namespace)];
+        objects.push(secret(
+            namespace,
+            "telegram",
+            "token",
+            real_telegram.as_deref().unwrap_or(BOT_TOKEN),
+        ));
+        objects.push(secret(
+            namespace,
+            "anthropic",
+            "api-key",
+            real_model.as_deref().unwrap_or(MODEL_KEY),
+        ));
+        if real_telegram.is_none() {
+            objects.extend(stand_in(
+                namespace,
+                "telegram",
+                "longshore-telegram-emulator",
+                TELEGRAM_PORT,
+            ));
+        }
+        if real_model.is_none() {
+            objects.extend(stand_in(namespace, "model", "longshore-model", MODEL_PORT));
+        }
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
+        cluster
+            .kubectl_with_input(&["apply", "-f", "-"], &list.to_string())
+            .await?;
+
+        let mut all = base_values(real_telegram.is_none(), real_model.is_none());
+        merge(&mut all, values);
+        let chart = cluster.root.join("charts/longshore");
+        let file = tempfile(&all)?;
+        let (chart, values) = (chart.to_string_lossy(), file.to_string_lossy());
+        let install = [
+            "install",
+            RELEASE,
+            &chart,
+            "--namespace",
+            namespace,
+            "--values",
+            &values,
+            "--wait",
+            "--timeout",
+            "120s",
+        ];
+        let installed = cluster.helm(&install).await;
+        let _ = std::fs::remove_file(&file);
+        installed?;
+
+        let telegram = match real_telegram {
+            Some(_) => None,
+            None => Some(open_stand_in(cluster, namespace, "telegram", TELEGRAM_PORT).await?),
+        };
+        let model = match real_model {
+            Some(_) => None,
+            None => Some(open_stand_in(cluster, namespace, "model", MODEL_PORT).await?),
+        };
+        Ok(Self {
+            cluster: cluster.clone(),
+            namespace: namespace.to_owned(),
+            telegram,
+            model,
+        })
+    }
+
+    /// Objects of one kind in this namespace.
+    pub fn api<K>(&self) -> Api<K>
+    where
+        K: kube::Resource<Scope = kube::core::NamespaceResourceScope>,
+        K::DynamicType: Default,
+    {
+        Api::namespaced(self.cluster.client.clone(), &self.namespace)
+    }
+
+    /// `kubectl --namespace <its namespace>`.
+    ///
+    /// # Errors
+    /// As [`Cluster::kubectl`].
+    pub async fn kubectl(&self, args: &[&str]) -> Result<String> {
+        let mut all = vec!["--namespace", self.namespace.as_str()];
+        all.extend(args);
+        self.cluster.kubectl(&all).await
+    }
+
+    /// `kubectl apply` of a manifest.
+    ///
+    /// # Errors
+    /// As [`Cluster::kubectl`].
+    pub async fn apply(&self, manifest: &Value) -> Result<()> {
+        let args = ["--namespace", self.namespace.as_str(), "apply", "-f", "-"];
+        self.cluster
+            .kubectl_with_input(&args, &manifest.to_string())
+            .await
+            .map(drop)
+    }
+
+    /// Waits until an object is as described.
+    ///
+    /// # Errors
+    /// After [`DEADLINE`], with the object as it then is.
+    pub async fn wait_for<K>(&self, name: &str, what: &str, condition: impl Condition<K>) -> Result<K>
+    where
+        K: kube::Resource<Scope = kube::core::NamespaceResourceScope>
+            + Clone
+            + std::fmt::Debug
+            + Send
+            + serde::de::DeserializeOwned
+            + serde::Serialize
+            + 'static,
+        K::DynamicType: Default,
+    {
+        let api: Api<K> = self.api();
+        match tokio::time::timeout(DEADLINE, await_condition(api.clone(), name, condition)).await {
+            Ok(found) => found?.with_context(|| format!("{name} is gone while waiting until {what}")),
+            Err(_) => {
+                let shown = match api.get_opt(name).await? {
+                    Some(object) => serde_saphyr::to_string(&object)?,
+                    None => "it does not exist".to_owned(),
+                };
+                bail!("{name} was not {what} after {DEADLINE:?}:\n{shown}")
+            }
+        }
+    }
+
+    /// Waits until a condition of a session has this status.
+    ///
+    /// # Errors
+    /// As [`Self::wait_for`].
+    pub async fn session(
+        &self,
+        name: &str,
+        condition: &'static str,
+        status: &'static str,
+    ) -> Result<PersistentSession> {
+        self.wait_for(
+            name,
+            &format!("{condition}={status}"),
+            move |object: Option<&PersistentSession>| {
+                object.and_then(|session| session.status.as_ref()).is_some_and(|found| {
+                    found
+                        .conditions
+                        .iter()
+                        .any(|entry| entry.type_ == condition && entry.status == status)
+                })
+            },
+        )
+        .await
+    }
+
+    /// Waits until a condition of a task has this status.
+    ///
+    /// # Errors
+    /// As [`Self::wait_for`].
+    pub async fn task(&self, name: &str, condition: &'static str, status: &'static str) -> Result<ContainerTask> {
+        self.wait_for(
+            name,
+            &format!("{condition}={status}"),
+            move |object: Option<&ContainerTask>| {
+                object.and_then(|task| task.status.as_ref()).is_some_and(|found| {
+                    found
+                        .conditions
+                        .iter()
+                        .any(|entry| entry.type_ == condition && entry.status == status)
+                })
+            },
+        )
+        .await
+    }
+
+    /// Control of the stand-in for the model.
+    ///
+    /// # Errors
+    /// When the real one is used: the test needs a script.
+    pub fn model(&self) -> Result<longshore_model::Client> {
+        let forward = self
+            .model
+            .as_ref()
+            .context("this test scripts the model; unset ANTHROPIC_API_KEY")?;
+        Ok(longshore_model::Client::new(&forward.url()))
+    }
+
+    /// Base URL of the stand-in for Telegram, with its control API under `/_control/`.
+    ///
+    /// # Errors
+    /// When the real one is used.
+    pub fn telegram_url(&self) -> Result<String> {
+        let forward = self
+            .telegram
+            .as_ref()
+            .context("this test plays the chat; unset TELEGRAM_BOT_TOKEN")?;
+        Ok(forward.url())
+    }
+
+    /// Waits until the model holds an answer back at this gate.
+    ///
+    /// # Errors
+    /// After [`DEADLINE`].
+    pub async fn model_holds(&self, gate: &str) -> Result<()> {
+        self.model()?
+            .held_at(gate, DEADLINE)
+            .await
+            .with_context(|| format!("nothing is held at gate {gate}"))?;
+        Ok(())
+    }
+
+    /// Lets all answers at this gate go on, now and later.
+    ///
+    /// # Errors
+    /// When the stand-in does not answer.
+    pub async fn open_gate(&self, gate: &str) -> Result<()> {
+        Ok(self.model()?.open_gate(gate).await?)
+    }
+
+    /// Requests to the model whose last message of a person contains this text.
+    ///
+    /// # Errors
+    /// When the stand-in does not answer.
+    pub async fn model_requests(&self, text: &str) -> Result<Vec<longshore_model::journal::Entry>> {
+        let all = self
+            .model()?
+            .requests(&longshore_model::server::Wanted::default())
+            .await?;
+        Ok(all.into_iter().filter(|entry| entry.last_user.contains(text)).collect())
+    }
+
+    /// Kills a pod without grace, as a node's failure would.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub async fn kill_pod(&self, name: &str) -> Result<()> {
+        self.kubectl(&["delete", "pod", name, "--grace-period=0", "--force", "--wait=false"])
+            .await
+            .map(drop)
+    }
+
+    /// Waits until a Topic is Ready.
+    ///
+    /// # Errors
+    /// As [`Self::wait_for`].
+    pub async fn topic_ready(&self, name: &str) -> Result<Topic> {
+        self.wait_for(name, "Ready=True", |object: Option<&Topic>| {
+            object.and_then(|topic| topic.status.as_ref()).is_some_and(|found| {
+                found
+                    .conditions
+                    .iter()
+                    .any(|entry| entry.type_ == "Ready" && entry.status == "True")
+            })
+        })
+        .await
+    }
+
+    /// Waits until there is no object of this kind and name.
+    ///
+    /// # Errors
+    /// When it is still there after the deadline.
+    pub async fn gone(&self, kind: &str, name: &str) -> Result<()> {
+        let timeout = format!("--timeout={}s", DEADLINE.as_secs());
+        self.kubectl(&["wait", "--for=delete", &timeout, kind, name])
+            .await
+            .map(drop)
+    }
+
+    /// Waits until another pod of this name has taken the place of the one with this UID.
+    ///
+    /// # Errors
+    /// After [`DEADLINE`].
+    pub async fn replaced(&self, pod: &str, old_uid: &str) -> Result<Pod> {
+        let old = old_uid.to_owned();
+        self.wait_for(pod, "replaced", move |found: Option<&Pod>| {
+            found
+                .and_then(|pod| pod.metadata.uid.as_ref())
+                .is_some_and(|uid| *uid != old)
+        })
+        .await
+    }
+
+    /// Name of the pod with these labels.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn pod_with(&self, labels: &str) -> Result<String> {
+        let pods: Api<Pod> = self.api();
+        let found = pods.list(&kube::api::ListParams::default().labels(labels)).await?;
+        let pod = found
+            .items
+            .into_iter()
+            .find(|pod| pod.metadata.deletion_timestamp.is_none());
+        Ok(pod.with_context(|| format!("no pod with {labels}"))?.name_any())
+    }
+
+    /// Uninstalls the release and removes the namespace. Fails when the uninstall hangs.
+    ///
+    /// # Errors
+    /// As [`Cluster::helm`].
+    pub async fn stop(self) -> Result<()> {
+        let uninstalled = self
+            .cluster
+            .helm(&["uninstall", RELEASE, "--namespace", &self.namespace, "--timeout", "90s"])
+            .await;
+        remove(&self.cluster, &self.namespace).await;
+        uninstalled.map(drop)
+    }
+
+    /// What a person would look at first when something is wrong here.
+    pub async fn diagnosis(&self) -> String {
+        diagnosis(&self.cluster, &self.namespace).await
+    }
+}
+
+/// Runs a test against an installation; prints a diagnosis when it fails, removes the installation either way.
+///
+/// # Errors
+/// Those of the test, then those of the removal.
+pub async fn with_install<F>(options: Options, test: F) -> Result<()>
+where
+    F: AsyncFnOnce(&Install) -> Result<()>,
+{
+    let install = Install::start(options).await?;
+    let outcome = test(&install).await;
+    if let Err(error) = outcome {
+        let shown = install.diagnosis().await;
+        let _ = install.stop().await;
+        return Err(error.context(shown));
+    }
+    install.stop().await
+}
+
+async fn remove(cluster: &Cluster, namespace: &str) {
+    let _ = cluster
+        .kubectl(&["delete", "namespace", namespace, "--wait=false", "--ignore-not-found"])
+        .await;
+}
+
+async fn diagnosis(cluster: &Cluster, namespace: &str) -> String {
+    let mut shown = String::new();
+    let looks: [&[&str]; 6] = [
+        &["get", "topics,containertasks,persistentsessions,pods,pvc", "-o", "wide"],
+        &["get", "persistentsessions,containertasks", "-o", "yaml"],
+        &["get", "events", "--sort-by=.lastTimestamp"],
+        &["logs", "-l", "app.kubernetes.io/component=operator", "--tail=80"],
+        &["logs", "-l", "app.kubernetes.io/component=bot", "--tail=80"],
+        &["logs", "-l", "longshore.dev/topic", "--tail=60", "--prefix"],
+    ];
+    for look in looks {
+        let mut args = vec!["--namespace", namespace];
+        args.extend(look);
+        let text = cluster
+            .kubectl(&args)
+            .await
+            .unwrap_or_else(|error| format!("{error:#}"));
+        shown.push_str(&format!("\n--- kubectl {}\n{text}", look.join(" ")));
+    }
+    shown
+}
+
+fn base_values(telegram_stand_in: bool, model_stand_in: bool) -> Value {
+    let mut values = json!({
+        "image": {"repository": "localhost/longshore", "tag": "dev"},
+        "agent": {"image": "localhost/longshore-agent:dev"},
+        "telegram": {
+            "tokenSecret": {"name": "telegram", "key": "token"},
+            "allowedUsers": [ALICE],
+            "createTopics": true,
+        },
+        "anthropic": {"credentialsSecret": {"name": "anthropic", "key": "api-key"}},
+        "agentClass": {"resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "1536Mi"}}},
+        "bot": {"persistence": {"size": "1Gi"}},
+    });
+    if telegram_stand_in {
+        merge(
+            &mut values,
+            json!({"telegram": {"apiUrl": format!("http://telegram:{TELEGRAM_PORT}")}}),
+        );
+    }
+    if model_stand_in {
+        let egress = json!([{"to": [{"podSelector": {"matchLabels": {"app": "model"}}}]}]);
+        merge(
+            &mut values,
+            json!({
+                "anthropic": {"baseUrl": format!("http://model:{MODEL_PORT}")},
+                "agentClass": {"egress": egress},
+            }),
+        );
+    }
+    values
+}
+
+fn namespace_object(name: &str) -> Value {
+    let labels = json!({
+        "pod-security.kubernetes.io/enforce": "restricted",
+        "pod-security.kubernetes.io/warn": "restricted",
+        "longshore.dev/e2e": "true",
+    });
+    json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
+}
+
+fn secret(namespace: &str, name: &str, key: &str, value: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": namespace},
+        "stringData": {key: value},
+    })
+}
+
+fn stand_in(namespace: &str, name: &str, program: &str, port: u16) -> [Value; 2] {
+    let labels = json!({"app": name});
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace, "labels": labels},
+        "spec": {
+            "automountServiceAccountToken": false,
+            "terminationGracePeriodSeconds": 1,
+            "securityContext": {
+                "runAsNonRoot": true, "runAsUser": 65532, "runAsGroup": 65532,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "containers": [{
+                "name": name,
+                "image": "localhost/longshore-e2e:dev",
+                "imagePullPolicy": "IfNotPresent",
+                "command": [program, "--listen", format!("0.0.0.0:{port}")],
+                "ports": [{"containerPort": port}],
+                "readinessProbe": {"tcpSocket": {"port": port}, "periodSeconds": 1},
+                "securityContext": {
+                    "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true,
+                    "capabilities": {"drop": ["ALL"]},
+                },
+            }],
+        },
+    });
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"selector": labels, "ports": [{"port": port, "targetPort": port}]},
+    });
+    [pod, service]
+}
+
+async fn open_stand_in(cluster: &Cluster, namespace: &str, name: &str, port: u16) -> Result<Forward> {
+    cluster
+        .kubectl(&[
+            "--namespace",
+            namespace,
+            "wait",
+            "--for=condition=Ready",
+            "--timeout=60s",
+            "pod",
+            name,
+        ])
+        .await?;
+    Forward::open(cluster.client.clone(), namespace, name, port).await
+}
+
+fn tempfile(values: &Value) -> Result<std::path::PathBuf> {
+    let path = std::env::temp_dir().join(format!("longshore-values-{}.json", uuid::Uuid::new_v4()));
+    std::fs::write(&path, values.to_string())?;
+    Ok(path)
+}
+
+/// Merges `over` into `base`: objects by key, everything else by replacement.
+fn merge(base: &mut Value, over: Value) {
+    match (base, over) {
+        (Value::Object(base), Value::Object(over)) => {
+            for (key, value) in over {
+                merge(base.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (base, over) => *base = over,
+    }
+}

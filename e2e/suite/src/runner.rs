@@ -1,0 +1,116 @@
+//! A person's way to a runner: the topic token from `longshore-access`, a port-forward, and the HTTP API.
+
+use anyhow::{Context as _, Result, bail};
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, ResourceExt as _};
+use longshore_crds::Topic;
+use longshore_wire::RUNNER_PORT;
+use longshore_wire::api::{MessageAccepted, PostMessage, Status};
+use longshore_wire::token::{ACCESS_SECRET, CURRENT_KEY, topic_token};
+
+use crate::cluster::Cluster;
+use crate::forward::Forward;
+
+/// A connection to the runner in one pod.
+pub struct Runner {
+    http: reqwest::Client,
+    forward: Forward,
+    token: String,
+}
+
+impl Runner {
+    /// Opens a forward to `pod` and derives the token of `topic`.
+    ///
+    /// # Errors
+    /// When the Topic or the Secret is not there.
+    pub async fn open(cluster: &Cluster, namespace: &str, topic: &str, pod: &str) -> Result<Self> {
+        let secret = Api::<Secret>::namespaced(cluster.client.clone(), namespace)
+            .get(ACCESS_SECRET)
+            .await?;
+        let key = secret
+            .data
+            .and_then(|mut data| data.remove(CURRENT_KEY))
+            .context("the access Secret has no key")?;
+        let topic = Api::<Topic>::namespaced(cluster.client.clone(), namespace)
+            .get(topic)
+            .await?;
+        let token = topic_token(&key.0, &topic.uid().context("the Topic has no UID")?);
+        let forward = Forward::open(cluster.client.clone(), namespace, pod, RUNNER_PORT).await?;
+        Ok(Self {
+            http: reqwest::Client::new(),
+            forward,
+            token,
+        })
+    }
+
+    /// `GET /v1/status`.
+    ///
+    /// # Errors
+    /// When the runner does not answer with a status.
+    pub async fn status(&self) -> Result<Status> {
+        let url = format!("{}/v1/status", self.forward.url());
+        Ok(self
+            .http
+            .get(url)
+            .bearer_auth(&self.token)
+            .send()
+            .await?
+            .error_for_status()?
+            .json()
+            .await?)
+    }
+
+    /// `POST /v1/messages`; the answer's status code and, for 202, its body.
+    ///
+    /// # Errors
+    /// When the connection fails.
+    pub async fn post(&self, message: &PostMessage) -> Result<(u16, Option<MessageAccepted>)> {
+        let url = format!("{}/v1/messages", self.forward.url());
+        let answer = self
+            .http
+            .post(url)
+            .bearer_auth(&self.token)
+            .json(message)
+            .send()
+            .await?;
+        let code = answer.status().as_u16();
+        Ok((code, if code == 202 { Some(answer.json().await?) } else { None }))
+    }
+
+    /// The journal so far, read from the event stream until `until` says that enough has been seen.
+    ///
+    /// # Errors
+    /// When the stream ends first.
+    pub async fn events(
+        &self,
+        after: u64,
+        mut until: impl FnMut(&longshore_wire::Record) -> bool,
+    ) -> Result<Vec<longshore_wire::Record>> {
+        use eventsource_stream::Eventsource as _;
+        use futures::StreamExt as _;
+
+        let url = format!("{}/v1/events?after={after}", self.forward.url());
+        let answer = self
+            .http
+            .get(url)
+            .bearer_auth(&self.token)
+            .send()
+            .await?
+            .error_for_status()?;
+        let mut stream = answer.bytes_stream().eventsource();
+        let mut seen = Vec::new();
+        while let Some(event) = stream.next().await {
+            let event = event?;
+            if event.id.is_empty() {
+                continue;
+            }
+            let record: longshore_wire::Record = serde_json::from_str(&event.data)?;
+            let enough = until(&record);
+            seen.push(record);
+            if enough {
+                return Ok(seen);
+            }
+        }
+        bail!("the event stream ended after {} records", seen.len())
+    }
+}
