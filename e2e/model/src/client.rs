@@ -33,7 +33,11 @@ pub struct Client {
 impl Client {
     /// `base` as in `http://127.0.0.1:8080`.
     pub fn new(base: &str) -> Self {
-        let http = reqwest::Client::builder().no_proxy().build().unwrap_or_default();
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(Duration::from_secs(600))
+            .build()
+            .unwrap_or_default();
         Client {
             base: base.trim_end_matches('/').to_owned(),
             http,

@@ -36,7 +36,7 @@ fn split(text: &str) -> Vec<Result<String, String>> {
             break;
         };
         pieces.push(Ok(rest[..start].to_owned()));
-        pieces.push(Err(rest[start + 2..start + 2 + length].trim().to_owned()));
+        pieces.push(Err(rest[start + 2..start + 2 + length].to_owned()));
         rest = &rest[start + 2 + length + 2..];
     }
     pieces.push(Ok(rest.to_owned()));
@@ -49,6 +49,8 @@ fn closing(text: &str) -> Option<usize> {
     while at + 1 < bytes.len() {
         match &bytes[at..at + 2] {
             b"[[" => (depth, at) = (depth + 1, at + 2),
+            // Of `]]]` the first belongs to what is inside, as in a JSON list.
+            b"]]" if depth == 1 && bytes.get(at + 2) == Some(&b']') => at += 1,
             b"]]" if depth == 1 => return Some(at),
             b"]]" => (depth, at) = (depth - 1, at + 2),
             _ => at += 1,
@@ -88,10 +90,14 @@ fn opening_tag(line: &str) -> Option<String> {
 }
 
 fn parse(inner: &str) -> Vec<Step> {
-    let (name, rest) = inner.split_once(char::is_whitespace).unwrap_or((inner, ""));
-    let rest = rest.trim();
+    let (name, words) = inner
+        .trim_start()
+        .split_once(char::is_whitespace)
+        .unwrap_or((inner.trim(), ""));
+    let rest = words.trim();
     let step = match name {
-        "say" => Some(Step::Text(Text::Plain(rest.to_owned()))),
+        // The spaces at its end join it to the next piece.
+        "say" => Some(Step::Text(Text::Plain(words.to_owned()))),
         "think" => Some(Step::Think(rest.to_owned())),
         "recall" => Some(Step::Text(Text::Plain(
             "Your first message was: {{first_user}}".to_owned(),
@@ -201,6 +207,7 @@ mod tests {
         ];
         assert_eq!(steps(text), expected);
         assert_eq!(without(text), "fix it then");
+        assert_eq!(steps("[[say  x ]][[tools []]]"), [say(" x "), Step::Tools(Vec::new())]);
     }
 
     #[test]
