@@ -2,7 +2,7 @@
 //!
 //! Owns the shapes of the runner's HTTP API ([`api`]), of its event stream ([`event`]), of the notices it posts to the
 //! operator ([`notice`]), of what the operator tells a new pod ([`agent`]), the topic tokens ([`token`]), and the lines
-//! that the `claude` CLI reads and writes (`claude`).
+//! that the `claude` CLI reads and writes ([`claude`]).
 //!
 //! Knows nothing of Kubernetes, Telegram, HTTP servers or clocks. Decoding never panics; every reader ignores fields and
 //! kinds that it does not know, so that two neighbouring versions can talk.
@@ -10,6 +10,7 @@
 
 pub mod agent;
 pub mod api;
+pub mod claude;
 pub mod event;
 pub mod notice;
 pub mod token;

@@ -1,0 +1,202 @@
+//! Prompts that wait for a person.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use longshore_wire::api::{Approval, ApprovalKind, Decision, Verdict};
+use longshore_wire::claude::{self, CanUseTool, PermissionAnswer};
+use longshore_wire::event::{ApprovalOutcome, Event};
+use serde_json::{Value, json};
+
+use super::{Machine, Output, describe};
+
+/// Why a decision was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecideError {
+    /// No prompt of this id waits.
+    #[error("No prompt with this id waits for an answer. It was answered, has expired, or its turn has ended.")]
+    NotWaiting,
+    /// The answers do not fit the question.
+    #[error("{0}")]
+    BadAnswers(String),
+}
+
+/// Prompts by their id.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Approvals {
+    waiting: BTreeMap<String, Waiting>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Waiting {
+    approval: Approval,
+    suggestions: Vec<Value>,
+}
+
+impl Approvals {
+    pub fn waiting(&self) -> Vec<Approval> {
+        self.waiting.values().map(|waiting| waiting.approval.clone()).collect()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// A prompt that the journal knows as open. claude has forgotten it, so it can only be closed.
+    pub fn restore(&mut self, approval: Approval) {
+        let suggestions = Vec::new();
+        self.waiting
+            .insert(approval.id.clone(), Waiting { approval, suggestions });
+    }
+
+    /// The journal knows that it was closed.
+    pub fn forget(&mut self, id: &str) {
+        self.waiting.remove(id);
+    }
+
+    pub fn open(&mut self, turn: u64, request: CanUseTool, expires_at: Timestamp, out: &mut Vec<Output>) {
+        let kind = match request.tool_name.as_str() {
+            "AskUserQuestion" => ApprovalKind::Question,
+            "ExitPlanMode" => ApprovalKind::Plan,
+            _ => ApprovalKind::Permission,
+        };
+        let description = request.description.as_deref();
+        let approval = Approval {
+            summary: describe::approval(kind, &request.tool_name, &request.input, description),
+            id: request.request_id,
+            kind,
+            tool_name: request.tool_name,
+            input: request.input,
+            expires_at,
+        };
+        out.push(Output::Event(Event::Approval {
+            turn,
+            approval: approval.clone(),
+        }));
+        let suggestions = request.suggestions;
+        self.waiting
+            .insert(approval.id.clone(), Waiting { approval, suggestions });
+    }
+
+    /// claude no longer waits for it.
+    pub fn cancel(&mut self, id: &str, out: &mut Vec<Output>) {
+        if self.waiting.remove(id).is_some() {
+            close(id, ApprovalOutcome::Cancelled, None, out);
+        }
+    }
+
+    pub fn cancel_all(&mut self, out: &mut Vec<Output>) {
+        for id in std::mem::take(&mut self.waiting).into_keys() {
+            close(&id, ApprovalOutcome::Cancelled, None, out);
+        }
+    }
+
+    /// Denies what nobody answered in time.
+    pub fn expire(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+        let due = self.waiting.values().filter(|waiting| waiting.approval.expires_at <= now);
+        let due: Vec<String> = due.map(|waiting| waiting.approval.id.clone()).collect();
+        for id in due {
+            self.waiting.remove(&id);
+            answer(
+                &id,
+                PermissionAnswer::Deny {
+                    message: "Nobody answered this prompt in time, so it was denied. Go on without it, or say what you \
+                              need and stop."
+                        .to_owned(),
+                },
+                out,
+            );
+            close(&id, ApprovalOutcome::Expired, None, out);
+        }
+    }
+}
+
+impl Machine {
+    /// A person's answer to a prompt.
+    pub fn decide(&mut self, now: Timestamp, id: &str, decision: Decision) -> Result<Vec<Output>, DecideError> {
+        let waiting = self.approvals.waiting.get(id).ok_or(DecideError::NotWaiting)?;
+        let reply = reply(waiting, &decision)?;
+        self.approvals.waiting.remove(id);
+        self.watch.sign(now);
+        let mut out = Vec::new();
+        answer(id, reply, &mut out);
+        close(id, decision.verdict.into(), decision.by, &mut out);
+        Ok(out)
+    }
+}
+
+fn reply(waiting: &Waiting, decision: &Decision) -> Result<PermissionAnswer, DecideError> {
+    let Approval { kind, input, .. } = &waiting.approval;
+    if decision.verdict == Verdict::Deny {
+        let message = decision.message.clone().filter(|text| !text.trim().is_empty());
+        return Ok(PermissionAnswer::Deny {
+            message: message.unwrap_or_else(|| denial(*kind).to_owned()),
+        });
+    }
+    let mut updated_input = input.clone();
+    let mut updated_permissions = Vec::new();
+    match kind {
+        ApprovalKind::Question => updated_input["answers"] = answers(input, decision)?,
+        ApprovalKind::Plan if decision.remember => {
+            updated_permissions.push(json!({"type": "setMode", "mode": "acceptEdits", "destination": "session"}));
+        }
+        ApprovalKind::Permission if decision.remember => updated_permissions = remembered(&waiting.suggestions),
+        ApprovalKind::Plan | ApprovalKind::Permission => {}
+    }
+    Ok(PermissionAnswer::Allow {
+        updated_input,
+        updated_permissions,
+    })
+}
+
+fn answers(input: &Value, decision: &Decision) -> Result<Value, DecideError> {
+    let asked: Vec<&str> = input["questions"]
+        .as_array()
+        .map(|questions| questions.iter().filter_map(|question| question["question"].as_str()).collect())
+        .unwrap_or_default();
+    if decision.answers.is_empty() {
+        return Err(DecideError::BadAnswers(
+            "`answers` must map the text of each question to an answer.".to_owned(),
+        ));
+    }
+    if let Some(unknown) = decision.answers.keys().find(|key| !asked.contains(&key.as_str())) {
+        return Err(DecideError::BadAnswers(format!("No such question was asked: {unknown}")));
+    }
+    Ok(json!(decision.answers))
+}
+
+/// What claude suggests to allow, for this session only: nothing is ever written to a settings file.
+/// Rules for this very use come before a change of mode, which would allow much more.
+fn remembered(suggestions: &[Value]) -> Vec<Value> {
+    let is_rule = |suggestion: &&Value| suggestion["type"] != "setMode";
+    let rules: Vec<&Value> = suggestions.iter().filter(is_rule).collect();
+    let chosen = if rules.is_empty() { suggestions.iter().collect() } else { rules };
+    let mut chosen: Vec<Value> = chosen.into_iter().filter(|suggestion| suggestion.is_object()).cloned().collect();
+    for suggestion in &mut chosen {
+        suggestion["destination"] = json!("session");
+    }
+    chosen
+}
+
+fn denial(kind: ApprovalKind) -> &'static str {
+    match kind {
+        ApprovalKind::Permission => "The person did not allow this.",
+        ApprovalKind::Question => "The person gave no answer.",
+        ApprovalKind::Plan => "The person does not agree with this plan.",
+    }
+}
+
+fn answer(id: &str, answer: PermissionAnswer, out: &mut Vec<Output>) {
+    out.push(Output::Write(claude::Input::Permission {
+        request_id: id.to_owned(),
+        answer,
+    }));
+}
+
+fn close(id: &str, outcome: ApprovalOutcome, by: Option<String>, out: &mut Vec<Output>) {
+    out.push(Output::Event(Event::ApprovalClosed {
+        id: id.to_owned(),
+        outcome,
+        by,
+    }));
+}

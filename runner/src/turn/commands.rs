@@ -1,0 +1,141 @@
+//! What people and the operator want: stop, settings, a question, winding down.
+
+use jiff::Timestamp;
+use longshore_wire::MessageId;
+use longshore_wire::api::{Interrupted, Settings};
+use longshore_wire::claude::Request;
+use longshore_wire::claude::output::uuids;
+use serde_json::Value;
+
+use super::watch::Stopping;
+use super::{Machine, Output, Pending, Place, Reply, Token, WindDown, finish};
+use crate::journal::Mark;
+
+/// Said when a command needs a process that is not there.
+const NOT_RUNNING: &str = "claude is not running yet. Try again in a moment.";
+
+impl Machine {
+    pub(super) fn interrupt(&mut self, token: Token, cancel_queued: bool, out: &mut Vec<Output>) {
+        let waiting = self.waiting();
+        if cancel_queued && !waiting.is_empty() {
+            self.finish_unrun(waiting.clone(), finish::cancelled(), out);
+        }
+        let stopped = match &mut self.turn {
+            Some(turn) => {
+                turn.stop_asked = true;
+                turn.messages.clone()
+            }
+            None => Vec::new(),
+        };
+        if !self.ready {
+            let (cancelled, still_queued) = if cancel_queued { (waiting, Vec::new()) } else { (Vec::new(), waiting) };
+            let reply = Interrupted {
+                stopped,
+                cancelled,
+                still_queued,
+            };
+            out.push(Output::Reply(token, Reply::Interrupted(reply)));
+            return;
+        }
+        if !stopped.is_empty() {
+            self.stop_asked.extend(&stopped);
+            out.push(Output::Mark(Mark::StopAsked {
+                message_ids: stopped.clone(),
+            }));
+        }
+        self.control(
+            Request::Interrupt { cancel_queued },
+            Pending::Interrupt { token, stopped },
+            out,
+        );
+    }
+
+    /// claude's answer to an interrupt.
+    pub(super) fn interrupted(
+        &mut self,
+        token: Token,
+        stopped: Vec<MessageId>,
+        reply: &Value,
+        out: &mut Vec<Output>,
+    ) {
+        let named = |machine: &Self, key| -> Vec<MessageId> {
+            let uuids = uuids(reply, key).into_iter();
+            uuids.flat_map(|uuid| machine.ids_of(uuid)).collect()
+        };
+        let cancelled = named(self, "cancelled");
+        let still_queued = named(self, "still_queued");
+        for uuid in uuids(reply, "cancelled") {
+            self.cancelled(uuid, out);
+        }
+        out.push(Output::Reply(
+            token,
+            Reply::Interrupted(Interrupted {
+                stopped,
+                cancelled,
+                still_queued,
+            }),
+        ));
+    }
+
+    pub(super) fn set(&mut self, token: Token, settings: Settings, out: &mut Vec<Output>) {
+        if !self.ready {
+            out.push(Output::Reply(token, Reply::Settings(Err(NOT_RUNNING.to_owned()))));
+            return;
+        }
+        let Settings { model, permission_mode } = settings;
+        if let Some(model) = model {
+            let change = Settings {
+                model: Some(model.clone()),
+                permission_mode: None,
+            };
+            let last = permission_mode.is_none();
+            self.control(Request::SetModel { model }, Pending::Setting { token, change, last }, out);
+        }
+        if let Some(mode) = permission_mode {
+            let change = Settings {
+                model: None,
+                permission_mode: Some(mode.clone()),
+            };
+            self.control(
+                Request::SetPermissionMode { mode },
+                Pending::Setting {
+                    token,
+                    change,
+                    last: true,
+                },
+                out,
+            );
+        }
+    }
+
+    pub(super) fn ask(&mut self, token: Token, question: String, out: &mut Vec<Output>) {
+        if self.ready {
+            self.control(Request::SideQuestion { question }, Pending::Ask { token }, out);
+        } else {
+            out.push(Output::Reply(token, Reply::Answer(Err(NOT_RUNNING.to_owned()))));
+        }
+    }
+
+    /// Stops what runs. Nothing more is sent from here on.
+    pub(super) fn wind_down(&mut self, now: Timestamp, how: WindDown, out: &mut Vec<Output>) {
+        self.winding = Some(how);
+        if how == WindDown::Finish {
+            if !self.ready {
+                // Without a process nobody else will ever end these.
+                self.finish_everything(&finish::quiesced(), out);
+            } else if self.is_working() {
+                self.stopping = Some(Stopping::new(finish::quiesced(), now));
+            }
+        }
+        let in_flight = self.unfinished.iter().any(|open| open.place != Place::Waiting);
+        if self.ready && (self.turn.is_some() || in_flight) {
+            self.control(Request::Interrupt { cancel_queued: true }, Pending::Unanswered, out);
+        }
+    }
+
+    pub(super) fn leave(&mut self, out: &mut Vec<Output>) {
+        if self.ready {
+            self.control(Request::EndSession, Pending::Unanswered, out);
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! What the journal says about earlier lives of this session or task.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use longshore_wire::MessageId;
+use longshore_wire::api::{Priority, Settings, Summary, TaskResult};
+use longshore_wire::event::{Event, Record, ToolState};
+
+use super::approvals::Approvals;
+use super::running::Turn;
+use super::{Continuation, Limits, Machine, Message, Place, Unfinished, money};
+use crate::journal::{Entry, Mark};
+
+/// Sum of all entries of a journal.
+#[derive(Clone, Debug, Default)]
+pub struct Past {
+    /// Sequence of the `accepted` event of every message that ever was.
+    pub accepted: BTreeMap<MessageId, u64>,
+    /// Newest acknowledged sequence.
+    pub acked: u64,
+    /// How often claude was started again.
+    pub restarts: u32,
+    /// The last summary.
+    pub summary: Option<Summary>,
+    /// Turns have ended since the last summary.
+    pub news: bool,
+    /// Result of the task.
+    pub result: Option<TaskResult>,
+    /// The last life ended on purpose and nothing has happened since.
+    pub closed: bool,
+    /// When something last happened.
+    pub last_activity: Option<Timestamp>,
+    unfinished: Vec<Unfinished>,
+    continuations: Vec<Continuation>,
+    turns: BTreeMap<u64, Turn>,
+    last_turn: u64,
+    approvals: Approvals,
+    stop_asked: BTreeSet<MessageId>,
+    usage: money::Total,
+    settings: Settings,
+}
+
+impl Past {
+    /// Reads the entries in their order.
+    pub fn read(entries: &[Entry]) -> Self {
+        let mut past = Self::default();
+        for entry in entries {
+            match entry {
+                Entry::Record(record) => past.record(record),
+                Entry::Mark(mark) => past.mark(mark),
+            }
+        }
+        past
+    }
+
+    /// Nothing was ever journalled.
+    pub fn is_empty(&self) -> bool {
+        self.last_activity.is_none()
+    }
+
+    fn record(&mut self, record: &Record) {
+        self.last_activity = Some(record.at);
+        self.closed = false;
+        match &record.event {
+            Event::Accepted {
+                id,
+                author,
+                text,
+                attachments,
+            } => {
+                self.accepted.insert(*id, record.seq);
+                self.unfinished.push(Unfinished {
+                    message: Message {
+                        id: *id,
+                        text: text.clone(),
+                        author: author.clone(),
+                        attachments: attachments.clone(),
+                        priority: Priority::Next,
+                    },
+                    // Whether it reached claude is for the transcript to say.
+                    place: Place::Sent,
+                    attempts: 0,
+                });
+            }
+            Event::TurnStarted { turn, message_ids } => {
+                self.last_turn = self.last_turn.max(*turn);
+                let mut started = Turn::new(*turn);
+                started.announced = true;
+                started.messages.clone_from(message_ids);
+                self.turns.insert(*turn, started);
+            }
+            Event::Text { turn, text, .. } => {
+                if let Some(turn) = self.turns.get_mut(turn) {
+                    turn.texts.push(text.clone());
+                }
+            }
+            Event::Tool {
+                turn, id, name, state, ..
+            } => {
+                if let Some(turn) = self.turns.get_mut(turn) {
+                    match state {
+                        ToolState::Started => turn.tools.insert(id.clone(), name.clone()),
+                        ToolState::Finished | ToolState::Failed => turn.tools.remove(id),
+                    };
+                }
+            }
+            Event::Approval { approval, .. } => self.approvals.restore(approval.clone()),
+            Event::ApprovalClosed { id, .. } => self.approvals.forget(id),
+            Event::TurnFinished {
+                turn,
+                message_ids,
+                usage,
+                ..
+            } => {
+                self.last_turn = self.last_turn.max(*turn);
+                self.turns.remove(turn);
+                self.unfinished.retain(|open| !message_ids.contains(&open.message.id));
+                self.usage.add(usage);
+                self.news |= usage.turns > 0;
+            }
+            Event::Restarted { .. } => {
+                self.restarts += 1;
+                for open in &mut self.unfinished {
+                    open.attempts += 1;
+                }
+            }
+            Event::Summary { summary } => {
+                self.summary = Some(summary.clone());
+                self.news = false;
+            }
+            Event::Memory { .. } => {}
+        }
+    }
+
+    fn mark(&mut self, mark: &Mark) {
+        match mark {
+            Mark::Acked { seq } => self.acked = self.acked.max(*seq),
+            Mark::Continued { uuid, message_ids } => self.continuations.push(Continuation {
+                uuid: *uuid,
+                ids: message_ids.clone(),
+            }),
+            Mark::StopAsked { message_ids } => self.stop_asked.extend(message_ids),
+            Mark::Settings { model, permission_mode } => {
+                self.settings = Settings {
+                    model: model.clone(),
+                    permission_mode: permission_mode.clone(),
+                };
+            }
+            Mark::Result { result } => self.result = Some(result.clone()),
+            Mark::Closed { .. } => self.closed = true,
+        }
+    }
+
+    pub(super) fn into_machine(self, limits: Limits, now: Timestamp) -> Machine {
+        let mut turns: Vec<Turn> = self.turns.into_values().collect();
+        let suspended = turns.iter().rposition(|turn| !turn.messages.is_empty());
+        let suspended = suspended.map(|index| turns.remove(index));
+        let mut machine = Machine {
+            limits,
+            unfinished: self.unfinished,
+            continuations: self.continuations,
+            to_continue: Default::default(),
+            turn: None,
+            suspended,
+            orphaned: turns,
+            last_turn: self.last_turn,
+            approvals: self.approvals,
+            background: BTreeSet::new(),
+            pending: BTreeMap::new(),
+            requests: 0,
+            ready: false,
+            winding: None,
+            stopping: None,
+            watch: Default::default(),
+            stop_asked: self.stop_asked,
+            usage: self.usage,
+            not_logged_in: false,
+            settings: self.settings,
+        };
+        machine.settle(&[]);
+        machine.watch.sign(now);
+        machine
+    }
+}
