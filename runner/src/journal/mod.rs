@@ -110,7 +110,9 @@ impl Journal {
             file.set_len(found.bytes).map_err(failed)?;
         }
         if let Some(folder) = path.parent() {
-            File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+            File::open(folder)
+                .and_then(|folder| folder.sync_all())
+                .map_err(failed)?;
         }
         let reader = File::open(path).map_err(failed)?;
         let start = Durable {
@@ -174,9 +176,17 @@ impl Journal {
 
     /// Waits until the entry is on disk.
     pub async fn wait(&self, entry: u64, limit: Duration) -> Result<(), JournalError> {
+        self.wait_for(limit, |durable| durable.entries >= entry).await
+    }
+
+    /// Waits until the record is on disk.
+    pub async fn wait_seq(&self, seq: u64, limit: Duration) -> Result<(), JournalError> {
+        self.wait_for(limit, |durable| durable.seq >= seq).await
+    }
+
+    async fn wait_for(&self, limit: Duration, reached: impl FnMut(&Durable) -> bool) -> Result<(), JournalError> {
         let mut durable = self.durable();
-        let reached = tokio::time::timeout(limit, durable.wait_for(|durable| durable.entries >= entry)).await;
-        match reached {
+        match tokio::time::timeout(limit, durable.wait_for(reached)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(JournalError::Write(
                 self.shared

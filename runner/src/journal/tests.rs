@@ -93,7 +93,12 @@ fn a_broken_line_in_the_middle_is_skipped_and_never_shifts_a_sequence() {
     assert_eq!(found.len(), 2);
     assert_eq!(journal.append(Timestamp::UNIX_EPOCH, accepted(4)).0.seq, 4);
     flush(&journal);
-    let seqs: Vec<u64> = journal.read_after(1, 1 << 20).unwrap().iter().map(|(seq, _)| *seq).collect();
+    let seqs: Vec<u64> = journal
+        .read_after(1, 1 << 20)
+        .unwrap()
+        .iter()
+        .map(|(seq, _)| *seq)
+        .collect();
     assert_eq!(seqs, [3, 4]);
 }
 

@@ -93,16 +93,20 @@ impl Approvals {
 
     /// Denies what nobody answered in time.
     pub fn expire(&mut self, now: Timestamp, out: &mut Vec<Output>) {
-        let due = self.waiting.values().filter(|waiting| waiting.approval.expires_at <= now);
+        let due = self
+            .waiting
+            .values()
+            .filter(|waiting| waiting.approval.expires_at <= now);
         let due: Vec<String> = due.map(|waiting| waiting.approval.id.clone()).collect();
         for id in due {
             self.waiting.remove(&id);
             answer(
                 &id,
                 PermissionAnswer::Deny {
-                    message: "Nobody answered this prompt in time, so it was denied. Go on without it, or say what you \
+                    message:
+                        "Nobody answered this prompt in time, so it was denied. Go on without it, or say what you \
                               need and stop."
-                        .to_owned(),
+                            .to_owned(),
                 },
                 out,
             );
@@ -152,7 +156,12 @@ fn reply(waiting: &Waiting, decision: &Decision) -> Result<PermissionAnswer, Dec
 fn answers(input: &Value, decision: &Decision) -> Result<Value, DecideError> {
     let asked: Vec<&str> = input["questions"]
         .as_array()
-        .map(|questions| questions.iter().filter_map(|question| question["question"].as_str()).collect())
+        .map(|questions| {
+            questions
+                .iter()
+                .filter_map(|question| question["question"].as_str())
+                .collect()
+        })
         .unwrap_or_default();
     if decision.answers.is_empty() {
         return Err(DecideError::BadAnswers(
@@ -160,7 +169,9 @@ fn answers(input: &Value, decision: &Decision) -> Result<Value, DecideError> {
         ));
     }
     if let Some(unknown) = decision.answers.keys().find(|key| !asked.contains(&key.as_str())) {
-        return Err(DecideError::BadAnswers(format!("No such question was asked: {unknown}")));
+        return Err(DecideError::BadAnswers(format!(
+            "No such question was asked: {unknown}"
+        )));
     }
     Ok(json!(decision.answers))
 }
@@ -170,8 +181,16 @@ fn answers(input: &Value, decision: &Decision) -> Result<Value, DecideError> {
 fn remembered(suggestions: &[Value]) -> Vec<Value> {
     let is_rule = |suggestion: &&Value| suggestion["type"] != "setMode";
     let rules: Vec<&Value> = suggestions.iter().filter(is_rule).collect();
-    let chosen = if rules.is_empty() { suggestions.iter().collect() } else { rules };
-    let mut chosen: Vec<Value> = chosen.into_iter().filter(|suggestion| suggestion.is_object()).cloned().collect();
+    let chosen = if rules.is_empty() {
+        suggestions.iter().collect()
+    } else {
+        rules
+    };
+    let mut chosen: Vec<Value> = chosen
+        .into_iter()
+        .filter(|suggestion| suggestion.is_object())
+        .cloned()
+        .collect();
     for suggestion in &mut chosen {
         suggestion["destination"] = json!("session");
     }

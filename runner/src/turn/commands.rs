@@ -28,7 +28,11 @@ impl Machine {
             None => Vec::new(),
         };
         if !self.ready {
-            let (cancelled, still_queued) = if cancel_queued { (waiting, Vec::new()) } else { (Vec::new(), waiting) };
+            let (cancelled, still_queued) = if cancel_queued {
+                (waiting, Vec::new())
+            } else {
+                (Vec::new(), waiting)
+            };
             let reply = Interrupted {
                 stopped,
                 cancelled,
@@ -51,13 +55,7 @@ impl Machine {
     }
 
     /// claude's answer to an interrupt.
-    pub(super) fn interrupted(
-        &mut self,
-        token: Token,
-        stopped: Vec<MessageId>,
-        reply: &Value,
-        out: &mut Vec<Output>,
-    ) {
+    pub(super) fn interrupted(&mut self, token: Token, stopped: Vec<MessageId>, reply: &Value, out: &mut Vec<Output>) {
         let named = |machine: &Self, key| -> Vec<MessageId> {
             let uuids = uuids(reply, key).into_iter();
             uuids.flat_map(|uuid| machine.ids_of(uuid)).collect()
@@ -89,7 +87,11 @@ impl Machine {
                 permission_mode: None,
             };
             let last = permission_mode.is_none();
-            self.control(Request::SetModel { model }, Pending::Setting { token, change, last }, out);
+            self.control(
+                Request::SetModel { model },
+                Pending::Setting { token, change, last },
+                out,
+            );
         }
         if let Some(mode) = permission_mode {
             let change = Settings {

@@ -19,7 +19,10 @@ pub fn approval(kind: ApprovalKind, name: &str, input: &Value, description: Opti
         ApprovalKind::Question => input["questions"]
             .as_array()
             .map(|questions| {
-                let texts: Vec<&str> = questions.iter().filter_map(|question| question["question"].as_str()).collect();
+                let texts: Vec<&str> = questions
+                    .iter()
+                    .filter_map(|question| question["question"].as_str())
+                    .collect();
                 texts.join(" ")
             })
             .unwrap_or_default(),
@@ -43,7 +46,16 @@ fn subject(name: &str, input: &Value) -> String {
         "Grep" | "Glob" => &["pattern"],
         "WebFetch" => &["url"],
         "WebSearch" | "ToolSearch" => &["query"],
-        _ => &["file_path", "notebook_path", "path", "command", "description", "query", "url", "name"],
+        _ => &[
+            "file_path",
+            "notebook_path",
+            "path",
+            "command",
+            "description",
+            "query",
+            "url",
+            "name",
+        ],
     };
     keys.iter()
         .find_map(|key| input[key].as_str())

@@ -101,7 +101,11 @@ fn judge(turn: &Turn, result: &TurnResult) -> End {
             .or_else(|| (!result.errors.is_empty()).then(|| result.errors.join("; ")))
             .unwrap_or_else(|| format!("The turn failed ({reason}).")),
     });
-    End { is_error, reason, error }
+    End {
+        is_error,
+        reason,
+        error,
+    }
 }
 
 impl Machine {
@@ -223,7 +227,12 @@ impl Machine {
 
     /// Ends a suspended turn with those of its messages that are still open.
     pub(super) fn settle_suspended(&mut self, turn: Turn, end: End, out: &mut Vec<Output>) {
-        let ids: Vec<MessageId> = turn.messages.iter().copied().filter(|id| self.is_unfinished(*id)).collect();
+        let ids: Vec<MessageId> = turn
+            .messages
+            .iter()
+            .copied()
+            .filter(|id| self.is_unfinished(*id))
+            .collect();
         self.settle(&ids);
         out.push(finished(turn.number, ids, end, money::nothing(1)));
     }

@@ -37,9 +37,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
 use longshore_wire::MessageId;
-use longshore_wire::api::{
-    AgentProblem, Approval, ApprovalKind, Busy, Interrupted, Priority, Settings, Usage,
-};
+use longshore_wire::api::{AgentProblem, Approval, ApprovalKind, Busy, Interrupted, Priority, Settings, Usage};
 use longshore_wire::claude::{self, Line, UserContent, UserMessage};
 use longshore_wire::event::{Event, Preview};
 use uuid::Uuid;

@@ -93,7 +93,13 @@ mod tests {
 
     #[test]
     fn money_is_a_short_decimal_and_reads_back() {
-        for (nano, text) in [(0, "0"), (7_400_000, "0.0074"), (1_500_000_000, "1.5"), (NANO, "1"), (1, "0.000000001")] {
+        for (nano, text) in [
+            (0, "0"),
+            (7_400_000, "0.0074"),
+            (1_500_000_000, "1.5"),
+            (NANO, "1"),
+            (1, "0.000000001"),
+        ] {
             assert_eq!(format(nano), text);
             assert_eq!(parse(text), nano);
         }
@@ -112,7 +118,11 @@ mod tests {
         };
         assert_eq!(total.add_result(&result(0.01)).cost_usd, "0.01");
         assert_eq!(total.add_result(&result(0.015)).cost_usd, "0.005");
-        assert_eq!(total.add_result(&result(0.002)).cost_usd, "0.002", "a killed process forgot its sum");
+        assert_eq!(
+            total.add_result(&result(0.002)).cost_usd,
+            "0.002",
+            "a killed process forgot its sum"
+        );
         assert_eq!(total.to_wire().cost_usd, "0.017");
     }
 }

@@ -59,6 +59,11 @@ impl Past {
         self.last_activity.is_none()
     }
 
+    /// claude has had a conversation.
+    pub fn had_turns(&self) -> bool {
+        self.usage != money::Total::default()
+    }
+
     fn record(&mut self, record: &Record) {
         self.last_activity = Some(record.at);
         self.closed = false;

@@ -15,9 +15,7 @@ use uuid::Uuid;
 
 use super::finish::{self, End};
 use super::running::Turn;
-use super::{
-    Continuation, MAX_ATTEMPTS, Machine, Output, Pending, Place, Reply, WindDown,
-};
+use super::{Continuation, MAX_ATTEMPTS, Machine, Output, Pending, Place, Reply, WindDown};
 use crate::journal::Mark;
 
 /// What claude's transcript says about the messages that were looked up.
@@ -121,7 +119,10 @@ impl Machine {
 
     /// The newest continuation that stands for a message.
     fn continuation_of(&self, id: MessageId) -> Option<&Continuation> {
-        self.continuations.iter().rev().find(|continuation| continuation.ids.contains(&id))
+        self.continuations
+            .iter()
+            .rev()
+            .find(|continuation| continuation.ids.contains(&id))
     }
 
     pub(super) fn recover(&mut self, now: Timestamp, searched: Searched, out: &mut Vec<Output>) {
@@ -216,12 +217,7 @@ impl Machine {
     }
 
     /// Messages of no known turn.
-    fn recover_group(
-        &mut self,
-        group: Group,
-        found: &BTreeMap<Uuid, Found>,
-        out: &mut Vec<Output>,
-    ) -> Vec<MessageId> {
+    fn recover_group(&mut self, group: Group, found: &BTreeMap<Uuid, Found>, out: &mut Vec<Output>) -> Vec<MessageId> {
         let found = found.get(&group.uuid);
         let fate = self.fate(&group.ids, found);
         if matches!(fate, Fate::SendAgain) {

@@ -203,7 +203,11 @@ impl Machine {
                     id: id.clone(),
                     name,
                     summary: String::new(),
-                    state: if *is_error { ToolState::Failed } else { ToolState::Finished },
+                    state: if *is_error {
+                        ToolState::Failed
+                    } else {
+                        ToolState::Finished
+                    },
                 }));
             }
         }

@@ -440,7 +440,10 @@ fn request(value: Value) -> Line {
         tool_name: string(request, "tool_name").unwrap_or_default(),
         input: request["input"].clone(),
         description: string(request, "description"),
-        suggestions: request["permission_suggestions"].as_array().cloned().unwrap_or_default(),
+        suggestions: request["permission_suggestions"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default(),
     }))
 }
 

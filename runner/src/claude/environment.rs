@@ -1,0 +1,124 @@
+//! The command line and the environment of claude.
+//!
+//! The environment starts empty: claude's Bash tool inherits all of it, so nothing of the runner's own may be in it.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::Command;
+
+use longshore_wire::api;
+
+use crate::proxy::Proxy;
+use crate::settings::{Credential, Settings};
+use crate::volume::Volume;
+
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Whether claude's transcript of this session exists. The CLI refuses the wrong one of the two flags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conversation {
+    /// `--session-id`.
+    New,
+    /// `--resume`.
+    Resumed,
+}
+
+/// The command that starts claude. `changed` are the settings that people changed at run time.
+pub fn command(
+    settings: &Settings,
+    volume: &Volume,
+    proxy: &Proxy,
+    conversation: Conversation,
+    changed: &api::Settings,
+) -> Command {
+    let mut command = Command::new(&settings.flags.claude);
+    command.args(arguments(settings, conversation, changed));
+    command.current_dir(volume.workspace());
+    command.env_clear();
+    command.envs(environment(settings, volume, proxy));
+    command
+}
+
+fn arguments(settings: &Settings, conversation: Conversation, changed: &api::Settings) -> Vec<OsString> {
+    let agent = &settings.agent;
+    let mut arguments: Vec<String> = [
+        "-p",
+        "--input-format",
+        "stream-json",
+        "--output-format",
+        "stream-json",
+        "--verbose",
+        "--include-partial-messages",
+        "--replay-user-messages",
+        "--permission-prompt-tool",
+        "stdio",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    let mut flag = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
+    flag(
+        match conversation {
+            Conversation::New => "--session-id",
+            Conversation::Resumed => "--resume",
+        },
+        agent.uid.to_string(),
+    );
+    let mode = changed.permission_mode.as_ref().unwrap_or(&agent.permission_mode);
+    flag("--permission-mode", mode.clone());
+    if let Some(model) = changed.model.as_ref().or(agent.model.as_ref()) {
+        flag("--model", model.clone());
+    }
+    if !agent.trust_workspace_settings {
+        // Hooks, settings and MCP files of the workspace run without asking in -p mode.
+        flag("--setting-sources", "user".to_owned());
+        arguments.push("--strict-mcp-config".to_owned());
+    }
+    if agent.permission_mode == "bypassPermissions" {
+        arguments.push("--allow-dangerously-skip-permissions".to_owned());
+    }
+    // These two take any number of values, so each value is bound to its flag.
+    arguments.extend(agent.allowed_tools.iter().map(|tool| format!("--allowedTools={tool}")));
+    arguments.extend(
+        agent
+            .disallowed_tools
+            .iter()
+            .map(|tool| format!("--disallowedTools={tool}")),
+    );
+    arguments.into_iter().map(OsString::from).collect()
+}
+
+fn environment(settings: &Settings, volume: &Volume, proxy: &Proxy) -> Vec<(&'static str, OsString)> {
+    let config = volume.claude_config();
+    let text = |text: &str| OsString::from(text);
+    let path = |path: &Path| path.as_os_str().to_owned();
+    let key = match settings.credential {
+        Credential::OAuthToken(_) => "CLAUDE_CODE_OAUTH_TOKEN",
+        Credential::ApiKey(_) | Credential::None => "ANTHROPIC_API_KEY",
+    };
+    let mut environment = vec![
+        ("PATH", text(PATH)),
+        ("HOME", path(&config)),
+        ("CLAUDE_CONFIG_DIR", path(&config)),
+        ("TMPDIR", path(&settings.flags.tmp)),
+        ("CLAUDE_CODE_TMPDIR", path(&settings.flags.tmp)),
+        ("LANG", text("C.UTF-8")),
+        ("ANTHROPIC_BASE_URL", text(&proxy.url)),
+        (key, text(&proxy.dummy)),
+        // The user's message is on disk before the first request: the restart rule depends on it.
+        ("CLAUDE_CODE_EAGER_FLUSH", text("1")),
+        // Joins text deltas, which is what a chat can show anyway.
+        ("CLAUDE_CODE_STREAM_EVENT_HOLD_MS", text("300")),
+        ("CLAUDE_CODE_EMIT_SESSION_STATE_EVENTS", text("1")),
+        ("CLAUDE_CODE_STARTUP_FAILURE_RESULTS", text("1")),
+        ("CLAUDE_CODE_DISABLE_FILE_MENTIONS", text("1")),
+        ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", text("1")),
+        ("DISABLE_TELEMETRY", text("1")),
+        ("DISABLE_ERROR_REPORTING", text("1")),
+        ("DISABLE_AUTOUPDATER", text("1")),
+    ];
+    if settings.agent.permission_mode == "bypassPermissions" {
+        // The pod is the sandbox; without this the CLI refuses that mode to root.
+        environment.push(("IS_SANDBOX", text("1")));
+    }
+    environment
+}

@@ -1,0 +1,79 @@
+//! The routes that steer: acknowledge, interrupt, decide, settings, quiesce, result.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use http::StatusCode;
+use longshore_wire::api::{Ack, Decision, Interrupt, Interrupted, Quiesce, Settings, TaskResult};
+use tokio::sync::oneshot;
+
+use super::problem::Body;
+use super::{Api, ApiError};
+use crate::lifecycle::Command;
+
+/// How long claude may take to answer a request of ours.
+const CLAUDE: Duration = Duration::from_secs(20);
+
+/// Sends a command and waits for its reply.
+async fn ask<T>(api: &Api, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, ApiError> {
+    if api.journal.get().is_none() {
+        return Err(ApiError::starting());
+    }
+    let (reply, answer) = oneshot::channel();
+    api.commands.send(command(reply)).await.map_err(|_| ApiError::ended())?;
+    match tokio::time::timeout(CLAUDE, answer).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(_)) => Err(ApiError::ended()),
+        Err(_) => Err(ApiError::unavailable("claude does not answer. Try again in a moment.")),
+    }
+}
+
+pub async fn ack(State(api): State<Arc<Api>>, Body(Ack { seq }): Body<Ack>) -> Result<StatusCode, ApiError> {
+    ask(&api, |reply| Command::Ack { seq, reply }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The body may be left out.
+pub async fn interrupt(State(api): State<Arc<Api>>, body: Bytes) -> Result<Json<Interrupted>, ApiError> {
+    let Interrupt { cancel_queued } = if body.is_empty() {
+        Interrupt::default()
+    } else {
+        serde_json::from_slice(&body).map_err(|error| ApiError::invalid(error.to_string()))?
+    };
+    ask(&api, |reply| Command::Interrupt { cancel_queued, reply })
+        .await
+        .map(Json)
+}
+
+pub async fn decide(
+    State(api): State<Arc<Api>>,
+    Path(id): Path<String>,
+    Body(decision): Body<Decision>,
+) -> Result<StatusCode, ApiError> {
+    ask(&api, |reply| Command::Decide { id, decision, reply }).await??;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub async fn settings(State(api): State<Arc<Api>>, Body(settings): Body<Settings>) -> Result<StatusCode, ApiError> {
+    if settings == Settings::default() {
+        return Err(ApiError::invalid("Name a `model` or a `permissionMode`."));
+    }
+    let answer = ask(&api, |reply| Command::Settings { settings, reply }).await?;
+    answer.map_err(ApiError::invalid)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub async fn quiesce(State(api): State<Arc<Api>>, Body(quiesce): Body<Quiesce>) -> Result<StatusCode, ApiError> {
+    ask(&api, |reply| Command::Quiesce { quiesce, reply }).await?;
+    Ok(StatusCode::ACCEPTED)
+}
+
+pub async fn result(State(api): State<Arc<Api>>) -> Result<Json<TaskResult>, ApiError> {
+    let result = api.snapshot.borrow().result.clone();
+    result
+        .map(Json)
+        .ok_or_else(|| ApiError::not_found("There is no result yet."))
+}

@@ -1,0 +1,173 @@
+//! Errors as people and programs get them: a status, a `Problem`, and when to come back.
+
+use axum::Json;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::response::{IntoResponse, Response};
+use http::header::RETRY_AFTER;
+use http::request::Parts;
+use http::{HeaderValue, StatusCode};
+use longshore_wire::api::Problem;
+use serde::de::DeserializeOwned;
+
+/// Seconds until a refused caller should come back.
+const COME_BACK: u16 = 1;
+
+/// An error of the API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiError {
+    status: StatusCode,
+    problem: Problem,
+    come_back: bool,
+}
+
+impl ApiError {
+    fn new(status: StatusCode, error: &str, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            problem: Problem {
+                error: error.to_owned(),
+                message: message.into(),
+            },
+            come_back: false,
+        }
+    }
+
+    fn later(self) -> Self {
+        Self {
+            come_back: true,
+            ..self
+        }
+    }
+
+    /// The request makes no sense.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message)
+    }
+
+    /// There is no such thing.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "NotFound", message)
+    }
+
+    /// The route exists for another method.
+    pub fn method_not_allowed() -> Self {
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "MethodNotAllowed",
+            "This route does not serve this method.",
+        )
+    }
+
+    /// No or a wrong token.
+    pub fn unauthorized() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "Unauthorized",
+            "A bearer token of this topic is required.",
+        )
+    }
+
+    /// The body is too large.
+    pub fn too_large() -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "TooLarge",
+            "The message is larger than 1 MiB. Send big things as a file in the workspace.",
+        )
+    }
+
+    /// Too many messages wait.
+    pub fn queue_full(limit: usize) -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "QueueFull",
+            format!("{limit} messages wait already. Try again when some are answered."),
+        )
+        .later()
+    }
+
+    /// The journal is not open yet.
+    pub fn starting() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Starting",
+            "The runner is starting. Try again in a moment.",
+        )
+        .later()
+    }
+
+    /// Winding down.
+    pub fn quiescing() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Quiescing",
+            "The agent is winding down and takes no messages.",
+        )
+        .later()
+    }
+
+    /// Wound down.
+    pub fn ended() -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "Ended",
+            "The agent has ended and takes no messages.",
+        )
+    }
+
+    /// Something outside failed; trying again may help.
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "Unavailable", message).later()
+    }
+
+    /// Something failed.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal", message)
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Json(self.problem)).into_response();
+        if self.come_back {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(COME_BACK));
+        }
+        response
+    }
+}
+
+/// A JSON body, refused as a `Problem`. The content type does not matter.
+pub struct Body<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(mut request: Request, state: &S) -> Result<Self, ApiError> {
+        let json = HeaderValue::from_static("application/json");
+        request.headers_mut().insert(http::header::CONTENT_TYPE, json);
+        match Json::<T>::from_request(request, state).await {
+            Ok(Json(body)) => Ok(Self(body)),
+            Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(ApiError::too_large()),
+            Err(rejection) => Err(bad_json(&rejection)),
+        }
+    }
+}
+
+fn bad_json(rejection: &JsonRejection) -> ApiError {
+    ApiError::new(rejection.status(), "Invalid", rejection.body_text())
+}
+
+/// A query, refused as a `Problem`.
+pub struct Query<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let query = axum::extract::Query::<T>::from_request_parts(parts, state).await;
+        query
+            .map(|query| Self(query.0))
+            .map_err(|rejection: QueryRejection| ApiError::invalid(rejection.body_text()))
+    }
+}

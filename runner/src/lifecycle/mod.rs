@@ -1,0 +1,243 @@
+//! The agent: one task that owns the turn machine, claude's process and the way from start to end.
+//!
+//! Everything that changes something goes through its loop one by one: commands of the API, lines of claude, time,
+//! signals. It carries out what the turn machine decides and decides itself only about processes:
+//!
+//! | file | what is done there |
+//! |---|---|
+//! | `run` | the loop, and carrying out the machine's outputs |
+//! | `commands` | what the API asks for |
+//! | `start` | starting claude, its refusals, back-off |
+//! | `winding` | quiesce, SIGTERM, the end of a task |
+//! | `chronicle` | history file, the result of a task |
+
+mod chronicle;
+mod commands;
+mod run;
+mod start;
+mod winding;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use longshore_wire::MessageId;
+use longshore_wire::api::{
+    AgentProblem, Approval, Busy, Decision, Interrupted, PostMessage, Quiesce, RunnerState, Settings as Change,
+    Summary, TaskResult, Usage,
+};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+use crate::claude::process::Process;
+use crate::claude::reaper::Reaper;
+use crate::http::ApiError;
+use crate::journal::{Entry, Journal};
+use crate::memory::MemoryProbe;
+use crate::notice::Notifier;
+use crate::proxy::Proxy;
+use crate::settings::Settings;
+use crate::turn::{Machine, Past, Token};
+use crate::volume::Volume;
+
+use chronicle::Chronicle;
+use start::Attempts;
+use winding::Winding;
+
+/// Messages without a finished turn that are taken before callers are sent away.
+pub const MAX_UNFINISHED: usize = 64;
+
+/// What the API asks for.
+#[derive(Debug)]
+pub enum Command {
+    /// `POST /v1/messages`; `files` are its attachments, decoded.
+    Post {
+        message: PostMessage,
+        files: Vec<(String, Vec<u8>)>,
+        reply: oneshot::Sender<Result<Posted, ApiError>>,
+    },
+    /// `POST /v1/ack`.
+    Ack { seq: u64, reply: oneshot::Sender<()> },
+    /// `POST /v1/interrupt`.
+    Interrupt {
+        cancel_queued: bool,
+        reply: oneshot::Sender<Interrupted>,
+    },
+    /// `POST /v1/approvals/{id}`.
+    Decide {
+        id: String,
+        decision: Decision,
+        reply: oneshot::Sender<Result<(), ApiError>>,
+    },
+    /// `POST /v1/settings`.
+    Settings {
+        settings: Change,
+        reply: oneshot::Sender<Result<(), String>>,
+    },
+    /// `POST /v1/quiesce`.
+    Quiesce {
+        quiesce: Quiesce,
+        reply: oneshot::Sender<()>,
+    },
+}
+
+/// A message that was taken; it is safe once this sequence is on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Posted {
+    /// Sequence of its `accepted` event.
+    pub seq: u64,
+}
+
+/// A preview on its way to the event streams.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// Newest record before it.
+    pub after: u64,
+    /// It.
+    pub json: Arc<str>,
+}
+
+/// Where the agent stands, for those who only look.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    pub state: RunnerState,
+    pub problem: Option<AgentProblem>,
+    pub claude_version: Option<String>,
+    pub claude_pid: Option<u32>,
+    pub busy: Vec<Busy>,
+    pub last_activity: Timestamp,
+    pub unfinished: Vec<MessageId>,
+    pub approvals: Vec<Approval>,
+    pub usage: Usage,
+    pub acked: u64,
+    pub restarts: u32,
+    pub summary: Option<Summary>,
+    pub summary_error: Option<String>,
+    pub result: Option<TaskResult>,
+}
+
+impl Snapshot {
+    /// Before anything is known.
+    pub fn starting(now: Timestamp) -> Self {
+        Self {
+            state: RunnerState::Starting,
+            problem: None,
+            claude_version: None,
+            claude_pid: None,
+            busy: Vec::new(),
+            last_activity: now,
+            unfinished: Vec::new(),
+            approvals: Vec::new(),
+            usage: Usage::default(),
+            acked: 0,
+            restarts: 0,
+            summary: None,
+            summary_error: None,
+            result: None,
+        }
+    }
+}
+
+/// Who waits for a reply of the machine.
+#[derive(Debug)]
+enum Waiting {
+    Interrupted(oneshot::Sender<Interrupted>),
+    Settings(oneshot::Sender<Result<(), String>>),
+    /// The summary.
+    Summary,
+}
+
+/// What the agent works with.
+#[derive(Debug)]
+pub struct Parts {
+    pub settings: Arc<Settings>,
+    pub volume: Volume,
+    pub journal: Journal,
+    pub proxy: Proxy,
+    pub reaper: Reaper,
+    pub notifier: Notifier,
+    pub snapshot: watch::Sender<Snapshot>,
+    pub commands: mpsc::Receiver<Command>,
+    pub previews: broadcast::Sender<Shown>,
+}
+
+/// The agent.
+#[derive(Debug)]
+pub struct Agent {
+    parts: Parts,
+    machine: Machine,
+    process: Option<Process>,
+    attempts: Attempts,
+    winding: Winding,
+    chronicle: Chronicle,
+    accepted: BTreeMap<MessageId, u64>,
+    waiting: BTreeMap<Token, Waiting>,
+    tokens: u64,
+    state: RunnerState,
+    problem: Option<AgentProblem>,
+    claude_version: Option<String>,
+    last_activity: Timestamp,
+    acked: u64,
+    restarts: u32,
+    summary: Option<Summary>,
+    summary_error: Option<String>,
+    /// Turns have ended since the last summary.
+    news: bool,
+    memory: MemoryProbe,
+    memory_is_short: bool,
+}
+
+impl Agent {
+    /// An agent that goes on where its journal ends.
+    pub fn new(parts: Parts, entries: &[Entry], now: Timestamp) -> Self {
+        let past = Past::read(entries);
+        let chronicle = Chronicle::new(
+            &parts.volume,
+            parts.journal.clone(),
+            parts.settings.agent.kind,
+            entries,
+            &past,
+        );
+        Self {
+            attempts: Attempts::after(&past),
+            winding: Winding::default(),
+            chronicle,
+            accepted: past.accepted.clone(),
+            waiting: BTreeMap::new(),
+            tokens: 0,
+            state: RunnerState::Starting,
+            problem: None,
+            claude_version: None,
+            last_activity: past.last_activity.unwrap_or(now),
+            acked: past.acked,
+            restarts: past.restarts,
+            summary: past.summary.clone(),
+            summary_error: None,
+            news: past.news,
+            memory: MemoryProbe::new(),
+            memory_is_short: false,
+            machine: Machine::restore(past, parts.settings.limits, now),
+            process: None,
+            parts,
+        }
+    }
+
+    /// Shows where the agent stands.
+    fn publish(&self) {
+        self.parts.snapshot.send_replace(Snapshot {
+            state: self.state,
+            problem: self.problem.clone(),
+            claude_version: self.claude_version.clone(),
+            claude_pid: self.process.as_ref().map(|process| process.pid),
+            busy: self.machine.busy(),
+            last_activity: self.last_activity,
+            unfinished: self.machine.unfinished(),
+            approvals: self.machine.approvals(),
+            usage: self.machine.usage(),
+            acked: self.acked,
+            restarts: self.restarts,
+            summary: self.summary.clone(),
+            summary_error: self.summary_error.clone(),
+            result: self.chronicle.result().cloned(),
+        });
+    }
+}

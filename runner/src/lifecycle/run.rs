@@ -1,0 +1,207 @@
+//! The loop, and carrying out what the turn machine decides.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use longshore_wire::api::{AgentProblem, RunnerState};
+use longshore_wire::claude;
+use longshore_wire::event::{Event, Record};
+use longshore_wire::notice::NoticeKind;
+use nix::sys::signal::Signal;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Agent, Shown, Waiting};
+use crate::claude::process::{Process, Said};
+use crate::turn::{Input, Output, Reply, Token};
+
+/// How often time is looked at.
+const TICK: Duration = Duration::from_millis(250);
+/// Ticks between two looks at the memory.
+const MEMORY_TICKS: u64 = 20;
+/// Share of the memory limit, in percent, above which people are told, and below which it is over.
+const MEMORY_SHORT: u64 = 85;
+const MEMORY_FINE: u64 = 75;
+
+impl Agent {
+    /// Runs until the agent has ended; returns the exit status.
+    pub async fn run(mut self) -> std::io::Result<u8> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        let mut ticks = 0_u64;
+        self.begin();
+        loop {
+            tokio::select! {
+                biased;
+                _ = terminate.recv() => self.terminate(),
+                _ = interrupt.recv() => self.terminate(),
+                Some(said) = next_said(&mut self.process) => self.said(said).await,
+                Some(command) = self.parts.commands.recv() => self.command(command),
+                _ = tick.tick() => {
+                    let upstream = self.parts.proxy.upstream();
+                    self.step(Input::Tick { upstream });
+                    if ticks.is_multiple_of(MEMORY_TICKS) {
+                        self.look_at_memory();
+                    }
+                    ticks += 1;
+                }
+            }
+            self.start_when_due();
+            let ended = self.wind().await;
+            self.publish();
+            if let Some(status) = ended {
+                return Ok(status);
+            }
+        }
+    }
+
+    async fn said(&mut self, said: Said) {
+        match said {
+            Said::Line(line) => {
+                if self.machine.is_working() {
+                    self.last_activity = Timestamp::now();
+                }
+                self.step(Input::Line(line));
+            }
+            Said::Exited(exit) => self.exited(exit).await,
+        }
+    }
+
+    /// One step of the machine.
+    pub(super) fn step(&mut self, input: Input) {
+        let outputs = self.machine.step(Timestamp::now(), input);
+        self.carry_out(outputs);
+    }
+
+    pub(super) fn carry_out(&mut self, outputs: Vec<Output>) {
+        for output in outputs {
+            match output {
+                Output::Event(event) => {
+                    self.record(event);
+                }
+                Output::Mark(mark) => {
+                    self.parts.journal.mark(mark);
+                }
+                Output::Preview(preview) => {
+                    let json = serde_json::to_string(&preview).expect("a preview has string keys only");
+                    // Nobody may be listening.
+                    let _ = self.parts.previews.send(Shown {
+                        after: self.parts.journal.seq(),
+                        json: json.into(),
+                    });
+                }
+                Output::Write(input) => self.write(&input),
+                Output::Reply(token, reply) => self.reply(token, reply),
+                Output::Ready { version, .. } => self.ready(version),
+                Output::StartRefused(why) => self.refused(why),
+                Output::Kill(why) => {
+                    tracing::warn!(why, "claude is killed");
+                    if let Some(process) = &self.process {
+                        process.signal(Signal::SIGKILL);
+                    }
+                }
+                Output::Problem(problem) => self.set_problem(problem),
+                Output::Unknown(what) => tracing::warn!(what, "a line of claude's was not understood"),
+            }
+        }
+    }
+
+    /// Journals an event and takes note of it.
+    pub(super) fn record(&mut self, event: Event) -> Record {
+        let (record, appended) = self.parts.journal.append(Timestamp::now(), event);
+        match &record.event {
+            Event::Restarted { .. } => self.restarts += 1,
+            Event::Summary { summary } => {
+                self.summary = Some(summary.clone());
+                self.news = false;
+            }
+            Event::TurnFinished { usage, .. } => {
+                self.news |= usage.turns > 0;
+                self.attempts.worked();
+            }
+            _ => {}
+        }
+        self.last_activity = record.at;
+        self.chronicle.record(&record, appended.entry);
+        record
+    }
+
+    /// A message is written only once the disk has what was journalled before it; everything else at once.
+    fn write(&self, input: &claude::Input) {
+        let after = match input {
+            claude::Input::User(_) => self.parts.journal.entries(),
+            _ => 0,
+        };
+        if let Some(process) = &self.process {
+            process.write(input.encode(), after);
+        }
+    }
+
+    fn reply(&mut self, token: Token, reply: Reply) {
+        match (self.waiting.remove(&token), reply) {
+            (Some(Waiting::Interrupted(sender)), Reply::Interrupted(interrupted)) => {
+                // The caller may have gone away.
+                let _ = sender.send(interrupted);
+            }
+            (Some(Waiting::Settings(sender)), Reply::Settings(result)) => {
+                let _ = sender.send(result);
+            }
+            (Some(Waiting::Summary), Reply::Answer(answer)) => self.winding.answered(answer),
+            (waiting, _) => tracing::debug!(?token, known = waiting.is_some(), "a reply that nobody waits for"),
+        }
+    }
+
+    pub(super) fn token(&mut self, waiting: Waiting) -> Token {
+        self.tokens += 1;
+        let token = Token(self.tokens);
+        self.waiting.insert(token, waiting);
+        token
+    }
+
+    fn ready(&mut self, version: Option<String>) {
+        self.claude_version = version;
+        self.attempts.ready();
+        if self.state == RunnerState::Starting || self.state == RunnerState::Failed {
+            self.state = RunnerState::Ready;
+            self.parts.notifier.post(NoticeKind::Ready);
+        }
+        let crash_loop = longshore_wire::api::AgentProblemKind::CrashLoop;
+        if self.problem.as_ref().is_some_and(|problem| problem.kind == crash_loop) {
+            self.problem = None;
+        }
+        tracing::info!(version = self.claude_version, "claude is ready");
+    }
+
+    pub(super) fn set_problem(&mut self, problem: Option<AgentProblem>) {
+        if self.problem != problem {
+            if let Some(problem) = &problem {
+                tracing::warn!(kind = ?problem.kind, message = problem.message, "claude cannot work");
+                self.parts.notifier.post(NoticeKind::Problem);
+            }
+            self.problem = problem;
+        }
+    }
+
+    fn look_at_memory(&mut self) {
+        let memory = self.memory.read();
+        let Some(limit) = memory.limit_bytes.filter(|limit| *limit > 0) else {
+            return;
+        };
+        let percent = memory.current_bytes.saturating_mul(100) / limit;
+        if !self.memory_is_short && percent >= MEMORY_SHORT {
+            self.memory_is_short = true;
+            self.record(Event::Memory { memory });
+        } else if percent < MEMORY_FINE {
+            self.memory_is_short = false;
+        }
+    }
+}
+
+/// The next word of the process; never ready without one.
+pub(super) async fn next_said(process: &mut Option<Process>) -> Option<Said> {
+    match process {
+        Some(process) => process.said.recv().await,
+        None => std::future::pending().await,
+    }
+}

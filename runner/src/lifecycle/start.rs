@@ -1,0 +1,220 @@
+//! Starting claude, again and again if it must be.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use longshore_wire::api::{AgentProblem, AgentProblemKind, RunnerState};
+use tokio::time::Instant;
+
+use super::Agent;
+use crate::claude::environment::{self, Conversation};
+use crate::claude::process::Process;
+use crate::claude::reaper::Exit;
+use crate::claude::{instructions, transcript};
+use crate::turn::{Input, Past, Searched};
+
+/// Pauses before the next start, by the number of failures in a row.
+const PAUSES_MS: [u64; 7] = [0, 200, 1000, 3000, 10_000, 30_000, 60_000];
+/// Failures in a row from which on it is called a crash loop.
+const CRASH_LOOP: usize = 3;
+/// A process that lived this long is no part of a crash loop.
+const HEALTHY: Duration = Duration::from_secs(120);
+
+/// The record of starts.
+#[derive(Debug)]
+pub struct Attempts {
+    /// When to start next; none while a process runs or must not run.
+    due: Option<Instant>,
+    /// What people are told about why it is started; none for a first or a clean start.
+    cause: Option<String>,
+    failures: usize,
+    started: Option<Instant>,
+    /// What claude said when it refused to start.
+    refusal: Option<String>,
+    /// The transcript is there and claude cannot resume it: use this flag instead.
+    insist: Option<Conversation>,
+    /// claude has had a conversation that should still be there.
+    has_past: bool,
+}
+
+impl Attempts {
+    /// What the journal says about the last life.
+    pub fn after(past: &Past) -> Self {
+        let quiet = past.is_empty() || past.closed;
+        Self {
+            due: None,
+            cause: (!quiet).then(|| "The agent was started again.".to_owned()),
+            failures: 0,
+            started: None,
+            refusal: None,
+            insist: None,
+            has_past: past.had_turns(),
+        }
+    }
+
+    /// claude answered.
+    pub fn ready(&mut self) {
+        self.refusal = None;
+        self.insist = None;
+    }
+
+    /// A turn has ended, so this claude works.
+    pub fn worked(&mut self) {
+        self.failures = 0;
+        self.has_past = true;
+    }
+
+    /// No more starts.
+    pub fn stop(&mut self) {
+        self.due = None;
+    }
+}
+
+impl Agent {
+    /// The first start.
+    pub(super) fn begin(&mut self) {
+        self.parts.notifier.post(longshore_wire::notice::NoticeKind::Announce);
+        if self.chronicle.result().is_some() {
+            // A second pod of a finished task has nothing to run.
+            self.finish_task();
+        } else {
+            self.attempts.due = Some(Instant::now());
+        }
+        self.start_when_due();
+        self.publish();
+    }
+
+    pub(super) fn start_when_due(&mut self) {
+        let due = self.attempts.due.is_some_and(|due| due <= Instant::now());
+        if due && self.process.is_none() {
+            self.attempts.due = None;
+            if let Err(error) = self.start() {
+                self.failed(&error);
+            }
+        }
+    }
+
+    fn start(&mut self) -> Result<(), String> {
+        let Self { parts, attempts, .. } = self;
+        let volume = &parts.volume;
+        let missing = |error: &dyn std::fmt::Display| error.to_string();
+        instructions::write(&parts.settings, volume).map_err(|error| missing(&error))?;
+        let session = parts.settings.agent.uid;
+        let found = transcript::find(&volume.claude_config(), session);
+        let conversation = attempts.insist.unwrap_or(match found {
+            Some(_) => Conversation::Resumed,
+            None => Conversation::New,
+        });
+        let mut searched = Searched {
+            cause: attempts.cause.take(),
+            ..Searched::default()
+        };
+        if let Some(path) = &found {
+            let anchors = self.machine.anchors();
+            searched.found = transcript::search(path, &anchors).map_err(|error| missing(&error))?;
+        } else if attempts.has_past {
+            let cause = searched.cause.get_or_insert_default();
+            cause.push_str(" The file of its conversation is gone, so claude begins anew and remembers nothing.");
+            attempts.has_past = false;
+        }
+        let changed = self.machine.settings();
+        let command = environment::command(&parts.settings, volume, &parts.proxy, conversation, changed);
+        let process = Process::start(command, &parts.reaper, parts.journal.clone());
+        let process = process.map_err(|error| format!("{}: {error}", parts.settings.flags.claude.display()))?;
+        tracing::info!(pid = process.pid, ?conversation, "claude is started");
+        self.process = Some(process);
+        self.attempts.started = Some(Instant::now());
+        self.step(Input::Recover(searched));
+        self.step(Input::Spawned);
+        Ok(())
+    }
+
+    /// claude's process is gone.
+    pub(super) async fn exited(&mut self, exit: Exit) {
+        let Some(process) = self.process.take() else { return };
+        // Whatever it left behind would go on working beside the next one.
+        process.signal(nix::sys::signal::Signal::SIGKILL);
+        self.parts.reaper.kill_orphans().await;
+        self.step(Input::Exited);
+        tracing::info!(%exit, "claude has ended");
+        if self.winding.is_over() {
+            return;
+        }
+        let errors = process.errors();
+        let refusal = self.attempts.refusal.take();
+        if self.state == RunnerState::Starting || refusal.is_some() {
+            let why = refusal.into_iter().chain((!errors.is_empty()).then_some(errors));
+            let why = why.collect::<Vec<_>>().join("\n");
+            if self.repaired(&why) {
+                self.attempts.due = Some(Instant::now());
+                return;
+            }
+            self.failed(&if why.is_empty() { exit.to_string() } else { why });
+            return;
+        }
+        self.attempts.cause = Some(format!("claude ended unexpectedly ({exit}) and was started again."));
+        self.state = RunnerState::Starting;
+        self.failed(&format!("it ends unexpectedly ({exit})"));
+    }
+
+    /// claude printed why it does not start. Its end follows.
+    pub(super) fn refused(&mut self, why: String) {
+        self.attempts.refusal = Some(why);
+        if let Some(process) = &mut self.process {
+            process.close();
+        }
+    }
+
+    /// Takes the known obstacles out of the way.
+    fn repaired(&mut self, why: &str) -> bool {
+        let config = self.parts.volume.claude_config();
+        if why.contains(".claude.json") && why.contains("corrupted") {
+            let broken = config.join(".claude.json");
+            let aside = config.join(format!(".claude.json.corrupt-{}", Timestamp::now().as_second()));
+            tracing::warn!("claude's settings are corrupt and are moved away");
+            return std::fs::rename(broken, aside).is_ok();
+        }
+        if why.contains("No conversation found") && self.attempts.insist.is_none() {
+            if let Some(path) = transcript::find(&config, self.parts.settings.agent.uid) {
+                tracing::warn!("claude cannot read its conversation; the file is moved away");
+                let aside = path.with_extension(format!("unreadable-{}", Timestamp::now().as_second()));
+                if std::fs::rename(&path, aside).is_err() {
+                    return false;
+                }
+            }
+            self.attempts.has_past = true;
+            self.attempts.insist = Some(Conversation::New);
+            return true;
+        }
+        if why.contains("already in use") && self.attempts.insist.is_none() {
+            self.attempts.insist = Some(Conversation::Resumed);
+            return true;
+        }
+        false
+    }
+
+    /// Plans the next start after a failed one.
+    fn failed(&mut self, why: &str) {
+        let lived = self.attempts.started.take().map(|started| started.elapsed());
+        if lived.is_some_and(|lived| lived >= HEALTHY) {
+            self.attempts.failures = 0;
+        }
+        self.attempts.failures += 1;
+        let failures = self.attempts.failures;
+        let pause = PAUSES_MS[(failures - 1).min(PAUSES_MS.len() - 1)];
+        self.attempts.due = Some(Instant::now() + Duration::from_millis(pause));
+        let last = why
+            .lines()
+            .map(str::trim)
+            .find(|line| !line.is_empty())
+            .unwrap_or("no reason given");
+        tracing::warn!(failures, pause, why = last, "claude will be started again");
+        if failures >= CRASH_LOOP {
+            self.state = RunnerState::Failed;
+            self.set_problem(Some(AgentProblem {
+                kind: AgentProblemKind::CrashLoop,
+                message: format!("claude cannot be kept running: {last}. It is tried again and again."),
+            }));
+        }
+    }
+}

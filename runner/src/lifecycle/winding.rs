@@ -1,0 +1,318 @@
+//! Ways to the end: quiesce, SIGTERM, and the result of a task.
+//!
+//! Each is a series of phases that the loop passes through; no phase waits longer than its deadline.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use longshore_wire::agent::AgentKind;
+use longshore_wire::api::{Busy, Quiesce, RunnerState};
+use longshore_wire::event::Event;
+use longshore_wire::notice::{NoticeKind, TerminationMessage};
+use nix::sys::signal::Signal;
+use tokio::time::Instant;
+
+use super::run::next_said;
+use super::{Agent, Waiting};
+use crate::claude::process::Said;
+use crate::journal::Mark;
+use crate::turn::{Input, WindDown};
+
+/// A turn that is stopped for SIGTERM may take this long to save its text.
+const LAST_TEXT: Duration = Duration::from_secs(1);
+/// A turn that is stopped for quiesce may take this long.
+const STOPPING: Duration = Duration::from_secs(5);
+/// Longest wait for a summary, and what is kept of the deadline for everything after it.
+const SUMMARY: Duration = Duration::from_secs(90);
+const RESERVE: Duration = Duration::from_secs(3);
+/// Patience with each way of asking claude to leave: end_session, closed stdin, SIGINT.
+const LEAVE: [Duration; 3] = [
+    Duration::from_millis(800),
+    Duration::from_millis(500),
+    Duration::from_millis(700),
+];
+/// Last writes to the journal.
+const FLUSH: Duration = Duration::from_secs(3);
+/// A task's background work may hold up its result for this long after its answer.
+const BACKGROUND: Duration = Duration::from_secs(600);
+/// Longest text of a summary and of a termination message, in bytes.
+const SUMMARY_TEXT: usize = 4096;
+const TERMINATION_TEXT: usize = 3072;
+
+const QUESTION: &str = "This session is being closed. Summarise it for whoever works on this topic next, who will not \
+     see this conversation: what was asked for, what was done and decided, where the results are (paths, branches), and \
+     what is still open. Markdown bullets, at most 250 words, no preamble.";
+
+/// How far the way to the end has come.
+#[derive(Debug, Default)]
+pub struct Winding {
+    phase: Phase,
+    summary: Option<Result<String, String>>,
+}
+
+#[derive(Debug, Default)]
+enum Phase {
+    #[default]
+    Working,
+    /// The running turn is being stopped; then, if wanted, the summary.
+    Stopping { quiesce: Quiesce, until: Instant },
+    /// claude is asked for the summary.
+    Summarizing { until: Instant },
+    /// claude is asked to leave, for good.
+    Leaving,
+    /// Wound down; serves what there is until SIGTERM.
+    Quiesced,
+    /// A task's result waits to be taken.
+    Lingering { until: Instant },
+    /// SIGTERM: the running turn is being stopped and stays unfinished.
+    Terminating { until: Instant },
+    /// Nothing is left but to exit.
+    Over,
+}
+
+impl Winding {
+    /// claude must not be started again.
+    pub fn is_over(&self) -> bool {
+        !matches!(self.phase, Phase::Working)
+    }
+
+    pub fn answered(&mut self, answer: Result<String, String>) {
+        self.summary = Some(answer);
+    }
+}
+
+impl Agent {
+    pub(super) fn quiesce(&mut self, quiesce: Quiesce) {
+        if self.winding.is_over() {
+            return;
+        }
+        tracing::info!(summarize = quiesce.summarize, "winding down");
+        self.state = RunnerState::Quiescing;
+        self.attempts.stop();
+        self.step(Input::WindDown(WindDown::Finish));
+        let until = Instant::now() + STOPPING.min(left(quiesce.deadline, RESERVE));
+        self.winding.phase = Phase::Stopping { quiesce, until };
+    }
+
+    /// SIGTERM.
+    pub(super) fn terminate(&mut self) {
+        self.attempts.stop();
+        match self.winding.phase {
+            Phase::Terminating { .. } => {}
+            Phase::Quiesced | Phase::Lingering { .. } | Phase::Over => self.winding.phase = Phase::Over,
+            Phase::Stopping { .. } | Phase::Summarizing { .. } | Phase::Leaving => {
+                self.winding.phase = Phase::Terminating { until: Instant::now() };
+            }
+            Phase::Working => {
+                tracing::info!("terminating");
+                self.state = RunnerState::Quiescing;
+                self.step(Input::WindDown(WindDown::Suspend));
+                self.winding.phase = Phase::Terminating {
+                    until: Instant::now() + LAST_TEXT,
+                };
+            }
+        }
+    }
+
+    /// Goes on as far as it can without waiting. Returns the exit status at the end.
+    pub(super) async fn wind(&mut self) -> Option<u8> {
+        let now = Instant::now();
+        match &self.winding.phase {
+            Phase::Working => self.conclude_task(),
+            Phase::Stopping { quiesce, until } => {
+                if !self.machine.is_working() || now >= *until {
+                    self.summarize(*quiesce);
+                }
+            }
+            Phase::Summarizing { until } => {
+                let late = now >= *until || self.process.is_none();
+                let answer = self.winding.summary.take();
+                let answer = answer.or_else(|| late.then(|| Err("claude took too long to answer".to_owned())));
+                if let Some(answer) = answer {
+                    self.write_summary(answer);
+                    self.winding.phase = Phase::Leaving;
+                }
+            }
+            Phase::Leaving => {
+                self.end_claude().await;
+                self.parts.journal.mark(Mark::Closed { at: Timestamp::now() });
+                self.flush().await;
+                self.state = RunnerState::Quiesced;
+                self.winding.phase = Phase::Quiesced;
+                self.parts.notifier.post(NoticeKind::Quiesced);
+            }
+            Phase::Quiesced => {}
+            Phase::Lingering { until } => {
+                let taken = self.chronicle.result().is_some_and(|result| self.acked >= result.seq);
+                if taken || now >= *until {
+                    self.winding.phase = Phase::Over;
+                }
+            }
+            Phase::Terminating { until } => {
+                if !self.machine.is_working() || now >= *until {
+                    self.end_claude().await;
+                    if self.machine.unfinished().is_empty() {
+                        self.parts.journal.mark(Mark::Closed { at: Timestamp::now() });
+                    }
+                    self.winding.phase = Phase::Over;
+                }
+            }
+            Phase::Over => {
+                self.flush().await;
+                // A Job that was stopped before its result must not pass for complete.
+                let is_task = self.parts.settings.agent.kind == AgentKind::Task;
+                let cut_short = is_task && self.chronicle.result().is_none();
+                return Some(if cut_short { 143 } else { 0 });
+            }
+        }
+        None
+    }
+
+    fn summarize(&mut self, quiesce: Quiesce) {
+        let has_process = self.process.is_some();
+        self.winding.phase = Phase::Leaving;
+        if !quiesce.summarize || !self.news {
+            return;
+        }
+        if !has_process {
+            self.write_summary(Err("claude is not running".to_owned()));
+            return;
+        }
+        let until = Instant::now() + SUMMARY.min(left(quiesce.deadline, RESERVE));
+        self.winding.phase = Phase::Summarizing { until };
+        let token = self.token(Waiting::Summary);
+        let question = QUESTION.to_owned();
+        self.step(Input::Ask { token, question });
+    }
+
+    fn write_summary(&mut self, answer: Result<String, String>) {
+        let agent = &self.parts.settings.agent;
+        let title = match agent.kind {
+            AgentKind::Session => format!("Session {}", agent.name),
+            AgentKind::Task => format!("Task {}", agent.name),
+        };
+        let written = answer.and_then(|text| {
+            let text = cut(text.trim(), SUMMARY_TEXT);
+            let written = self.parts.volume.write_summary(&title, text, Timestamp::now());
+            written.map_err(|error| error.to_string())
+        });
+        match written {
+            Ok(summary) => {
+                self.summary_error = None;
+                self.record(Event::Summary { summary });
+            }
+            Err(error) => {
+                tracing::warn!(error, "the summary could not be written");
+                self.summary_error = Some(error);
+            }
+        }
+    }
+
+    /// Records the result of a task once its answer is complete.
+    fn conclude_task(&mut self) {
+        if !self.chronicle.has_answer() {
+            return;
+        }
+        let busy = self.machine.busy();
+        let waits =
+            busy.contains(&Busy::TurnRunning) || (busy.contains(&Busy::BackgroundTask) && !self.background_is_late());
+        if waits {
+            return;
+        }
+        let (usage, seq) = (self.machine.usage(), self.parts.journal.seq());
+        if let Some(result) = self.chronicle.conclude(usage, seq) {
+            let result = result.clone();
+            self.parts.journal.mark(Mark::Result { result });
+        }
+        self.finish_task();
+    }
+
+    fn background_is_late(&self) -> bool {
+        let quiet = Timestamp::now().duration_since(self.last_activity);
+        quiet.unsigned_abs() >= BACKGROUND
+    }
+
+    /// Tells of the result and waits for it to be taken. claude is not needed any more.
+    pub(super) fn finish_task(&mut self) {
+        self.attempts.stop();
+        self.state = RunnerState::Quiesced;
+        let drain = Duration::from_secs(self.parts.settings.agent.drain_seconds);
+        self.winding.phase = Phase::Lingering {
+            until: Instant::now() + drain,
+        };
+        let Some(result) = self.chronicle.result() else { return };
+        let message = TerminationMessage {
+            v: 1,
+            is_error: result.is_error,
+            reason: result.terminal_reason.clone(),
+            text: cut(&result.text, TERMINATION_TEXT).to_owned(),
+        };
+        let path = &self.parts.settings.flags.termination_log;
+        let json = serde_json::to_string(&message).expect("a termination message has string keys only");
+        if let Err(error) = std::fs::write(path, json) {
+            tracing::warn!(%error, path = %path.display(), "the termination message cannot be written");
+        }
+        self.step(Input::Leave);
+        let (journal, notifier) = (self.parts.journal.clone(), self.parts.notifier.clone());
+        tokio::spawn(async move {
+            // The operator must not see a result that a crash could take back.
+            let _ = journal.wait(journal.entries(), FLUSH).await;
+            notifier.post(NoticeKind::Finished);
+        });
+    }
+
+    /// Asks claude to leave, ever less politely.
+    async fn end_claude(&mut self) {
+        self.step(Input::Leave);
+        for (way, patience) in LEAVE.into_iter().enumerate() {
+            match way {
+                0 => {}
+                1 => {
+                    if let Some(process) = &mut self.process {
+                        process.close();
+                    }
+                }
+                _ => self.signal(Signal::SIGINT),
+            }
+            self.listen_until_exit(patience).await;
+        }
+        self.signal(Signal::SIGKILL);
+        self.listen_until_exit(FLUSH).await;
+        self.parts.reaper.kill_orphans().await;
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(process) = &self.process {
+            process.signal(signal);
+        }
+    }
+
+    /// Hears claude out.
+    async fn listen_until_exit(&mut self, patience: Duration) {
+        let until = Instant::now() + patience;
+        while self.process.is_some() {
+            match tokio::time::timeout_at(until, next_said(&mut self.process)).await {
+                Ok(Some(Said::Line(line))) => self.step(Input::Line(line)),
+                Ok(Some(Said::Exited(exit))) => self.exited(exit).await,
+                Ok(None) | Err(_) => return,
+            }
+        }
+    }
+
+    async fn flush(&self) {
+        let journal = &self.parts.journal;
+        if let Err(error) = journal.wait(journal.entries(), FLUSH).await {
+            tracing::error!(%error, "the last records are not on disk");
+        }
+    }
+}
+
+/// Time left until a deadline, without what comes after.
+fn left(deadline: Timestamp, reserve: Duration) -> Duration {
+    let left = deadline.duration_since(Timestamp::now());
+    Duration::try_from(left).unwrap_or_default().saturating_sub(reserve)
+}
+
+fn cut(text: &str, bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes)]
+}

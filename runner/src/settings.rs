@@ -1,0 +1,126 @@
+//! Flags and environment, read once and turned into [`Settings`]. Nothing else reads the environment.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use jiff::SignedDuration;
+use longshore_wire::AgentConfig;
+use longshore_wire::agent::{AGENT_CONFIG_ENV, API_KEY_ENV, OAUTH_TOKEN_ENV};
+use secrecy::SecretString;
+use url::Url;
+
+use crate::turn::Limits;
+
+/// Why the settings do not hold.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The agent's configuration is missing.
+    #[error("{AGENT_CONFIG_ENV} is not set; the operator sets it in every agent pod")]
+    Missing,
+    /// It is no [`AgentConfig`].
+    #[error("{AGENT_CONFIG_ENV} cannot be read: {0}")]
+    Unreadable(#[from] serde_json::Error),
+    /// The model endpoint is no URL that can be forwarded to.
+    #[error("the model endpoint {url:?} is no http or https URL")]
+    BaseUrl {
+        /// It.
+        url: String,
+    },
+}
+
+/// Flags of `longshore-runner serve`. The defaults are what a pod has; tests set others.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Flags {
+    /// The topic's volume.
+    #[arg(long, env = "LONGSHORE_ROOT", default_value = "/topic")]
+    pub root: PathBuf,
+    /// Address of the HTTP API.
+    #[arg(long, env = "LONGSHORE_LISTEN", default_value = "0.0.0.0:7411")]
+    pub listen: SocketAddr,
+    /// The claude CLI.
+    #[arg(long, env = "LONGSHORE_CLAUDE", default_value = "/usr/local/bin/claude")]
+    pub claude: PathBuf,
+    /// A writable folder for claude's temporary files.
+    #[arg(long, env = "LONGSHORE_TMP", default_value = "/tmp")]
+    pub tmp: PathBuf,
+    /// Where the kubelet looks for the last words of a task.
+    #[arg(long, env = "LONGSHORE_TERMINATION_LOG", default_value = "/dev/termination-log")]
+    pub termination_log: PathBuf,
+    /// Milliseconds without a line from claude and a byte from the model endpoint after which a turn is stopped.
+    /// Waiting for a tool or a person does not count.
+    #[arg(long, env = "LONGSHORE_SILENCE_MS", default_value_t = 240_000)]
+    pub silence_ms: u32,
+    /// Milliseconds of nothing but failing requests to the model endpoint after which a turn is stopped.
+    #[arg(long, env = "LONGSHORE_RETRIES_MS", default_value_t = 150_000)]
+    pub retries_ms: u32,
+    /// Milliseconds after which a turn that was told to stop and did not is killed.
+    #[arg(long, env = "LONGSHORE_OBEY_MS", default_value_t = 10_000)]
+    pub obey_ms: u32,
+}
+
+/// The real credential of the model endpoint; held by the runner alone.
+#[derive(Clone, Debug)]
+pub enum Credential {
+    /// Sent as `x-api-key`.
+    ApiKey(SecretString),
+    /// Sent as `Authorization: Bearer`.
+    OAuthToken(SecretString),
+    /// The endpoint wants none, or will refuse us.
+    None,
+}
+
+/// Everything the runner goes by.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What the operator said.
+    pub agent: AgentConfig,
+    /// The model endpoint.
+    pub base_url: Url,
+    /// Its credential.
+    pub credential: Credential,
+    /// Flags.
+    pub flags: Flags,
+    /// Limits of the turn machine.
+    pub limits: Limits,
+}
+
+impl Settings {
+    /// Reads the environment.
+    pub fn from_env(flags: Flags) -> Result<Self, SettingsError> {
+        let config = std::env::var(AGENT_CONFIG_ENV).map_err(|_| SettingsError::Missing)?;
+        let secret = |name| {
+            let value = std::env::var(name).unwrap_or_default();
+            (!value.trim().is_empty()).then(|| SecretString::from(value.trim()))
+        };
+        // claude itself prefers the key when both are set.
+        let credential = match (secret(API_KEY_ENV), secret(OAUTH_TOKEN_ENV)) {
+            (Some(key), _) => Credential::ApiKey(key),
+            (None, Some(token)) => Credential::OAuthToken(token),
+            (None, None) => Credential::None,
+        };
+        Self::new(serde_json::from_str(&config)?, credential, flags)
+    }
+
+    fn new(agent: AgentConfig, credential: Credential, flags: Flags) -> Result<Self, SettingsError> {
+        let base_url = Url::parse(&agent.base_url).ok();
+        let base_url = base_url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        let base_url = base_url.ok_or_else(|| SettingsError::BaseUrl {
+            url: agent.base_url.clone(),
+        })?;
+        let ms = |ms: u32| SignedDuration::from_millis(ms.into());
+        let approval = i64::try_from(agent.approval_timeout_seconds).unwrap_or(i64::MAX);
+        let limits = Limits {
+            silence: ms(flags.silence_ms),
+            retries: ms(flags.retries_ms),
+            obey: ms(flags.obey_ms),
+            approval: SignedDuration::from_secs(approval),
+        };
+        Ok(Self {
+            agent,
+            base_url,
+            credential,
+            flags,
+            limits,
+        })
+    }
+}

@@ -1,0 +1,270 @@
+//! The topic's volume: which file lies where, and the files that the runner itself writes for people.
+//!
+//! Knows nothing of claude's protocol. A folder that cannot be written is told as [`VolumeError`]; the caller makes it a
+//! problem of the agent and tries again.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use longshore_wire::MessageId;
+use longshore_wire::api::{Disk, Summary};
+use serde::Deserialize;
+use uuid::Uuid;
+
+use crate::turn::Exchange;
+
+/// Longest name of a saved attachment, in bytes, without the part that makes it unique.
+const ATTACHMENT_NAME: usize = 100;
+
+/// A place that must be writable is not, or a file cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[error("{path} is not writable: {source}")]
+pub struct VolumeError {
+    /// The place.
+    pub path: PathBuf,
+    /// Why.
+    pub source: std::io::Error,
+}
+
+/// The layout.
+#[derive(Clone, Debug)]
+pub struct Volume {
+    root: PathBuf,
+    uid: Uuid,
+}
+
+impl Volume {
+    /// The volume of this session or task.
+    pub fn new(root: &Path, uid: Uuid) -> Self {
+        Self {
+            root: root.to_owned(),
+            uid,
+        }
+    }
+
+    /// claude's working directory.
+    pub fn workspace(&self) -> PathBuf {
+        self.root.join("workspace")
+    }
+
+    /// State of the topic that outlives sessions.
+    pub fn state(&self) -> PathBuf {
+        self.root.join("state")
+    }
+
+    /// What every agent of the topic reads first.
+    pub fn state_file(&self) -> PathBuf {
+        self.state().join("state.md")
+    }
+
+    /// claude's HOME and configuration.
+    pub fn claude_config(&self) -> PathBuf {
+        self.root.join(".runner/claude")
+    }
+
+    /// The journal.
+    pub fn journal(&self) -> PathBuf {
+        self.root.join(".runner/journal").join(format!("{}.jsonl", self.uid))
+    }
+
+    fn history(&self) -> PathBuf {
+        self.state().join("history").join(format!("{}.jsonl", self.uid))
+    }
+
+    /// Creates what is missing and writes a byte everywhere where something will be written.
+    pub fn prepare(&self, tmp: &Path) -> Result<(), VolumeError> {
+        let folders = [
+            self.workspace(),
+            self.state(),
+            self.state().join("summaries"),
+            self.state().join("history"),
+            self.root.join(".runner/journal"),
+            self.claude_config(),
+            tmp.to_owned(),
+        ];
+        for folder in folders {
+            test_write(&folder).map_err(|source| VolumeError { path: folder, source })?;
+        }
+        Ok(())
+    }
+
+    /// Space on the volume.
+    pub fn disk(&self) -> Disk {
+        match nix::sys::statvfs::statvfs(&self.root) {
+            Ok(stat) => Disk {
+                free_bytes: stat.blocks_available() * stat.fragment_size(),
+                total_bytes: stat.blocks() * stat.fragment_size(),
+            },
+            Err(_) => Disk::default(),
+        }
+    }
+
+    /// Saves a file that came with a message; returns its path below the workspace. Saving it again changes nothing.
+    pub fn save_attachment(
+        &self,
+        message: MessageId,
+        index: usize,
+        name: &str,
+        content: &[u8],
+    ) -> Result<String, VolumeError> {
+        let short: String = message.0.simple().to_string().chars().take(8).collect();
+        let below = format!("inbox/{short}-{index}-{}", sanitised(name));
+        let path = self.workspace().join(&below);
+        let failed = |source| VolumeError {
+            path: path.clone(),
+            source,
+        };
+        std::fs::create_dir_all(self.workspace().join("inbox")).map_err(failed)?;
+        match OpenOptions::new().write(true).create_new(true).open(&path) {
+            Ok(mut file) => file.write_all(content).and_then(|()| file.sync_all()).map_err(failed)?,
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(failed(error)),
+        }
+        Ok(below)
+    }
+
+    /// Appends an exchange to this agent's history file.
+    pub fn append_history(&self, exchange: &Exchange) -> Result<(), VolumeError> {
+        let mut line = serde_json::to_string(exchange).expect("an exchange has string keys only");
+        line.push('\n');
+        append(&self.history(), line.as_bytes())
+    }
+
+    /// Sequence of the newest exchange in the history file.
+    pub fn history_seq(&self) -> u64 {
+        #[derive(Deserialize)]
+        struct Line {
+            seq: u64,
+        }
+        let Ok(file) = File::open(self.history()) else {
+            return 0;
+        };
+        let lines = BufReader::new(file).lines().map_while(Result::ok);
+        let seqs = lines.filter_map(|line| serde_json::from_str::<Line>(&line).ok());
+        seqs.map(|line| line.seq).max().unwrap_or(0)
+    }
+
+    /// Writes the summary to its own file and as a section of the topic's state file.
+    pub fn write_summary(&self, title: &str, text: &str, now: Timestamp) -> Result<Summary, VolumeError> {
+        let below = format!("state/summaries/{}.md", self.uid);
+        let path = self.root.join(&below);
+        let half = path.with_extension("md.new");
+        let write = || {
+            let mut file = File::create(&half)?;
+            writeln!(file, "# {title}\n\n{text}")?;
+            file.sync_all()?;
+            std::fs::rename(&half, &path)
+        };
+        write().map_err(|source| VolumeError {
+            path: path.clone(),
+            source,
+        })?;
+        let section = format!("\n## {title}, {}\n\n{text}\n", now.strftime("%Y-%m-%d %H:%M UTC"));
+        append(&self.state_file(), section.as_bytes())?;
+        Ok(Summary {
+            path: below,
+            time: now,
+            text: text.to_owned(),
+        })
+    }
+}
+
+fn append(path: &Path, bytes: &[u8]) -> Result<(), VolumeError> {
+    let write = || {
+        let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+        file.write_all(bytes)?;
+        file.sync_data()
+    };
+    write().map_err(|source| VolumeError {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn test_write(folder: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    let probe = folder.join(format!(".longshore-write-test-{}", std::process::id()));
+    std::fs::write(&probe, b"x")?;
+    std::fs::remove_file(&probe)
+}
+
+/// A file name without a path, control characters or a leading dot.
+fn sanitised(name: &str) -> String {
+    let plain: String = name
+        .chars()
+        .map(|c| {
+            if c.is_control() || matches!(c, '/' | '\\' | ':' | '\0') {
+                '_'
+            } else {
+                c
+            }
+        })
+        .collect();
+    let plain = plain.trim().trim_start_matches('.');
+    let plain = &plain[..plain.floor_char_boundary(ATTACHMENT_NAME)];
+    if plain.is_empty() {
+        "file".to_owned()
+    } else {
+        plain.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attachment_names_cannot_leave_the_inbox() {
+        for (given, safe) in [
+            ("../../etc/passwd", "_.._etc_passwd"),
+            ("/etc/passwd", "_etc_passwd"),
+            ("..", "file"),
+            ("", "file"),
+            (".bashrc", "bashrc"),
+            ("a\nb\0c.txt", "a_b_c.txt"),
+            ("C:\\x", "C__x"),
+        ] {
+            assert_eq!(sanitised(given), safe);
+        }
+        assert!(sanitised(&"é".repeat(500)).len() <= ATTACHMENT_NAME);
+    }
+
+    #[test]
+    fn an_attachment_is_saved_once_below_the_workspace() {
+        let folder = tempfile::tempdir().unwrap();
+        let volume = Volume::new(folder.path(), Uuid::nil());
+        volume.prepare(&folder.path().join("tmp")).unwrap();
+        let id = MessageId::from_telegram(1, 2);
+        let below = volume.save_attachment(id, 0, "../x.txt", b"one").unwrap();
+        assert!(below.starts_with("inbox/"), "{below}");
+        assert_eq!(volume.save_attachment(id, 0, "../x.txt", b"two").unwrap(), below);
+        assert_eq!(std::fs::read(volume.workspace().join(below)).unwrap(), b"one");
+    }
+
+    #[test]
+    fn a_summary_has_its_own_file_and_a_section_in_the_state_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let volume = Volume::new(folder.path(), Uuid::nil());
+        volume.prepare(&folder.path().join("tmp")).unwrap();
+        std::fs::write(volume.state_file(), "# Topic\n").unwrap();
+        let summary = volume.write_summary("s1", "- done", Timestamp::UNIX_EPOCH).unwrap();
+        assert_eq!(
+            std::fs::read_to_string(folder.path().join(&summary.path)).unwrap(),
+            "# s1\n\n- done\n"
+        );
+        let state = std::fs::read_to_string(volume.state_file()).unwrap();
+        assert_eq!(state, "# Topic\n\n## s1, 1970-01-01 00:00 UTC\n\n- done\n");
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("workspace"), "a file in the way").unwrap();
+        let error = Volume::new(folder.path(), Uuid::nil())
+            .prepare(folder.path())
+            .unwrap_err();
+        assert!(error.to_string().contains("workspace is not writable"), "{error}");
+    }
+}
