@@ -10,6 +10,7 @@ pub mod lifecycle;
 pub mod memory;
 pub mod notice;
 pub mod proxy;
+pub mod replay;
 pub mod serve;
 pub mod settings;
 pub mod turn;

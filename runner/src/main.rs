@@ -1,10 +1,12 @@
 //! The command line of `longshore-runner`.
 
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use longshore_runner::replay::replay;
 use longshore_runner::serve::serve;
 use longshore_runner::settings::{Flags, Settings};
 use tracing_subscriber::EnvFilter;
@@ -21,6 +23,12 @@ struct Cli {
 enum Command {
     /// Serve the agent's API and drive claude: process 1 of an agent pod.
     Serve(Flags),
+    /// Replay recorded transcripts of claude and say what was understood; fails if anything was lost.
+    Replay {
+        /// Transcripts, one JSON object per line.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -40,7 +48,29 @@ fn main() -> anyhow::Result<ExitCode> {
             runtime.shutdown_background();
             Ok(ExitCode::from(status))
         }
+        Command::Replay { files } => replay_all(&files),
     }
+}
+
+#[expect(clippy::print_stdout, reason = "the report is what the command is for")]
+fn replay_all(files: &[PathBuf]) -> anyhow::Result<ExitCode> {
+    let mut lost = 0;
+    for file in files {
+        let bytes = std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
+        let report = replay(&String::from_utf8_lossy(&bytes));
+        println!(
+            "{}: {} turns, {} texts, {} tools, {} approvals, {} lost",
+            file.display(),
+            report.turns,
+            report.texts,
+            report.tools,
+            report.approvals,
+            report.lost.len()
+        );
+        print!("{report}");
+        lost += report.lost.len();
+    }
+    Ok(if lost == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn log() {
