@@ -40,6 +40,8 @@ pub mod reasons {
     pub const READY: &str = "Ready";
     /// The pod is on the way, or claude is.
     pub const STARTING: &str = "Starting";
+    /// The pod of a session that has run before is on the way, with its conversation.
+    pub const RESUMING: &str = "Resuming";
     /// A task of the topic runs; the session starts when it has finished.
     pub const WAITING_FOR_TASK: &str = "WaitingForTask";
     /// The topic's session lives; the task starts when it has ended or is suspended.
@@ -96,4 +98,18 @@ pub mod reasons {
     pub const LOST: &str = "Lost";
     /// An older Topic has the same chat binding.
     pub const DUPLICATE_BINDING: &str = "DuplicateBinding";
+    /// The bot can post in the topic's chat.
+    pub const REACHABLE: &str = "Reachable";
+    /// The person has blocked the bot, or never wrote to it.
+    pub const BOT_BLOCKED: &str = "BotBlocked";
+    /// The bot is no longer a member of the chat.
+    pub const BOT_REMOVED: &str = "BotRemoved";
+    /// The bot may not write in the chat.
+    pub const NO_RIGHTS: &str = "NoRights";
+    /// The chat does not exist, or has another id now.
+    pub const CHAT_NOT_FOUND: &str = "ChatNotFound";
+    /// The forum topic was closed.
+    pub const TOPIC_CLOSED: &str = "TopicClosed";
+    /// The forum topic was deleted.
+    pub const TOPIC_DELETED: &str = "TopicDeleted";
 }

@@ -1,0 +1,229 @@
+//! What the bot writes: Topics, ContainerTasks and PersistentSessions it creates, two annotations, and its own condition.
+//!
+//! Creating is idempotent: names derive from chat and message, and "already exists" is success when the live object has
+//! the same origin. Fails with [`WriteError`], which says whether trying again can help.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::{Resource, ResourceExt};
+use longshore_crds::conditions::{reasons, types};
+use longshore_crds::{
+    ContainerTask, ContainerTaskSpec, Origin, PersistentSession, PersistentSessionSpec, TelegramBinding, Topic, TopicRef,
+    TopicSpec, Workspace, meta,
+};
+use serde_json::json;
+
+use super::{Cluster, place_of};
+use crate::chat::Place;
+
+/// What Topics look like that the bot makes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TopicTemplate {
+    /// AgentClass.
+    pub agent_class: String,
+    /// Size of the volume; none leaves it to the kind's default.
+    pub workspace_size: Option<String>,
+    /// StorageClass; none leaves it to the cluster.
+    pub storage_class: Option<String>,
+}
+
+/// Why something was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// It will never be accepted like this.
+    #[error("{0}")]
+    Refused(String),
+    /// The name belongs to something else.
+    #[error("{0} exists already and belongs to something else")]
+    NameTaken(String),
+    /// It does not exist.
+    #[error("it does not exist")]
+    NotFound,
+    /// The API server cannot be asked, or is busy.
+    #[error("the API server did not do it: {0}")]
+    Later(#[source] Box<kube::Error>),
+}
+
+impl From<kube::Error> for WriteError {
+    fn from(error: kube::Error) -> Self {
+        match &error {
+            kube::Error::Api(status) if status.code == 404 => Self::NotFound,
+            kube::Error::Api(status) if matches!(status.code, 400 | 403 | 413 | 422) => Self::Refused(status.message.clone()),
+            _ => Self::Later(Box::new(error)),
+        }
+    }
+}
+
+fn exists(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 409 && status.reason == "AlreadyExists")
+}
+
+fn metadata(name: &str, topic: &str) -> ObjectMeta {
+    let labels = [(meta::MANAGED_BY.0, meta::MANAGED_BY.1), (meta::TOPIC_LABEL, topic)];
+    ObjectMeta {
+        name: Some(name.to_owned()),
+        labels: Some(labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into()),
+        ..ObjectMeta::default()
+    }
+}
+
+fn post() -> PostParams {
+    PostParams { field_manager: Some(meta::BOT.to_owned()), ..PostParams::default() }
+}
+
+fn patch() -> PatchParams {
+    PatchParams { field_manager: Some(meta::BOT.to_owned()), ..PatchParams::default() }
+}
+
+impl Cluster {
+    /// Makes the Topic of a place under this name.
+    pub async fn create_topic(
+        &self,
+        name: &str,
+        place: Place,
+        display_name: Option<String>,
+        template: &TopicTemplate,
+    ) -> Result<Topic, WriteError> {
+        let spec = TopicSpec {
+            agent_class_name: template.agent_class.clone(),
+            display_name: display_name.map(|name| name.chars().take(128).collect()),
+            telegram: Some(TelegramBinding { chat_id: place.chat, thread_id: place.thread }),
+            workspace: Workspace {
+                size: template.workspace_size.clone(),
+                storage_class_name: template.storage_class.clone(),
+                ..Workspace::default()
+            },
+        };
+        let topic = Topic { metadata: metadata(name, name), spec, status: None };
+        match self.topic_api.create(&post(), &topic).await {
+            Ok(topic) => {
+                tracing::info!(topic = name, chat = place.chat, thread = place.thread, "made a Topic");
+                Ok(topic)
+            }
+            Err(error) if exists(&error) => {
+                let live = self.topic_api.get(name).await?;
+                if place_of(&live) == Some(place) { Ok(live) } else { Err(WriteError::NameTaken(format!("Topic {name}"))) }
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Makes the ContainerTask for a message.
+    pub async fn create_task(&self, name: &str, topic: &str, prompt: &str, origin: Origin) -> Result<(), WriteError> {
+        let spec = ContainerTaskSpec {
+            topic_ref: TopicRef { name: topic.to_owned() },
+            prompt: prompt.to_owned(),
+            agent_class_name: None,
+            timeout_seconds: None,
+            ttl_seconds_after_finished: None,
+            retries: None,
+            origin: Some(origin.clone()),
+        };
+        let task = ContainerTask { metadata: metadata(name, topic), spec, status: None };
+        match self.task_api.create(&post(), &task).await {
+            Ok(_) => Ok(()),
+            Err(error) if exists(&error) => match self.task_api.get(name).await?.spec.origin {
+                Some(live) if live == origin => Ok(()),
+                _ => Err(WriteError::NameTaken(format!("ContainerTask {name}"))),
+            },
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Makes the PersistentSession for a message.
+    pub async fn create_session(
+        &self,
+        name: &str,
+        topic: &str,
+        prompt: Option<String>,
+        origin: Origin,
+    ) -> Result<PersistentSession, WriteError> {
+        let spec = PersistentSessionSpec {
+            topic_ref: TopicRef { name: topic.to_owned() },
+            prompt,
+            agent_class_name: None,
+            desired_state: Default::default(),
+            origin: Some(origin.clone()),
+        };
+        let session = PersistentSession { metadata: metadata(name, topic), spec, status: None };
+        match self.session_api.create(&post(), &session).await {
+            Ok(session) => Ok(session),
+            Err(error) if exists(&error) => {
+                let live = self.session_api.get(name).await?;
+                match &live.spec.origin {
+                    Some(known) if *known == origin => Ok(live),
+                    _ => Err(WriteError::NameTaken(format!("PersistentSession {name}"))),
+                }
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Asks the operator to end a session.
+    pub async fn end_session(&self, name: &str, why: &str) -> Result<(), WriteError> {
+        self.session_api.patch(name, &patch(), &annotation(meta::END, why)).await?;
+        Ok(())
+    }
+
+    /// Records that a task's answer stands in the chat; its time to live counts from here. A task that is gone needs none.
+    pub async fn mark_delivered(&self, name: &str, at: Timestamp) -> Result<(), WriteError> {
+        match self.task_api.patch(name, &patch(), &annotation(meta::DELIVERED, &at.to_string())).await {
+            Ok(_) => Ok(()),
+            Err(error) => match WriteError::from(error) {
+                WriteError::NotFound => Ok(()),
+                error => Err(error),
+            },
+        }
+    }
+
+    /// Deletes a task that has not begun.
+    pub async fn delete_task(&self, name: &str) -> Result<(), WriteError> {
+        self.task_api.delete(name, &DeleteParams::background()).await?;
+        Ok(())
+    }
+
+    /// The live task, past the reflector.
+    pub async fn live_task(&self, name: &str) -> Result<Option<ContainerTask>, WriteError> {
+        Ok(self.task_api.get_opt(name).await?)
+    }
+
+    /// The live session, past the reflector.
+    pub async fn live_session(&self, name: &str) -> Result<Option<PersistentSession>, WriteError> {
+        Ok(self.session_api.get_opt(name).await?)
+    }
+
+    /// Sets the Topic's condition `ChatReachable`. That it is reachable is said only after it was not.
+    pub async fn set_reachable(&self, topic: &Topic, problem: Option<(&str, &str)>, now: Timestamp) -> Result<(), WriteError> {
+        let known = topic.status.iter().flat_map(|status| &status.conditions).find(|known| known.type_ == types::CHAT_REACHABLE);
+        let (status, reason, message) = match problem {
+            None => ("True", reasons::REACHABLE, "The bot can post in the chat."),
+            Some((reason, message)) => ("False", reason, message),
+        };
+        let same = known.is_some_and(|known| known.status == status && known.reason == reason);
+        if same || (problem.is_none() && known.is_none()) {
+            return Ok(());
+        }
+        let condition = Condition {
+            type_: types::CHAT_REACHABLE.to_owned(),
+            status: status.to_owned(),
+            reason: reason.to_owned(),
+            message: message.chars().take(1024).collect(),
+            observed_generation: topic.metadata.generation,
+            last_transition_time: known.filter(|known| known.status == status).map_or(Time(now), |known| known.last_transition_time.clone()),
+        };
+        let apply = json!({
+            "apiVersion": Topic::api_version(&()),
+            "kind": Topic::kind(&()),
+            "metadata": {"name": topic.name_any()},
+            "status": {"conditions": [condition]},
+        });
+        let params = PatchParams::apply(meta::BOT).force();
+        self.topic_api.patch_status(&topic.name_any(), &params, &Patch::Apply(&apply)).await?;
+        Ok(())
+    }
+}
+
+fn annotation(key: &str, value: &str) -> Patch<serde_json::Value> {
+    Patch::Merge(json!({"metadata": {"annotations": {key: value}}}))
+}

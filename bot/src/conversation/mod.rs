@@ -1,0 +1,207 @@
+//! From a runner's events to what the chat shall show.
+//!
+//! A pure state machine per session: [`Conversation::take`] folds one durable event and returns what it changes for good;
+//! [`Conversation::progress`] is how the running turn looks right now. Folding the stored events of the unfinished turn
+//! rebuilds it after a restart, so it keeps nothing that is not in the journal. Knows no posts, ids of posts or budgets.
+
+pub mod outcome;
+pub mod prompt;
+
+use std::collections::BTreeMap;
+
+use longshore_wire::MessageId;
+use longshore_wire::api::Approval;
+use longshore_wire::event::{ApprovalOutcome, Event, Preview, Record, ToolState};
+
+use crate::render::{self, Rich};
+use crate::store::posts::Content;
+
+/// What an event changes for good.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// A turn is over: these are the final words about its messages.
+    Answer {
+        /// Number of the turn.
+        turn: u64,
+        /// Messages it answered; none when claude began by itself.
+        messages: Vec<MessageId>,
+        /// The words; empty when claude said nothing.
+        parts: Vec<Content>,
+        /// What the earlier ones of several messages show.
+        refer: Content,
+        /// Whether it failed.
+        error: bool,
+    },
+    /// A prompt waits for a person.
+    Ask {
+        /// The prompt.
+        approval: Approval,
+    },
+    /// A prompt does not wait any more.
+    Close {
+        /// Its id.
+        id: String,
+        /// How it ended.
+        outcome: ApprovalOutcome,
+        /// Who decided.
+        by: Option<String>,
+    },
+    /// Something that people should know.
+    Notice {
+        /// In a sentence.
+        text: String,
+    },
+}
+
+/// How the running turn looks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Progress {
+    /// Number of the turn.
+    pub turn: u64,
+    /// Messages it answers, as far as known.
+    pub messages: Vec<MessageId>,
+    /// The look.
+    pub rich: Rich,
+}
+
+/// State of a conversation: the turn that runs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Conversation {
+    turn: Option<Turn>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Turn {
+    number: u64,
+    messages: Vec<MessageId>,
+    blocks: BTreeMap<u32, String>,
+    previews: BTreeMap<u32, String>,
+    tools: Vec<(String, String)>,
+}
+
+/// Room that a preview leaves in its message.
+const PREVIEW_UNITS: usize = 3500;
+
+impl Conversation {
+    /// The state after these events.
+    pub fn rebuild<'a>(records: impl IntoIterator<Item = &'a Record>) -> Self {
+        let mut conversation = Self::default();
+        for record in records {
+            conversation.take(&record.event);
+        }
+        conversation
+    }
+
+    /// Folds a durable event.
+    pub fn take(&mut self, event: &Event) -> Vec<Change> {
+        match event {
+            Event::TurnStarted { turn, message_ids } => {
+                // A turn that a crash cut short starts again under its number and keeps what it has said.
+                let turn = self.turn(*turn);
+                for id in message_ids {
+                    if !turn.messages.contains(id) {
+                        turn.messages.push(*id);
+                    }
+                }
+                Vec::new()
+            }
+            Event::Text { turn, block, text } => {
+                let turn = self.turn(*turn);
+                turn.previews.remove(block);
+                turn.blocks.insert(*block, text.clone());
+                Vec::new()
+            }
+            Event::Tool { turn, id, name, summary, state } => {
+                let turn = self.turn(*turn);
+                turn.tools.retain(|(known, _)| known != id);
+                if *state == ToolState::Started {
+                    turn.tools.push((id.clone(), tool_line(name, summary)));
+                }
+                Vec::new()
+            }
+            Event::Approval { approval, .. } => vec![Change::Ask { approval: approval.clone() }],
+            Event::ApprovalClosed { id, outcome, by } => {
+                vec![Change::Close { id: id.clone(), outcome: *outcome, by: by.clone() }]
+            }
+            Event::TurnFinished { turn, message_ids, is_error, terminal_reason, error, .. } => {
+                let said = self.turn.take().filter(|running| running.number == *turn).unwrap_or_default();
+                let mut rich = said.said();
+                if *is_error {
+                    rich = rich.paragraph(Rich::plain(outcome::sentence(terminal_reason, error.as_deref())));
+                }
+                vec![Change::Answer {
+                    turn: *turn,
+                    messages: message_ids.clone(),
+                    parts: Content::parts(&rich),
+                    refer: Content::plain(outcome::ANSWERED_TOGETHER),
+                    error: *is_error,
+                }]
+            }
+            Event::Restarted { message } => vec![Change::Notice { text: message.clone() }],
+            // What was accepted is known from the chat; figures and summaries are for the operator.
+            Event::Accepted { .. } | Event::Memory { .. } | Event::Summary { .. } => Vec::new(),
+        }
+    }
+
+    /// Folds a preview. It is gone as soon as its block is finished.
+    pub fn preview(&mut self, preview: &Preview) {
+        let (number, block, more) = match preview {
+            Preview::TextDelta { turn, block, text } => (*turn, *block, Some(text)),
+            Preview::TextReset { turn, block } => (*turn, *block, None),
+        };
+        let Some(turn) = self.turn.as_mut().filter(|turn| turn.number == number) else { return };
+        match more {
+            Some(_) if turn.blocks.contains_key(&block) => {}
+            Some(text) => turn.previews.entry(block).or_default().push_str(text),
+            None => drop(turn.previews.remove(&block)),
+        }
+    }
+
+    /// Previews of a stream that broke are sent anew or never.
+    pub fn drop_previews(&mut self) {
+        if let Some(turn) = &mut self.turn {
+            turn.previews.clear();
+        }
+    }
+
+    /// How the running turn looks; none when it has nothing to show.
+    pub fn progress(&self) -> Option<Progress> {
+        let turn = self.turn.as_ref()?;
+        let mut rich = turn.said();
+        for preview in turn.previews.values() {
+            rich = rich.paragraph(render::markdown(preview));
+        }
+        rich = render::tail(&rich, PREVIEW_UNITS);
+        if let Some((_, line)) = turn.tools.last() {
+            rich = rich.paragraph(Rich::plain(line.clone()));
+        }
+        let shows = !rich.text.trim().is_empty();
+        shows.then(|| Progress { turn: turn.number, messages: turn.messages.clone(), rich })
+    }
+
+    fn turn(&mut self, number: u64) -> &mut Turn {
+        if self.turn.as_ref().is_none_or(|turn| turn.number != number) {
+            self.turn = None;
+        }
+        self.turn.get_or_insert_with(|| Turn { number, ..Turn::default() })
+    }
+}
+
+impl Turn {
+    fn said(&self) -> Rich {
+        self.blocks.values().fold(Rich::default(), |all, block| {
+            let block = render::markdown(block);
+            if block.text.is_empty() { all } else { all.paragraph(block) }
+        })
+    }
+}
+
+fn tool_line(name: &str, summary: &str) -> String {
+    match summary.trim() {
+        "" => format!("⚙ {name}"),
+        summary => format!("⚙ {name}: {summary}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,115 @@
+//! Sentences about how turns, tasks and sessions ended. For people; pure.
+
+use longshore_crds::conditions::types;
+use longshore_crds::{ContainerTask, PersistentSession};
+
+use crate::render::{self, Rich};
+
+/// Shown at a message that was answered in one go with a later one.
+pub const ANSWERED_TOGETHER: &str = "Answered below, together with your later message.";
+/// claude ended its turn without text.
+pub const SILENT: &str = "claude has finished and has nothing to say.";
+/// A session ended with this message unanswered.
+pub const SESSION_OVER: &str = "The session ended before this was answered.";
+/// A session ended and it is not known whether it had taken the message.
+pub const SESSION_OVER_UNSURE: &str = "The session ended while this message was on its way, so it may or may not have been read. Send it again if it still matters.";
+/// A task is gone.
+pub const TASK_DELETED: &str = "This task was deleted before it had answered.";
+
+/// What to tell about a turn that did not end well.
+pub fn sentence(terminal_reason: &str, error: Option<&str>) -> String {
+    let told = error.map(str::trim).filter(|error| !error.is_empty());
+    match (terminal_reason, told) {
+        ("cancelled", None) => "This was dropped before it ran.".to_owned(),
+        (reason, None) if reason.starts_with("aborted") => "Stopped.".to_owned(),
+        (reason, Some(error)) if reason.starts_with("aborted") => format!("Stopped. {error}"),
+        (_, Some(error)) => error.to_owned(),
+        (reason, None) => format!("claude stopped with an error ({reason})."),
+    }
+}
+
+fn condition<'a>(
+    conditions: &'a [k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition],
+    kind: &str,
+) -> Option<&'a k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition> {
+    conditions.iter().find(|condition| condition.type_ == kind)
+}
+
+/// Whether a condition of this type is True.
+pub fn is_true(conditions: &[k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition], kind: &str) -> bool {
+    condition(conditions, kind).is_some_and(|condition| condition.status == "True")
+}
+
+/// The final words about a task, once there are any, and whether it failed.
+pub fn of_task(task: &ContainerTask) -> Option<(Rich, bool)> {
+    let status = task.status.as_ref()?;
+    if let Some(failed) = condition(&status.conditions, types::FAILED).filter(|failed| failed.status == "True") {
+        let why = if failed.message.is_empty() { failed.reason.clone() } else { failed.message.clone() };
+        return Some((Rich::plain(format!("The task failed: {why}")), true));
+    }
+    let result = status.result.as_ref().filter(|_| is_true(&status.conditions, types::COMPLETE))?;
+    let mut rich = render::markdown(&result.text);
+    if result.truncated {
+        rich = rich.paragraph(Rich::plain("[The answer was longer than 64 KiB; the rest is not shown.]"));
+    }
+    if result.is_error {
+        // The runner puts the reason into the text when claude said nothing.
+        let told = if rich.text.is_empty() { None } else { Some("") };
+        match (told, result.terminal_reason.starts_with("aborted")) {
+            (Some(_), false) => {}
+            _ => rich = rich.paragraph(Rich::plain(sentence(&result.terminal_reason, None))),
+        }
+    }
+    if rich.text.is_empty() {
+        rich = Rich::plain(SILENT);
+    }
+    Some((rich, result.is_error))
+}
+
+/// What a waiting task waits for, when that is worth telling.
+pub fn task_waits(task: &ContainerTask) -> Option<String> {
+    let status = task.status.as_ref()?;
+    waits(status.queue_position, &status.conditions, "The task")
+}
+
+/// What a session that is not there yet waits for, when that is worth telling.
+pub fn session_waits(session: &PersistentSession) -> Option<String> {
+    let status = session.status.as_ref()?;
+    if status.endpoint.is_some() {
+        return None;
+    }
+    if is_true(&status.conditions, types::SUSPENDED) {
+        return Some("The session is suspended; this is delivered when it runs again.".to_owned());
+    }
+    waits(status.queue_position, &status.conditions, "The session").or_else(|| Some("Starting a session …".to_owned()))
+}
+
+fn waits(
+    queue: Option<i32>,
+    conditions: &[k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition],
+    what: &str,
+) -> Option<String> {
+    if let Some(position) = queue {
+        return Some(format!("{what} waits in the queue, at position {position}."));
+    }
+    let speaking = [types::ADMITTED, types::READY].iter().find_map(|kind| {
+        let blocked = condition(conditions, kind).filter(|condition| condition.status == "False")?;
+        let ordinary = ["Starting", "Ended", "Suspended", "Completed", "NotFinished"].contains(&blocked.reason.as_str());
+        (!ordinary && !blocked.message.is_empty()).then(|| blocked.message.clone())
+    })?;
+    Some(format!("{what} waits: {speaking}"))
+}
+
+/// The final words about a session that somebody ended.
+pub fn of_session(session: &PersistentSession) -> Rich {
+    let status = session.status.as_ref();
+    let ended = status.and_then(|status| condition(&status.conditions, types::ENDED));
+    let mut rich = match ended.filter(|ended| ended.reason != "UserEnded" && !ended.message.is_empty()) {
+        Some(ended) => Rich::plain(format!("The session has ended: {}", ended.message)),
+        None => Rich::plain("The session has ended."),
+    };
+    if let Some(summary) = status.and_then(|status| status.summary.as_ref()).filter(|summary| !summary.text.is_empty()) {
+        rich = rich.paragraph(render::markdown(&summary.text));
+    }
+    rich
+}

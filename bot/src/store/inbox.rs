@@ -1,0 +1,56 @@
+//! Updates as they came. A replayed update is a no-op, whatever has become of it since.
+
+use rusqlite::params;
+use serde_json::Value;
+
+use super::messages::NewMessage;
+use super::{Json, Store, StoreError};
+
+/// How long updates are remembered that nothing is left to do for. Telegram repeats none after a day.
+const REMEMBER_SECONDS: i64 = 7 * 86_400;
+
+impl Store {
+    /// Stores updates that are not known yet.
+    pub async fn receive(&self, updates: Vec<(i64, Value)>, now: i64) -> Result<(), StoreError> {
+        self.transaction(move |tx| {
+            let mut insert =
+                tx.prepare_cached("INSERT OR IGNORE INTO inbox (update_id, raw, received_at) VALUES (?1, ?2, ?3)")?;
+            for (id, raw) in updates {
+                insert.execute(params![id, Json(raw), now])?;
+            }
+            tx.execute("DELETE FROM inbox WHERE done = 1 AND received_at < ?1", [now - REMEMBER_SECONDS])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// The oldest update that nothing has been decided about.
+    pub async fn next_update(&self) -> Result<Option<(i64, Value)>, StoreError> {
+        self.call(|connection| {
+            let mut select = connection
+                .prepare_cached("SELECT update_id, raw FROM inbox WHERE done = 0 ORDER BY update_id LIMIT 1")?;
+            let mut rows = select.query_map([], |row| Ok((row.get(0)?, row.get::<_, Json<Value>>(1)?.0)))?;
+            Ok(rows.next().transpose()?)
+        })
+        .await
+    }
+
+    /// Nothing becomes of this update.
+    pub async fn skip_update(&self, update: i64) -> Result<(), StoreError> {
+        self.call(move |connection| {
+            connection.execute("UPDATE inbox SET done = 1 WHERE update_id = ?1", [update])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// This message becomes of the update. From here on the message carries on by itself.
+    pub async fn decide(&self, update: i64, message: NewMessage) -> Result<(), StoreError> {
+        self.transaction(move |tx| {
+            super::messages::insert(tx, &message)?;
+            tx.execute("UPDATE inbox SET done = 1 WHERE update_id = ?1", [update])?;
+            Ok(())
+        })
+        .await
+    }
+}

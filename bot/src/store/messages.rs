@@ -1,0 +1,267 @@
+//! Messages that something becomes of: the decision about each, and how far it is carried out.
+//!
+//! `routed` (decided) -> `posting` (a session may have it) -> `handed` (a session or task has it) -> `answered` (the final
+//! words are among the posts) -> `closed` (they stand in the chat). Every step is taken in the transaction that makes it
+//! true.
+
+use longshore_wire::MessageId;
+use rusqlite::{OptionalExtension, Row, Transaction, params};
+
+use super::posts::{self, Content};
+use super::{Json, Store, StoreError};
+use crate::chat::Place;
+use crate::outbox::pace::Priority;
+use crate::route::{Decision, Mode};
+
+/// How far a message has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::AsRefStr, strum::EnumString)]
+#[strum(serialize_all = "lowercase")]
+pub enum MessageState {
+    /// Decided, not carried out.
+    Routed,
+    /// A session may have it.
+    Posting,
+    /// A session or task has it.
+    Handed,
+    /// The final words are written down.
+    Answered,
+    /// The final words stand in the chat.
+    Closed,
+}
+
+/// A message about which a decision was made just now.
+#[derive(Clone, Debug)]
+pub struct NewMessage {
+    /// Where.
+    pub place: Place,
+    /// Its id in the chat.
+    pub message: i64,
+    /// Who wrote it.
+    pub user: i64,
+    /// Name of the writer.
+    pub user_name: String,
+    /// Title for a Topic that is made for it.
+    pub title: Option<String>,
+    /// The decision.
+    pub decision: Decision,
+    /// Name of the task or session that is made for it or that it goes to.
+    pub object: Option<String>,
+    /// When it came, in Unix seconds.
+    pub now: i64,
+}
+
+/// A message in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageRow {
+    /// Row.
+    pub row: i64,
+    /// Where.
+    pub place: Place,
+    /// Its id in the chat.
+    pub message: i64,
+    /// Who wrote it.
+    pub user: i64,
+    /// Name of the writer.
+    pub user_name: String,
+    /// Title for a Topic that is made for it.
+    pub title: Option<String>,
+    /// Its identity towards a runner.
+    pub wire_id: MessageId,
+    /// The decision.
+    pub decision: Decision,
+    /// How far it has come.
+    pub state: MessageState,
+    /// Name of the task or session that is made for it or that it goes to.
+    pub object: Option<String>,
+}
+
+const COLUMNS: &str =
+    "row, chat, thread, message, user, user_name, title, wire_id, decision, state, object";
+
+pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
+    let text = |at: usize| row.get::<_, String>(at);
+    let broken = |at, error: Box<dyn std::error::Error + Send + Sync>| {
+        rusqlite::Error::FromSqlConversionFailure(at, rusqlite::types::Type::Text, error)
+    };
+    Ok(MessageRow {
+        row: row.get(0)?,
+        place: Place::from_key(row.get(1)?, row.get(2)?),
+        message: row.get(3)?,
+        user: row.get(4)?,
+        user_name: row.get(5)?,
+        title: row.get(6)?,
+        wire_id: MessageId(text(7)?.parse().map_err(|error: uuid::Error| broken(7, error.into()))?),
+        decision: row.get::<_, Json<Decision>>(8)?.0,
+        state: text(9)?.parse().map_err(|error: strum::ParseError| broken(9, error.into()))?,
+        object: row.get(10)?,
+    })
+}
+
+/// Key of the first post about a message.
+pub fn answer_key(place: Place, message: i64, part: usize) -> String {
+    format!("answer/{}/{message}/{part}", place.chat)
+}
+
+pub(super) fn insert(tx: &Transaction<'_>, new: &NewMessage) -> Result<(), StoreError> {
+    let place = new.place;
+    let mode = &new.decision.mode;
+    let inserted = tx.execute(
+        "INSERT OR IGNORE INTO messages
+            (chat, thread, message, user, user_name, title, wire_id, decision, express, state, object, received_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'routed', ?10, ?11)",
+        params![
+            place.chat,
+            place.thread_key(),
+            new.message,
+            new.user,
+            new.user_name,
+            new.title,
+            MessageId::from_telegram(place.chat, new.message).to_string(),
+            Json(&new.decision),
+            mode.overtakes(),
+            new.object,
+            new.now
+        ],
+    )?;
+    if inserted == 0 {
+        return Ok(());
+    }
+    let row = tx.last_insert_rowid();
+    posts::ensure(tx, &answer_key(place, new.message, 0), place, Some(new.message), Some(row))?;
+    match mode {
+        Mode::Reply { text } => answer(tx, row, vec![Content::plain(text)], Priority::Answer)?,
+        Mode::StartSession { .. } => {
+            tx.execute(
+                "INSERT OR IGNORE INTO sessions (name, chat, thread, state) VALUES (?1, ?2, ?3, 'wanted')",
+                params![new.object, place.chat, place.thread_key()],
+            )?;
+        }
+        Mode::EndSession { session } => super::sessions::advance(tx, session, super::sessions::SessionState::Ending)?,
+        _ => {}
+    }
+    Ok(())
+}
+
+pub(super) fn select_one(tx: &Transaction<'_>, row: i64) -> Result<Option<MessageRow>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM messages WHERE row = ?1");
+    Ok(tx.prepare_cached(&sql)?.query_row([row], read).optional()?)
+}
+
+pub(super) fn by_wire_id(tx: &Transaction<'_>, id: MessageId) -> Result<Option<MessageRow>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM messages WHERE wire_id = ?1");
+    Ok(tx.prepare_cached(&sql)?.query_row([id.to_string()], read).optional()?)
+}
+
+/// Writes the final words about a message, unless there are some already.
+pub(super) fn answer(tx: &Transaction<'_>, row: i64, parts: Vec<Content>, priority: Priority) -> Result<(), StoreError> {
+    let Some(message) = select_one(tx, row)? else { return Ok(()) };
+    if matches!(message.state, MessageState::Answered | MessageState::Closed) {
+        return Ok(());
+    }
+    for (part, content) in parts.into_iter().enumerate() {
+        let key = answer_key(message.place, message.message, part);
+        let post = posts::ensure(tx, &key, message.place, Some(message.message), Some(row))?;
+        posts::show(tx, post, &content, priority)?;
+    }
+    tx.execute("UPDATE messages SET state = 'answered' WHERE row = ?1", [row])?;
+    Ok(())
+}
+
+impl Store {
+    async fn rows(&self, condition: &'static str, values: Vec<rusqlite::types::Value>) -> Result<Vec<MessageRow>, StoreError> {
+        self.call(move |connection| {
+            let sql = format!("SELECT {COLUMNS} FROM messages WHERE {condition}");
+            let mut select = connection.prepare_cached(&sql)?;
+            let rows = select.query_map(rusqlite::params_from_iter(values), read)?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// The oldest message of a place that waits to be carried out in its turn.
+    pub async fn next_in(&self, place: Place) -> Result<Option<MessageRow>, StoreError> {
+        let condition = "state IN ('routed', 'posting') AND express = 0 AND chat = ?1 AND thread = ?2 ORDER BY row LIMIT 1";
+        Ok(self.rows(condition, vec![place.chat.into(), place.thread_key().into()]).await?.pop())
+    }
+
+    /// Messages that wait to be carried out without waiting for others.
+    pub async fn express(&self) -> Result<Vec<MessageRow>, StoreError> {
+        self.rows("state IN ('routed', 'posting') AND express = 1 ORDER BY row", Vec::new()).await
+    }
+
+    /// Messages whose final words are written down but not known to stand in the chat.
+    pub async fn answered(&self) -> Result<Vec<MessageRow>, StoreError> {
+        self.rows("state = 'answered' ORDER BY row", Vec::new()).await
+    }
+
+    /// Messages that a task or session has and that are not answered.
+    pub async fn handed(&self) -> Result<Vec<MessageRow>, StoreError> {
+        self.rows("state = 'handed' ORDER BY row", Vec::new()).await
+    }
+
+    /// Messages for this task or session that are not answered.
+    pub async fn unanswered_for(&self, object: &str) -> Result<Vec<MessageRow>, StoreError> {
+        let condition = "state IN ('routed', 'posting', 'handed') AND object = ?1 ORDER BY row";
+        self.rows(condition, vec![object.to_owned().into()]).await
+    }
+
+    /// Messages of a place that are not answered.
+    pub async fn unanswered_in(&self, place: Place) -> Result<Vec<MessageRow>, StoreError> {
+        let condition = "state IN ('routed', 'posting', 'handed') AND chat = ?1 AND thread = ?2 ORDER BY row";
+        self.rows(condition, vec![place.chat.into(), place.thread_key().into()]).await
+    }
+
+    /// The message with this identity.
+    pub async fn message(&self, id: MessageId) -> Result<Option<MessageRow>, StoreError> {
+        Ok(self.rows("wire_id = ?1", vec![id.to_string().into()]).await?.pop())
+    }
+
+    /// Places with messages that wait to be carried out.
+    pub async fn places_with_work(&self) -> Result<Vec<Place>, StoreError> {
+        self.call(|connection| {
+            let mut select = connection.prepare_cached(
+                "SELECT DISTINCT chat, thread FROM messages WHERE state IN ('routed', 'posting') AND express = 0",
+            )?;
+            let rows = select.query_map([], |row| Ok(Place::from_key(row.get(0)?, row.get(1)?)))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// Records that a message has come further. Never goes back.
+    pub async fn advance_message(&self, row: i64, state: MessageState) -> Result<(), StoreError> {
+        self.call(move |connection| {
+            connection.execute(
+                "UPDATE messages SET state = ?2 WHERE row = ?1
+                 AND (CASE state WHEN 'routed' THEN 0 WHEN 'posting' THEN 1 WHEN 'handed' THEN 2 WHEN 'answered' THEN 3 ELSE 4 END)
+                   < (CASE ?2 WHEN 'routed' THEN 0 WHEN 'posting' THEN 1 WHEN 'handed' THEN 2 WHEN 'answered' THEN 3 ELSE 4 END)",
+                params![row, state.as_ref()],
+            )?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Puts another decision in the place of one that cannot be carried out any more.
+    pub async fn decide_again(&self, row: i64, decision: Decision, object: Option<String>) -> Result<(), StoreError> {
+        self.transaction(move |tx| {
+            tx.execute(
+                "UPDATE messages SET decision = ?2, object = ?3, state = 'routed' WHERE row = ?1 AND state IN ('routed', 'posting')",
+                params![row, Json(&decision), object],
+            )?;
+            if let (Mode::StartSession { .. }, Some(message)) = (&decision.mode, select_one(tx, row)?) {
+                tx.execute(
+                    "INSERT OR IGNORE INTO sessions (name, chat, thread, state) VALUES (?1, ?2, ?3, 'wanted')",
+                    params![object, message.place.chat, message.place.thread_key()],
+                )?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Writes the final words about a message, unless there are some already.
+    pub async fn answer(&self, row: i64, parts: Vec<Content>, priority: Priority) -> Result<(), StoreError> {
+        self.transaction(move |tx| answer(tx, row, parts, priority)).await
+    }
+}

@@ -1,0 +1,131 @@
+//! The tables, and how an older file becomes a newer one.
+//!
+//! `user_version` counts the steps that were taken; each step runs once, in a transaction of its own. A file from a newer
+//! bot is refused, because going back would lose what only the newer one knows.
+
+use rusqlite::Connection;
+
+use super::StoreError;
+
+const STEPS: &[&str] = &["
+    -- Updates as Telegram sent them. Committed before Telegram may forget them.
+    CREATE TABLE inbox (
+        update_id   INTEGER PRIMARY KEY,
+        raw         TEXT NOT NULL,
+        received_at INTEGER NOT NULL,
+        done        INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+    CREATE INDEX inbox_waiting ON inbox (update_id) WHERE done = 0;
+
+    -- Messages that something becomes of, with the decision and how far it is carried out.
+    CREATE TABLE messages (
+        row         INTEGER PRIMARY KEY,
+        chat        INTEGER NOT NULL,
+        thread      INTEGER NOT NULL,
+        message     INTEGER NOT NULL,
+        user        INTEGER NOT NULL,
+        user_name   TEXT NOT NULL,
+        title       TEXT,
+        wire_id     TEXT NOT NULL UNIQUE,
+        decision    TEXT NOT NULL,
+        express     INTEGER NOT NULL,
+        state       TEXT NOT NULL,
+        object      TEXT,
+        received_at INTEGER NOT NULL,
+        UNIQUE (chat, message)
+    ) STRICT;
+    CREATE INDEX messages_open ON messages (state, chat, thread) WHERE state <> 'closed';
+
+    -- Messages of the bot: how each shall look, and which of that is known to be shown.
+    CREATE TABLE posts (
+        post        INTEGER PRIMARY KEY,
+        key         TEXT NOT NULL UNIQUE,
+        chat        INTEGER NOT NULL,
+        thread      INTEGER NOT NULL,
+        reply_to    INTEGER,
+        subject     INTEGER REFERENCES messages (row),
+        sent_as     INTEGER,
+        content     TEXT,
+        priority    INTEGER NOT NULL,
+        version     INTEGER NOT NULL DEFAULT 0,
+        shown       INTEGER NOT NULL DEFAULT 0,
+        plain       INTEGER NOT NULL DEFAULT 0,
+        resent      INTEGER NOT NULL DEFAULT 0,
+        parked      INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+    CREATE INDEX posts_pending ON posts (chat) WHERE sent_as IS NULL OR version > shown;
+    CREATE INDEX posts_subject ON posts (subject);
+
+    -- Sessions of places, and how much of their event streams is stored.
+    CREATE TABLE sessions (
+        row         INTEGER PRIMARY KEY,
+        name        TEXT NOT NULL UNIQUE,
+        chat        INTEGER NOT NULL,
+        thread      INTEGER NOT NULL,
+        uid         TEXT,
+        state       TEXT NOT NULL,
+        endpoint    TEXT,
+        stored_seq  INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+    CREATE INDEX sessions_place ON sessions (chat, thread, state);
+
+    -- Events of turns that are not over, from which the state of a conversation is rebuilt.
+    CREATE TABLE events (
+        session     TEXT NOT NULL,
+        seq         INTEGER NOT NULL,
+        record      TEXT NOT NULL,
+        PRIMARY KEY (session, seq)
+    ) STRICT, WITHOUT ROWID;
+
+    -- Prompts and questions of claude's.
+    CREATE TABLE approvals (
+        row         INTEGER PRIMARY KEY,
+        session     TEXT NOT NULL,
+        id          TEXT NOT NULL,
+        post        INTEGER NOT NULL REFERENCES posts (post),
+        approval    TEXT NOT NULL,
+        answers     TEXT NOT NULL DEFAULT '{}',
+        state       TEXT NOT NULL,
+        UNIQUE (session, id)
+    ) STRICT;
+
+    -- Names of forum topics, learnt from the messages that made them.
+    CREATE TABLE topic_names (
+        chat        INTEGER NOT NULL,
+        thread      INTEGER NOT NULL,
+        name        TEXT NOT NULL,
+        PRIMARY KEY (chat, thread)
+    ) STRICT, WITHOUT ROWID;
+"];
+
+/// Brings a database to the newest version.
+pub fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+    let version: usize = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if version > STEPS.len() {
+        return Err(StoreError::Newer { has: version, knows: STEPS.len() });
+    }
+    for (at, step) in STEPS.iter().enumerate().skip(version) {
+        let transaction = connection.transaction()?;
+        transaction.execute_batch(step)?;
+        transaction.pragma_update(None, "user_version", at + 1)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_is_brought_up_once_and_a_newer_one_is_refused() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection).unwrap();
+        connection.execute("INSERT INTO topic_names VALUES (1, 2, 'kept')", []).unwrap();
+        migrate(&mut connection).unwrap();
+        let name: String = connection.query_row("SELECT name FROM topic_names", [], |row| row.get(0)).unwrap();
+        assert_eq!(name, "kept");
+        connection.pragma_update(None, "user_version", STEPS.len() + 1).unwrap();
+        assert!(matches!(migrate(&mut connection), Err(StoreError::Newer { .. })));
+    }
+}

@@ -1,0 +1,224 @@
+//! The calls the bot makes, as payloads of our own.
+//!
+//! teloxide's types know Bot API 9.1 and lose the text of messages with newer parts; its client, token handling and error
+//! types are used, its payloads are not. Answers come as JSON and only the fields that matter are read.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::Value;
+use teloxide_core::Bot;
+use teloxide_core::requests::{JsonRequest, Payload};
+
+use super::error::CallError;
+use crate::render::Entity;
+
+/// How long Telegram holds a poll that has nothing to say.
+pub const POLL_SECONDS: u32 = 50;
+/// Longer than a poll, so that a silent poll is not taken for a broken one.
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(60);
+/// What the bot wants to hear of.
+const ALLOWED_UPDATES: [&str; 3] = ["message", "callback_query", "my_chat_member"];
+
+/// Telegram's Bot API for one bot.
+#[derive(Clone)]
+pub struct Telegram {
+    bot: Bot,
+}
+
+/// What `getMe` says about the bot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Me {
+    /// Name without `@`.
+    pub username: String,
+    /// Whether it sees all messages of a group (privacy mode is off).
+    pub reads_all_group_messages: bool,
+}
+
+/// A button under a message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
+pub struct Button {
+    /// Label.
+    pub text: String,
+    /// At most 64 bytes; comes back when it is pressed.
+    pub callback_data: String,
+}
+
+/// Why no client could be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The HTTP client.
+    #[error("the HTTP client cannot be made: {0}")]
+    Http(#[from] reqwest::Error),
+    /// The address.
+    #[error("TELEGRAM_API_URL is no address: {0}")]
+    Address(#[from] url::ParseError),
+}
+
+impl Telegram {
+    /// Client for the bot with this token. `api_url` replaces Telegram's own servers.
+    pub fn new(token: &str, api_url: Option<&str>) -> Result<Self, ClientError> {
+        let client = teloxide_core::net::default_reqwest_settings().timeout(CLIENT_TIMEOUT).build()?;
+        let mut bot = Bot::with_client(token, client);
+        if let Some(url) = api_url {
+            // teloxide appends to the path; a trailing slash would double it.
+            bot = bot.set_api_url(url.trim_end_matches('/').parse()?);
+        }
+        Ok(Self { bot })
+    }
+
+    async fn call<P>(&self, payload: P) -> Result<Value, CallError>
+    where
+        P: Payload<Output = Value> + Serialize + Send + Sync + 'static,
+    {
+        Ok(JsonRequest::new(self.bot.clone(), payload).await?)
+    }
+
+    /// The next updates from `offset` on, raw. Everything below `offset` is forgotten by Telegram.
+    pub async fn get_updates(&self, offset: Option<i64>) -> Result<Vec<Value>, CallError> {
+        let updates = GetUpdates { offset, timeout: POLL_SECONDS, allowed_updates: &ALLOWED_UPDATES };
+        match self.call(updates).await? {
+            Value::Array(updates) => Ok(updates),
+            other => Err(CallError::Unknown(format!("getUpdates answered {other}"))),
+        }
+    }
+
+    /// Who the bot is.
+    pub async fn get_me(&self) -> Result<Me, CallError> {
+        let me = self.call(GetMe {}).await?;
+        Ok(Me {
+            username: me["username"].as_str().unwrap_or_default().to_owned(),
+            reads_all_group_messages: me["can_read_all_group_messages"].as_bool().unwrap_or(false),
+        })
+    }
+
+    /// Sets the menu of commands that people see.
+    pub async fn set_my_commands(&self, commands: &[(&'static str, &'static str)]) -> Result<(), CallError> {
+        let commands =
+            commands.iter().map(|(command, description)| BotCommand { command, description }).collect::<Vec<_>>();
+        self.call(SetMyCommands { commands }).await.map(drop)
+    }
+
+    /// Posts a message and returns its id. `thread` must be none for the General topic: Telegram refuses 1.
+    pub async fn send_message(
+        &self,
+        chat: i64,
+        thread: Option<i64>,
+        reply_to: Option<i64>,
+        text: &str,
+    ) -> Result<i64, CallError> {
+        let reply_parameters =
+            reply_to.map(|message_id| ReplyParameters { message_id, allow_sending_without_reply: true });
+        let sent = self
+            .call(SendMessage { chat_id: chat, message_thread_id: thread, text: text.to_owned(), reply_parameters })
+            .await?;
+        sent["message_id"].as_i64().ok_or_else(|| CallError::Unknown("sendMessage answered no message_id".to_owned()))
+    }
+
+    /// Puts text, formatting and buttons into a message of the bot. No buttons removes those it has.
+    pub async fn edit_message(
+        &self,
+        chat: i64,
+        message: i64,
+        text: &str,
+        entities: &[Entity],
+        buttons: &[Vec<Button>],
+    ) -> Result<(), CallError> {
+        let edit = EditMessageText {
+            chat_id: chat,
+            message_id: message,
+            text: text.to_owned(),
+            entities: entities.to_vec(),
+            link_preview_options: LinkPreviewOptions { is_disabled: true },
+            reply_markup: (!buttons.is_empty()).then(|| InlineKeyboard { inline_keyboard: buttons.to_vec() }),
+        };
+        self.call(edit).await.map(drop)
+    }
+
+    /// Ends the waiting sign on a pressed button and shows a short text.
+    pub async fn answer_callback(&self, query: &str, text: &str) -> Result<(), CallError> {
+        let answer = AnswerCallbackQuery { callback_query_id: query.to_owned(), text: text.to_owned() };
+        self.call(answer).await.map(drop)
+    }
+}
+
+macro_rules! payload {
+    ($type:ty, $name:literal) => {
+        impl Payload for $type {
+            type Output = Value;
+            const NAME: &'static str = $name;
+        }
+    };
+}
+
+#[derive(Clone, Serialize)]
+struct GetUpdates {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offset: Option<i64>,
+    timeout: u32,
+    allowed_updates: &'static [&'static str],
+}
+payload!(GetUpdates, "getUpdates");
+
+#[derive(Clone, Serialize)]
+struct GetMe {}
+payload!(GetMe, "getMe");
+
+#[derive(Clone, Serialize)]
+struct BotCommand {
+    command: &'static str,
+    description: &'static str,
+}
+
+#[derive(Clone, Serialize)]
+struct SetMyCommands {
+    commands: Vec<BotCommand>,
+}
+payload!(SetMyCommands, "setMyCommands");
+
+#[derive(Clone, Serialize)]
+struct ReplyParameters {
+    message_id: i64,
+    allow_sending_without_reply: bool,
+}
+
+#[derive(Clone, Serialize)]
+struct SendMessage {
+    chat_id: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_thread_id: Option<i64>,
+    text: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reply_parameters: Option<ReplyParameters>,
+}
+payload!(SendMessage, "sendMessage");
+
+#[derive(Clone, Serialize)]
+struct LinkPreviewOptions {
+    is_disabled: bool,
+}
+
+#[derive(Clone, Serialize)]
+struct InlineKeyboard {
+    inline_keyboard: Vec<Vec<Button>>,
+}
+
+#[derive(Clone, Serialize)]
+struct EditMessageText {
+    chat_id: i64,
+    message_id: i64,
+    text: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    entities: Vec<Entity>,
+    link_preview_options: LinkPreviewOptions,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reply_markup: Option<InlineKeyboard>,
+}
+payload!(EditMessageText, "editMessageText");
+
+#[derive(Clone, Serialize)]
+struct AnswerCallbackQuery {
+    callback_query_id: String,
+    text: String,
+}
+payload!(AnswerCallbackQuery, "answerCallbackQuery");

@@ -1,0 +1,168 @@
+//! What a failed call means for whoever made it.
+//!
+//! Telegram describes most refusals in English prose only, and teloxide hands the newer ones on as unknown strings, so the
+//! texts are matched here and nowhere else. A text that is not known is [`CallError::Refused`]: final, never repeated.
+
+use std::time::Duration;
+
+use longshore_crds::conditions::reasons;
+use teloxide_core::RequestError;
+
+/// Why a call failed, by what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// Too many calls; nothing may go to this chat before the time is over.
+    #[error("Telegram asks to wait {} s", .0.as_secs())]
+    RetryAfter(Duration),
+    /// The message already looks like this.
+    #[error("the message already looks like this")]
+    NotModified,
+    /// The formatting was refused; the same text without it may pass.
+    #[error("the formatting was refused: {0}")]
+    Formatting(String),
+    /// The message to edit or delete is gone.
+    #[error("the message is gone: {0}")]
+    MessageGone(String),
+    /// Nothing can be posted in this place.
+    #[error("the chat cannot be reached: {why}")]
+    Unreachable {
+        /// Which part of it.
+        scope: Scope,
+        /// Condition reason.
+        reason: &'static str,
+        /// Telegram's words.
+        why: String,
+    },
+    /// Somebody else polls with the same token, or a webhook is set.
+    #[error("another program receives this bot's updates: {0}")]
+    Conflict(String),
+    /// The token is wrong or was revoked.
+    #[error("the bot token is refused: {0}")]
+    Unauthorized(String),
+    /// Refused for another reason; the same call would be refused again.
+    #[error("refused: {0}")]
+    Refused(String),
+    /// No answer, or the servers have a problem: it may or may not have happened.
+    #[error("no usable answer: {0}")]
+    Unknown(String),
+}
+
+/// How much is out of reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// The whole chat.
+    Chat,
+    /// One forum topic.
+    Thread,
+}
+
+const UNREACHABLE: &[(&str, Scope, &str)] = &[
+    ("bot was blocked", Scope::Chat, reasons::BOT_BLOCKED),
+    ("bot was kicked", Scope::Chat, reasons::BOT_REMOVED),
+    ("bot is not a member", Scope::Chat, reasons::BOT_REMOVED),
+    ("bot can't initiate conversation", Scope::Chat, reasons::BOT_BLOCKED),
+    ("user is deactivated", Scope::Chat, reasons::CHAT_NOT_FOUND),
+    ("group chat was upgraded", Scope::Chat, reasons::CHAT_NOT_FOUND),
+    ("chat not found", Scope::Chat, reasons::CHAT_NOT_FOUND),
+    ("have no rights to send", Scope::Chat, reasons::NO_RIGHTS),
+    ("not enough rights to send", Scope::Chat, reasons::NO_RIGHTS),
+    ("chat_write_forbidden", Scope::Chat, reasons::NO_RIGHTS),
+    ("message thread not found", Scope::Thread, reasons::TOPIC_DELETED),
+    ("topic_deleted", Scope::Thread, reasons::TOPIC_DELETED),
+    ("topic_closed", Scope::Thread, reasons::TOPIC_CLOSED),
+];
+
+impl CallError {
+    /// Classifies Telegram's own description of a refusal.
+    pub fn from_description(description: &str) -> Self {
+        let text = description.to_lowercase();
+        let has = |needle: &str| text.contains(needle);
+        if has("not modified") {
+            return Self::NotModified;
+        }
+        if has("can't parse entities") || has("cant parse entities") || has("entity_") || has("button_") {
+            return Self::Formatting(description.to_owned());
+        }
+        if has("message to edit not found") || has("message can't be edited") || has("message_id_invalid") {
+            return Self::MessageGone(description.to_owned());
+        }
+        if has("terminated by other getupdates") || has("webhook is active") || has("conflict") {
+            return Self::Conflict(description.to_owned());
+        }
+        if has("unauthorized") {
+            return Self::Unauthorized(description.to_owned());
+        }
+        for (needle, scope, reason) in UNREACHABLE {
+            if has(needle) {
+                return Self::Unreachable { scope: *scope, reason, why: description.to_owned() };
+            }
+        }
+        Self::Refused(description.to_owned())
+    }
+}
+
+impl From<RequestError> for CallError {
+    fn from(error: RequestError) -> Self {
+        match error {
+            RequestError::RetryAfter(seconds) => Self::RetryAfter(seconds.duration()),
+            RequestError::Api(api) => Self::from_description(&api.to_string()),
+            RequestError::MigrateToChatId(id) => Self::Unreachable {
+                scope: Scope::Chat,
+                reason: reasons::CHAT_NOT_FOUND,
+                why: format!("the group became the supergroup {id}; bind a Topic to the new id"),
+            },
+            // The token is part of the address; a network error must not carry it into a log.
+            RequestError::Network(error) => Self::Unknown(network(&error)),
+            RequestError::InvalidJson { source, .. } => Self::Unknown(format!("the answer is not what it should be: {source}")),
+            RequestError::Io(error) => Self::Unknown(error.to_string()),
+        }
+    }
+}
+
+fn network(error: &std::sync::Arc<reqwest::Error>) -> String {
+    let kind = if error.is_timeout() {
+        "timed out"
+    } else if error.is_connect() {
+        "cannot connect"
+    } else {
+        "connection broke"
+    };
+    let mut cause = std::error::Error::source(error.as_ref());
+    let mut text = kind.to_owned();
+    while let Some(next) = cause {
+        text.push_str(": ");
+        text.push_str(&next.to_string());
+        cause = next.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_are_told_apart_by_their_text() {
+        let reason = |text: &str| match CallError::from_description(text) {
+            CallError::Unreachable { reason, .. } => reason,
+            other => panic!("{text}: {other:?}"),
+        };
+        assert_eq!(reason("Forbidden: bot was blocked by the user"), "BotBlocked");
+        assert_eq!(reason("Bad Request: message thread not found"), "TopicDeleted");
+        assert_eq!(reason("Bad Request: TOPIC_CLOSED"), "TopicClosed");
+        assert_eq!(reason("Bad Request: chat not found"), "ChatNotFound");
+        assert_eq!(
+            CallError::from_description("Bad Request: message is not modified: specified new message content is the same"),
+            CallError::NotModified
+        );
+        assert!(matches!(
+            CallError::from_description("Bad Request: can't parse entities: byte offset 3"),
+            CallError::Formatting(_)
+        ));
+        assert!(matches!(
+            CallError::from_description("Bad Request: message to edit not found"),
+            CallError::MessageGone(_)
+        ));
+        assert!(matches!(CallError::from_description("Bad Request: no idea"), CallError::Refused(_)));
+    }
+}

@@ -1,0 +1,296 @@
+//! Reading an update.
+//!
+//! Works on the raw JSON with pointers, for two reasons: an unknown entity, button or field must never cost a message its
+//! text, and an update that nobody has heard of must be skipped, not stop the line. So reading is total: it cannot fail.
+
+use serde_json::Value;
+
+use crate::chat::Place;
+
+/// What an update means to the bot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Update {
+    /// Somebody wrote something.
+    Message(Incoming),
+    /// Somebody pressed a button.
+    Press(Press),
+    /// The bot was let in, thrown out, blocked or unblocked.
+    Membership {
+        /// Where.
+        chat: i64,
+        /// Whether it can post there now.
+        reachable: bool,
+    },
+    /// A forum topic was made, renamed, closed or opened again.
+    Topic {
+        /// Which.
+        place: Place,
+        /// Its new name.
+        name: Option<String>,
+        /// Whether one can write there; none says nothing about it.
+        open: Option<bool>,
+    },
+    /// Nothing the bot acts on.
+    Other,
+}
+
+/// A message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Incoming {
+    /// Where.
+    pub place: Place,
+    /// Its id in the chat.
+    pub message: i64,
+    /// Who wrote it.
+    pub user: i64,
+    /// Name of the writer for people.
+    pub user_name: String,
+    /// Title of the chat, or the name of the other person.
+    pub chat_title: Option<String>,
+    /// Name of the forum topic, when the message tells it.
+    pub topic_name: Option<String>,
+    /// What was written.
+    pub content: Content,
+}
+
+/// What a message holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Text.
+    Text(String),
+    /// Something that the bot cannot hand on; how people call it.
+    Unsupported(&'static str),
+}
+
+/// A pressed button.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Press {
+    /// Id to answer.
+    pub query: String,
+    /// Who pressed.
+    pub user: i64,
+    /// Name of that person.
+    pub user_name: String,
+    /// What the button carries.
+    pub data: String,
+    /// Chat of the message under which the button is.
+    pub chat: i64,
+    /// That message.
+    pub message: i64,
+}
+
+const MEDIA: &[(&str, &str)] = &[
+    ("animation", "GIFs"),
+    ("photo", "pictures"),
+    ("document", "files"),
+    ("sticker", "stickers"),
+    ("voice", "voice messages"),
+    ("audio", "audio files"),
+    ("video", "videos"),
+    ("video_note", "video messages"),
+    ("story", "stories"),
+    ("contact", "contacts"),
+    ("dice", "dice"),
+    ("game", "games"),
+    ("poll", "polls"),
+    ("venue", "places"),
+    ("location", "locations"),
+    ("paid_media", "paid media"),
+    ("checklist", "checklists"),
+];
+
+/// Messages that Telegram writes about the chat itself. Nobody expects an answer.
+const SERVICE: &[&str] = &[
+    "new_chat_members", "left_chat_member", "new_chat_title", "new_chat_photo", "delete_chat_photo",
+    "group_chat_created", "supergroup_chat_created", "channel_chat_created", "message_auto_delete_timer_changed",
+    "migrate_to_chat_id", "migrate_from_chat_id", "pinned_message", "invoice", "successful_payment",
+    "refunded_payment", "users_shared", "chat_shared", "connected_website", "write_access_allowed", "passport_data",
+    "proximity_alert_triggered", "boost_added", "chat_background_set", "general_forum_topic_hidden",
+    "general_forum_topic_unhidden", "giveaway_created", "giveaway", "giveaway_winners", "giveaway_completed",
+    "video_chat_scheduled", "video_chat_started", "video_chat_ended", "video_chat_participants_invited",
+    "web_app_data", "gift", "unique_gift", "paid_message_price_changed", "direct_message_price_changed",
+    "checklist_tasks_done", "checklist_tasks_added",
+];
+
+/// `update_id` of a raw update; none when it has none, which Telegram never does.
+pub fn update_id(raw: &Value) -> Option<i64> {
+    raw.get("update_id").and_then(Value::as_i64)
+}
+
+/// Reads a raw update.
+pub fn read(raw: &Value) -> Update {
+    if let Some(message) = raw.get("message") {
+        return read_message(message).unwrap_or(Update::Other);
+    }
+    if let Some(query) = raw.get("callback_query") {
+        return read_press(query).map_or(Update::Other, Update::Press);
+    }
+    if let Some(change) = raw.get("my_chat_member") {
+        return read_membership(change).unwrap_or(Update::Other);
+    }
+    Update::Other
+}
+
+fn number(value: &Value, pointer: &str) -> Option<i64> {
+    value.pointer(pointer).and_then(Value::as_i64)
+}
+
+fn string(value: &Value, pointer: &str) -> Option<String> {
+    value.pointer(pointer).and_then(Value::as_str).map(str::to_owned)
+}
+
+fn person(user: &Value) -> String {
+    let full = [string(user, "/first_name"), string(user, "/last_name")].into_iter().flatten().collect::<Vec<_>>();
+    match full.is_empty() {
+        false => full.join(" "),
+        true => string(user, "/username").unwrap_or_else(|| "somebody".to_owned()),
+    }
+}
+
+/// A thread id alone proves nothing: in plain groups it marks a chain of replies. Only `is_topic_message` makes it a topic.
+fn place(message: &Value) -> Option<Place> {
+    let chat = number(message, "/chat/id")?;
+    let in_topic = message.get("is_topic_message").and_then(Value::as_bool).unwrap_or(false);
+    let thread = number(message, "/message_thread_id").filter(|id| in_topic && *id > 1);
+    Some(Place { chat, thread })
+}
+
+fn read_message(message: &Value) -> Option<Update> {
+    let place = place(message)?;
+    if let Some(update) = read_topic(message, place) {
+        return Some(update);
+    }
+    if SERVICE.iter().any(|key| message.get(key).is_some()) {
+        return Some(Update::Other);
+    }
+    let media = MEDIA.iter().find(|(key, _)| message.get(key).is_some()).map(|(_, name)| *name);
+    let content = match (string(message, "/text"), media) {
+        (Some(text), _) => Content::Text(text),
+        (None, Some(name)) => Content::Unsupported(name),
+        (None, None) => Content::Unsupported("messages of this kind"),
+    };
+    let from = message.get("from")?;
+    Some(Update::Message(Incoming {
+        place,
+        message: number(message, "/message_id")?,
+        user: number(from, "/id")?,
+        user_name: person(from),
+        chat_title: string(message, "/chat/title").or_else(|| message.get("chat").map(person)),
+        topic_name: string(message, "/reply_to_message/forum_topic_created/name"),
+        content,
+    }))
+}
+
+fn read_topic(message: &Value, place: Place) -> Option<Update> {
+    let has = |key: &str| message.get(key).is_some();
+    let named = message.get("forum_topic_created").or_else(|| message.get("forum_topic_edited"));
+    let open = if has("forum_topic_closed") || has("general_forum_topic_closed") {
+        Some(false)
+    } else if has("forum_topic_reopened") || has("forum_topic_created") || has("general_forum_topic_reopened") {
+        Some(true)
+    } else if has("forum_topic_edited") {
+        None
+    } else {
+        return None;
+    };
+    Some(Update::Topic { place, name: named.and_then(|topic| string(topic, "/name")), open })
+}
+
+fn read_press(query: &Value) -> Option<Press> {
+    Some(Press {
+        query: string(query, "/id")?,
+        user: number(query, "/from/id")?,
+        user_name: person(query.get("from")?),
+        data: string(query, "/data")?,
+        chat: number(query, "/message/chat/id")?,
+        message: number(query, "/message/message_id")?,
+    })
+}
+
+fn read_membership(change: &Value) -> Option<Update> {
+    let chat = number(change, "/chat/id")?;
+    let member = change.get("new_chat_member")?;
+    let reachable = match string(member, "/status")?.as_str() {
+        "left" | "kicked" => false,
+        "restricted" => member.get("can_send_messages").and_then(Value::as_bool).unwrap_or(false),
+        _ => true,
+    };
+    Some(Update::Membership { chat, reachable })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn message(extra: Value) -> Value {
+        let mut message = json!({
+            "message_id": 7, "date": 1, "chat": {"id": -100, "type": "supergroup", "title": "Team", "is_forum": true},
+            "from": {"id": 5, "is_bot": false, "first_name": "Ada", "last_name": "L"},
+        });
+        for (key, value) in extra.as_object().unwrap() {
+            message[key] = value.clone();
+        }
+        json!({"update_id": 1, "message": message})
+    }
+
+    fn incoming(raw: &Value) -> Incoming {
+        match read(raw) {
+            Update::Message(message) => message,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn text_with_an_entity_from_the_future_keeps_its_text() {
+        let read = incoming(&message(json!({
+            "text": "at noon", "entities": [{"type": "date_time", "offset": 3, "length": 4, "unix_time": 1}],
+            "external_reply": {"origin": {"type": "unheard_of"}},
+        })));
+        assert_eq!(read.content, Content::Text("at noon".into()));
+        assert_eq!((read.user, read.user_name.as_str()), (5, "Ada L"));
+    }
+
+    #[test]
+    fn a_thread_counts_only_when_the_message_is_in_a_topic() {
+        let place = |extra| incoming(&message(extra)).place;
+        let topic = json!({"text": "a", "message_thread_id": 42, "is_topic_message": true});
+        assert_eq!(place(topic), Place { chat: -100, thread: Some(42) });
+        assert_eq!(place(json!({"text": "a", "message_thread_id": 42})), Place { chat: -100, thread: None });
+        let general = json!({"text": "a", "message_thread_id": 1, "is_topic_message": true});
+        assert_eq!(place(general), Place { chat: -100, thread: None });
+    }
+
+    #[test]
+    fn the_name_of_a_topic_is_learnt_from_the_message_that_made_it() {
+        let created = message(json!({
+            "message_thread_id": 42, "is_topic_message": true,
+            "forum_topic_created": {"name": "Payments", "icon_color": 1},
+        }));
+        let place = Place { chat: -100, thread: Some(42) };
+        assert_eq!(read(&created), Update::Topic { place, name: Some("Payments".into()), open: Some(true) });
+        let reply = message(json!({
+            "text": "hello", "message_thread_id": 42, "is_topic_message": true,
+            "reply_to_message": {"message_id": 42, "forum_topic_created": {"name": "Payments"}},
+        }));
+        assert_eq!(incoming(&reply).topic_name.as_deref(), Some("Payments"));
+    }
+
+    #[test]
+    fn what_cannot_be_handed_on_has_a_name_and_service_messages_are_silent() {
+        let content = |extra| incoming(&message(extra)).content;
+        assert_eq!(content(json!({"sticker": {}})), Content::Unsupported("stickers"));
+        assert_eq!(content(json!({"photo": [], "caption": "look"})), Content::Unsupported("pictures"));
+        assert_eq!(content(json!({"hologram": {}})), Content::Unsupported("messages of this kind"));
+        assert_eq!(read(&message(json!({"new_chat_members": []}))), Update::Other);
+        assert_eq!(read(&json!({"update_id": 3, "unheard_of": {}})), Update::Other);
+        assert_eq!(read(&json!("no object")), Update::Other);
+    }
+
+    #[test]
+    fn being_thrown_out_and_let_in_again_is_noticed() {
+        let change = |status| json!({"update_id": 1, "my_chat_member": {"chat": {"id": -5}, "new_chat_member": {"status": status}}});
+        assert_eq!(read(&change("kicked")), Update::Membership { chat: -5, reachable: false });
+        assert_eq!(read(&change("member")), Update::Membership { chat: -5, reachable: true });
+    }
+}
