@@ -30,6 +30,10 @@ check: ## The fast part: format, lints, unit and contract tests
 test: ## Everything, with the end-to-end tests on the embedded cluster
 	@python3 scripts/suites.py test
 
+.PHONY: test-cluster
+test-cluster: setup cluster-build ## The embedded cluster alone: start, isolation, policies, volumes, crash and repair
+	@$(STEP) "test the embedded cluster" env CGO_ENABLED=0 go test -C e2e/cluster -tags cluster -count=1 -v ./test
+
 .PHONY: deny
 deny: ## Licences, sources and duplicates of dependencies (builds cargo-deny the first time)
 	@$(STEP) "build cargo-deny unless it is there" scripts/tool cargo-deny
@@ -73,7 +77,7 @@ claude: ## Fetch the pinned claude CLI to target/claude/claude
 
 .PHONY: cluster-build
 cluster-build: ## Build the program that is the embedded cluster (about 6 minutes the first time)
-	@$(STEP) "build the cluster program" go build -C e2e/cluster -trimpath -o $(CURDIR)/target/bin/cluster .
+	@$(STEP) "build the cluster program" e2e/cluster/build.sh target/bin/cluster
 
 .PHONY: generate
 generate: ## Write generated files anew: CRDs in manifests/ and chart, golden files
