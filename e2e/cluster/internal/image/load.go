@@ -60,6 +60,7 @@ func Load(ctx context.Context, socket, path string) ([]Result, error) {
 		return results, nil
 	}
 	if out, err := exec.CommandContext(ctx, "ctr", "--address", socket, "--namespace", "k8s.io", "images", "import", path).CombinedOutput(); err != nil {
+		forget(ctx, socket, results)
 		return nil, fmt.Errorf("importing %s: %w: %s", path, err, out)
 	}
 	for _, result := range results {
@@ -71,6 +72,18 @@ func Load(ctx context.Context, socket, path string) ([]Result, error) {
 		}
 	}
 	return results, nil
+}
+
+// forget removes the names of images whose import failed: ctr gives them out
+// before it unpacks, and a name without content would pass for an image that is
+// there, for pods and for the next Load.
+func forget(ctx context.Context, socket string, results []Result) {
+	for _, result := range results {
+		if !result.Already {
+			args := append([]string{"--address", socket, "--namespace", "k8s.io", "images", "rm", "--sync"}, result.Names...)
+			_ = exec.CommandContext(ctx, "ctr", args...).Run()
+		}
+	}
 }
 
 func awaitImage(ctx context.Context, client cri.ImageServiceClient, image Image) error {
