@@ -1,0 +1,158 @@
+//! HTTP client of one runner.
+
+use std::time::Duration;
+
+use longshore_wire::api::{Ack, PostMessage, Problem, Quiesce, Status, TaskResult};
+use reqwest::{Method, StatusCode, redirect};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// Largest answer that is read. A result holds at most 64 KiB of text; JSON may make six bytes of one.
+const MAX_ANSWER: usize = 1 << 20;
+
+/// A call that did not work out.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    #[error("the runner cannot be reached: {0}")]
+    Unreachable(String),
+    #[error("the runner refused with {status}: {problem}")]
+    Refused { status: StatusCode, problem: String },
+    #[error("the runner does not accept the topic's token")]
+    Unauthorized,
+    #[error("the runner sent more than {MAX_ANSWER} bytes")]
+    TooLarge,
+    #[error("the runner's answer is not understood: {0}")]
+    NotUnderstood(serde_json::Error),
+    #[error("the runner works for another object, {0}")]
+    SomebodyElse(Uuid),
+}
+
+/// Connections to runners.
+#[derive(Clone, Debug)]
+pub struct Dialer {
+    http: reqwest::Client,
+}
+
+impl Dialer {
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub fn new() -> Result<Self, reqwest::Error> {
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(redirect::Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(CALL_TIMEOUT)
+            .build()?;
+        Ok(Self { http })
+    }
+
+    /// The runner at `host:port`.
+    pub fn runner<'a>(&'a self, endpoint: &'a str, tokens: &'a [SecretString]) -> Runner<'a> {
+        Runner {
+            http: &self.http,
+            endpoint,
+            tokens,
+        }
+    }
+}
+
+/// One runner and the tokens that may open it, the newest first.
+pub struct Runner<'a> {
+    http: &'a reqwest::Client,
+    endpoint: &'a str,
+    tokens: &'a [SecretString],
+}
+
+impl Runner<'_> {
+    pub async fn status(&self) -> Result<Status, CallError> {
+        understand(&self.call::<()>(Method::GET, "status", None).await?)
+    }
+
+    pub async fn post(&self, message: &PostMessage) -> Result<(), CallError> {
+        self.call(Method::POST, "messages", Some(message)).await.map(drop)
+    }
+
+    pub async fn quiesce(&self, quiesce: &Quiesce) -> Result<(), CallError> {
+        self.call(Method::POST, "quiesce", Some(quiesce)).await.map(drop)
+    }
+
+    /// None while the task runs.
+    pub async fn result(&self) -> Result<Option<TaskResult>, CallError> {
+        match self.call::<()>(Method::GET, "result", None).await {
+            Ok(body) => understand(&body).map(Some),
+            Err(CallError::Refused {
+                status: StatusCode::NOT_FOUND,
+                ..
+            }) => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    pub async fn ack(&self, seq: u64) -> Result<(), CallError> {
+        self.call(Method::POST, "ack", Some(&Ack { seq })).await.map(drop)
+    }
+
+    async fn call<B: Serialize>(&self, method: Method, route: &str, body: Option<&B>) -> Result<Vec<u8>, CallError> {
+        let url = format!("http://{}/v1/{route}", self.endpoint);
+        for token in self.tokens {
+            let mut request = self
+                .http
+                .request(method.clone(), &url)
+                .bearer_auth(token.expose_secret());
+            if let Some(body) = body {
+                request = request.json(body);
+            }
+            let response = request.send().await.map_err(unreachable)?;
+            let status = response.status();
+            if status == StatusCode::UNAUTHORIZED {
+                continue;
+            }
+            let answer = bounded(response).await?;
+            return if status.is_success() {
+                Ok(answer)
+            } else {
+                Err(refused(status, &answer))
+            };
+        }
+        Err(CallError::Unauthorized)
+    }
+}
+
+async fn bounded(mut response: reqwest::Response) -> Result<Vec<u8>, CallError> {
+    let mut answer = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
+        if answer.len() + chunk.len() > MAX_ANSWER {
+            return Err(CallError::TooLarge);
+        }
+        answer.extend_from_slice(&chunk);
+    }
+    Ok(answer)
+}
+
+/// Without the URL, whose address says nothing to a person and changes with every pod.
+fn unreachable(error: reqwest::Error) -> CallError {
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    CallError::Unreachable(text)
+}
+
+fn understand<T: DeserializeOwned>(body: &[u8]) -> Result<T, CallError> {
+    serde_json::from_slice(body).map_err(CallError::NotUnderstood)
+}
+
+fn refused(status: StatusCode, body: &[u8]) -> CallError {
+    let problem = serde_json::from_slice::<Problem>(body).map_or_else(|_| "no reason given".to_owned(), |p| p.message);
+    CallError::Refused {
+        status,
+        problem: crate::conditions::truncate(&problem, 300),
+    }
+}

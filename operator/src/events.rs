@@ -1,0 +1,126 @@
+//! Kubernetes Events for transitions that a person wants to know of.
+//!
+//! Derived from the change of conditions and published after the status was written, so there is at most one per transition.
+//! A lost event is no error.
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::runtime::events::{Event, EventType, Recorder};
+use longshore_crds::conditions::{reasons, types};
+
+use crate::conditions::{find, truncate};
+
+/// Events take notes of at most 1 kB.
+const MAX_NOTE: usize = 1000;
+
+/// One thing to tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct News {
+    pub warning: bool,
+    pub reason: String,
+    pub note: String,
+}
+
+/// Reasons of False conditions that are part of every ordinary life.
+const ORDINARY: [&str; 12] = [
+    reasons::STARTING,
+    reasons::NOT_ENDED,
+    reasons::NOT_SUSPENDED,
+    reasons::NOT_FINISHED,
+    reasons::IDLE,
+    reasons::UNKNOWN,
+    reasons::PENDING,
+    reasons::SUSPENDED,
+    reasons::ENDED,
+    reasons::COMPLETED,
+    reasons::RESUMING,
+    reasons::CLAIM_CREATED,
+];
+
+/// Reasons of False conditions that are no trouble.
+const QUIET: [&str; 4] = [
+    reasons::QUEUED,
+    reasons::TOPIC_BUSY,
+    reasons::WAITING_FOR_TASK,
+    reasons::WAITING_FOR_SESSION,
+];
+
+/// What became true, and what went wrong.
+pub fn news(old: &[Condition], new: &[Condition]) -> Vec<News> {
+    new.iter()
+        .filter(|now| now.type_ != types::ACTIVE)
+        .filter(|now| {
+            find(old, &now.type_).is_none_or(|then| (&then.status, &then.reason) != (&now.status, &now.reason))
+        })
+        .filter(|now| now.status == "True" || !ORDINARY.contains(&now.reason.as_str()))
+        .map(|now| {
+            let good = if now.type_ == types::FAILED {
+                now.status != "True"
+            } else {
+                now.status == "True"
+            };
+            News {
+                warning: !good && !QUIET.contains(&now.reason.as_str()),
+                reason: now.reason.clone(),
+                note: truncate(&now.message, MAX_NOTE),
+            }
+        })
+        .collect()
+}
+
+/// Publishes; a failure is logged only.
+pub async fn publish(recorder: &Recorder, about: &ObjectReference, news: &[News]) {
+    for one in news {
+        let event = Event {
+            type_: if one.warning {
+                EventType::Warning
+            } else {
+                EventType::Normal
+            },
+            reason: one.reason.clone(),
+            note: Some(one.note.clone()),
+            action: "Reconcile".to_owned(),
+            secondary: None,
+        };
+        if let Err(error) = recorder.publish(&event, about).await {
+            tracing::debug!(%error, reason = one.reason, "an event was lost");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::conditions::{Verdict, merge, no, yes};
+
+    #[test]
+    fn news_are_what_became_true_and_what_went_wrong() {
+        let check = |old: Vec<Verdict>, new: Vec<Verdict>, expected: &[(bool, &str)]| {
+            let merged = |verdicts| merge(&[], verdicts, None, Timestamp::UNIX_EPOCH);
+            let told = news(&merged(old), &merged(new));
+            let told: Vec<(bool, &str)> = told.iter().map(|n| (n.warning, n.reason.as_str())).collect();
+            assert_eq!(told, expected);
+        };
+        check(vec![], vec![no("Ready", "Starting", "")], &[]);
+        check(vec![], vec![no("Admitted", "Queued", "")], &[(false, "Queued")]);
+        check(
+            vec![no("Ready", "Starting", "")],
+            vec![no("Ready", "ImagePull", "")],
+            &[(true, "ImagePull")],
+        );
+        check(
+            vec![no("Ready", "Starting", "")],
+            vec![yes("Ready", "Ready", "")],
+            &[(false, "Ready")],
+        );
+        check(
+            vec![yes("Ready", "Ready", "")],
+            vec![yes("Ready", "Ready", "other words")],
+            &[],
+        );
+        check(vec![], vec![yes("Failed", "Timeout", "")], &[(true, "Timeout")]);
+        check(vec![], vec![yes("Active", "TurnRunning", "")], &[]);
+    }
+}

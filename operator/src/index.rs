@@ -1,0 +1,90 @@
+//! The caches of one scope, and the questions that several kinds ask of them.
+//!
+//! Everything here may be a little old. What must not be wrong is decided by a live look or a compare-and-swap.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use kube::runtime::reflector::{Lookup, ObjectRef, Store};
+use longshore_crds::{AgentClass, ContainerTask, PersistentSession, Topic};
+
+/// All caches.
+#[derive(Clone)]
+pub struct Index {
+    pub classes: Store<AgentClass>,
+    pub topics: Store<Topic>,
+    pub tasks: Store<ContainerTask>,
+    pub sessions: Store<PersistentSession>,
+    pub claims: Store<PersistentVolumeClaim>,
+    pub jobs: Store<Job>,
+    pub stateful_sets: Store<StatefulSet>,
+    pub pods: Store<Pod>,
+    pub policies: Store<NetworkPolicy>,
+}
+
+/// The object of this name.
+pub fn lookup<K>(store: &Store<K>, namespace: &str, name: &str) -> Option<Arc<K>>
+where
+    K: Lookup<DynamicType = ()> + Clone + 'static,
+{
+    store.get(&ObjectRef::new(name).within(namespace))
+}
+
+impl Index {
+    /// Sessions of a topic.
+    pub fn sessions_of(&self, namespace: &str, topic: &str) -> Vec<Arc<PersistentSession>> {
+        self.sessions
+            .state_filter(|s| s.spec.topic_ref.name == topic && s.metadata.namespace.as_deref() == Some(namespace))
+    }
+
+    /// Tasks of a topic.
+    pub fn tasks_of(&self, namespace: &str, topic: &str) -> Vec<Arc<ContainerTask>> {
+        self.tasks
+            .state_filter(|t| t.spec.topic_ref.name == topic && t.metadata.namespace.as_deref() == Some(namespace))
+    }
+
+    /// Name of the class of something that names a topic and perhaps a class; none when the topic is not known.
+    pub fn class_name(&self, namespace: &str, topic: &str, own: Option<&str>) -> Option<String> {
+        match own {
+            Some(own) => Some(own.to_owned()),
+            None => lookup(&self.topics, namespace, topic).map(|topic| topic.spec.agent_class_name.clone()),
+        }
+    }
+
+    /// Waits until every cache has been filled once. To be awaited by one task only (see `scope`).
+    pub async fn ready(&self) {
+        // A cache whose watch has ended is never filled; then the process is on its way out.
+        let _ = tokio::join!(
+            self.classes.wait_until_ready(),
+            self.topics.wait_until_ready(),
+            self.tasks.wait_until_ready(),
+            self.sessions.wait_until_ready(),
+            self.claims.wait_until_ready(),
+            self.jobs.wait_until_ready(),
+            self.stateful_sets.wait_until_ready(),
+            self.pods.wait_until_ready(),
+            self.policies.wait_until_ready(),
+        );
+    }
+}
+
+/// Names that were seen once.
+#[derive(Debug, Default)]
+pub struct Names(Mutex<HashSet<String>>);
+
+impl Names {
+    pub fn contains(&self, name: &str) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(name)
+    }
+
+    pub fn insert(&self, name: &str) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(name.to_owned());
+    }
+}

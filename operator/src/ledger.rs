@@ -1,0 +1,182 @@
+//! The slot ledger of an AgentClass: who may have a pod.
+//!
+//! Pure: it says what the next ledger is; `cluster` writes it by compare-and-swap, so a decision on an old ledger never takes
+//! effect. A class without a limit for a kind keeps no entries of that kind.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use longshore_crds::{Limits, Slot, SlotKind};
+
+use crate::conditions::whole_seconds;
+
+/// Somebody who wants a slot. Claims are ordered by creation, then name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Claim {
+    pub created: Timestamp,
+    pub name: String,
+    pub uid: String,
+}
+
+/// What the ledger says to a claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Grant {
+    /// The class has no limit.
+    Unlimited,
+    /// It has a slot.
+    Held,
+    /// It may have one: this is the ledger with it.
+    Free(Vec<Slot>),
+    /// It waits at this place, from 1.
+    Full { position: i32, limit: i32 },
+}
+
+/// Limit for a kind.
+pub fn limit(limits: &Limits, kind: SlotKind) -> Option<i32> {
+    match kind {
+        SlotKind::Session => limits.max_active_sessions,
+        SlotKind::Task => limits.max_running_tasks,
+    }
+}
+
+/// Number of slots held by a kind.
+pub fn held(slots: &[Slot], kind: SlotKind) -> i32 {
+    i32::try_from(slots.iter().filter(|slot| slot.kind == kind).count()).unwrap_or(i32::MAX)
+}
+
+/// Decides a claim. `waiting` are all that wait for a slot of this kind, in any order, with or without the claimant; a free
+/// slot goes to the first of them.
+pub fn grant(slots: &[Slot], limits: &Limits, kind: SlotKind, me: &Claim, waiting: &[Claim], now: Timestamp) -> Grant {
+    let Some(limit) = limit(limits, kind) else {
+        return Grant::Unlimited;
+    };
+    let has = |uid: &str| slots.iter().any(|slot| slot.kind == kind && slot.uid == uid);
+    if has(&me.uid) {
+        return Grant::Held;
+    }
+    let before = waiting
+        .iter()
+        .filter(|claim| *claim < me && claim.uid != me.uid && !has(&claim.uid))
+        .count();
+    let before = i32::try_from(before).unwrap_or(i32::MAX - 1);
+    if before < limit - held(slots, kind) {
+        let mut next = slots.to_vec();
+        next.push(entry(kind, me, now));
+        Grant::Free(next)
+    } else {
+        Grant::Full {
+            position: before + 1,
+            limit,
+        }
+    }
+}
+
+/// An entry of the ledger.
+pub fn entry(kind: SlotKind, claim: &Claim, now: Timestamp) -> Slot {
+    Slot {
+        uid: claim.uid.clone(),
+        kind,
+        name: claim.name.clone(),
+        since: Time(whole_seconds(now)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn claim(n: u8) -> Claim {
+        Claim {
+            created: Timestamp::UNIX_EPOCH,
+            name: format!("s{n:03}"),
+            uid: format!("u{n}"),
+        }
+    }
+
+    fn limits(sessions: i32) -> Limits {
+        Limits {
+            max_active_sessions: Some(sessions),
+            max_running_tasks: None,
+        }
+    }
+
+    fn ask(slots: &[Slot], limit: i32, me: u8, waiting: &[u8]) -> Grant {
+        let waiting: Vec<Claim> = waiting.iter().copied().map(claim).collect();
+        grant(
+            slots,
+            &limits(limit),
+            SlotKind::Session,
+            &claim(me),
+            &waiting,
+            Timestamp::UNIX_EPOCH,
+        )
+    }
+
+    fn slots(holders: &[u8]) -> Vec<Slot> {
+        holders
+            .iter()
+            .map(|n| entry(SlotKind::Session, &claim(*n), Timestamp::UNIX_EPOCH))
+            .collect()
+    }
+
+    #[test]
+    fn a_free_slot_goes_to_the_first_that_waits() {
+        assert_eq!(
+            ask(&slots(&[1]), 2, 3, &[2, 3, 4]),
+            Grant::Full { position: 2, limit: 2 }
+        );
+        assert_eq!(ask(&slots(&[1]), 2, 2, &[2, 3, 4]), Grant::Free(slots(&[1, 2])));
+        assert_eq!(ask(&slots(&[1, 2]), 2, 2, &[3]), Grant::Held);
+    }
+
+    #[test]
+    fn a_class_without_a_limit_keeps_no_ledger() {
+        let grant = grant(&[], &limits(1), SlotKind::Task, &claim(1), &[], Timestamp::UNIX_EPOCH);
+        assert_eq!(grant, Grant::Unlimited);
+    }
+
+    /// A step of one of several operators, each with a view of the ledger that may be as old as it likes.
+    #[derive(Clone, Debug)]
+    enum Step {
+        Look { operator: usize },
+        Claim { operator: usize, me: u8 },
+        End { holder: u8 },
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (0..3_usize).prop_map(|operator| Step::Look { operator }),
+            (0..3_usize, 0..8_u8).prop_map(|(operator, me)| Step::Claim { operator, me }),
+            (0..8_u8).prop_map(|holder| Step::End { holder }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn slots_are_never_exceeded_however_old_the_views_are(steps in proptest::collection::vec(step(), 1..200), limit in 1..4) {
+            let mut truth: (u64, Vec<Slot>) = (0, Vec::new());
+            let mut views = vec![truth.clone(); 3];
+            let waiting: Vec<u8> = (0..8).collect();
+            for step in steps {
+                match step {
+                    Step::Look { operator } => views[operator] = truth.clone(),
+                    Step::Claim { operator, me } => {
+                        let (version, seen) = &views[operator];
+                        if let Grant::Free(next) = ask(seen, limit, me, &waiting) && *version == truth.0 {
+                            truth = (truth.0 + 1, next);
+                        }
+                    }
+                    Step::End { holder } => {
+                        truth.1.retain(|slot| slot.uid != claim(holder).uid);
+                        truth.0 += 1;
+                    }
+                }
+                prop_assert!(held(&truth.1, SlotKind::Session) <= limit);
+                let mut uids: Vec<&str> = truth.1.iter().map(|slot| slot.uid.as_str()).collect();
+                uids.dedup();
+                prop_assert_eq!(uids.len(), truth.1.len());
+            }
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Agent pods: how they are made ([`template`]) and what their state says ([`trouble`]).
+//!
+//! Pure; knows no client. The pod is untrusted: what it says about itself is bounded before it goes anywhere.
+
+mod template;
+mod trouble;
+
+pub use template::{Agent, labels, template};
+pub use trouble::{Trouble, trouble};
+
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
+use longshore_wire::RUNNER_PORT;
+use longshore_wire::notice::TerminationMessage;
+
+/// Name of the container with the runner.
+pub const CONTAINER: &str = "agent";
+
+/// Whether all its processes are gone for good.
+pub fn is_finished(pod: &Pod) -> bool {
+    matches!(phase(pod), Some("Succeeded" | "Failed"))
+}
+
+fn phase(pod: &Pod) -> Option<&str> {
+    pod.status.as_ref()?.phase.as_deref()
+}
+
+fn agent_status(pod: &Pod) -> Option<&ContainerStatus> {
+    pod.status
+        .as_ref()?
+        .container_statuses
+        .as_ref()?
+        .iter()
+        .find(|c| c.name == CONTAINER)
+}
+
+fn agent_state(pod: &Pod) -> Option<&ContainerState> {
+    agent_status(pod)?.state.as_ref()
+}
+
+/// `host:port` of the runner, if the pod has an address and nothing says that it is not running.
+///
+/// The address comes from the API server alone. A notice may come from anywhere, so its source address is never dialled: the
+/// first thing we send is a token.
+pub fn endpoint(pod: &Pod) -> Option<String> {
+    let status = pod.status.as_ref()?;
+    if pod.metadata.deletion_timestamp.is_some() || is_finished(pod) {
+        return None;
+    }
+    if agent_state(pod).is_some_and(|state| state.terminated.is_some()) {
+        return None;
+    }
+    let ip = status.pod_ip.as_deref().filter(|ip| !ip.is_empty())?;
+    Some(if ip.contains(':') {
+        format!("[{ip}]:{RUNNER_PORT}")
+    } else {
+        format!("{ip}:{RUNNER_PORT}")
+    })
+}
+
+/// Whether the kubelet takes the runner for ready.
+pub fn is_ready(pod: &Pod) -> bool {
+    agent_status(pod).is_some_and(|status| status.ready)
+}
+
+/// What the runner left behind when it ended.
+pub fn last_words(pod: &Pod) -> Option<TerminationMessage> {
+    let message = agent_state(pod)?.terminated.as_ref()?.message.as_deref()?;
+    serde_json::from_str(message)
+        .ok()
+        .filter(|words: &TerminationMessage| words.v == 1)
+}
+
+/// Whether the kernel killed the runner or claude took the pod with it.
+pub fn was_out_of_memory(pod: &Pod) -> bool {
+    agent_status(pod).is_some_and(|status| {
+        [&status.state, &status.last_state]
+            .into_iter()
+            .flatten()
+            .filter_map(|state| state.terminated.as_ref())
+            .any(|ended| ended.reason.as_deref() == Some("OOMKilled"))
+    })
+}

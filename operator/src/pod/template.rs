@@ -1,0 +1,273 @@
+//! The pod of an agent, as sessions and tasks share it: restricted Pod Security, no token, read-only root.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{
+    Capabilities, Container, ContainerPort, EmptyDirVolumeSource, EnvVar, EnvVarSource, HTTPGetAction,
+    LocalObjectReference, PersistentVolumeClaimVolumeSource, PodSecurityContext, PodSpec, PodTemplateSpec, Probe,
+    ResourceRequirements, SeccompProfile, SecretKeySelector, SecurityContext, Volume, VolumeMount,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use longshore_crds::{AgentClassSpec, CredentialsType, meta};
+use longshore_wire::RUNNER_PORT;
+use longshore_wire::agent::{AGENT_CONFIG_ENV, API_KEY_ENV, AgentConfig, AgentKind, DEFAULT_BASE_URL, OAUTH_TOKEN_ENV};
+use uuid::Uuid;
+
+use super::CONTAINER;
+use crate::settings::Settings;
+
+/// Any non-root user would do; one that stays the same keeps ownership on the volume the same.
+const USER: i64 = 1000;
+/// Where the topic's volume is mounted.
+const TOPIC_MOUNT: &str = "/topic";
+/// Seconds between SIGTERM and SIGKILL: enough to store streamed text and stop claude.
+pub const TERMINATION_GRACE_SECONDS: i64 = 30;
+
+/// What a pod is made for.
+#[derive(Clone, Debug)]
+pub struct Agent<'a> {
+    pub kind: AgentKind,
+    pub namespace: &'a str,
+    /// Name of the PersistentSession or ContainerTask.
+    pub name: &'a str,
+    pub uid: Uuid,
+    pub topic: &'a str,
+    /// Claim with the topic's volume.
+    pub claim: &'a str,
+    pub class_name: &'a str,
+    pub class: &'a AgentClassSpec,
+    /// Digests of the tokens that callers may present.
+    pub token_sha256: &'a [String],
+}
+
+/// Labels of everything that is made for an agent. The UID finds its pods even when their owner is gone.
+pub fn labels(agent: &Agent<'_>) -> BTreeMap<String, String> {
+    let kind = match agent.kind {
+        AgentKind::Session => "session",
+        AgentKind::Task => "task",
+    };
+    let labels = [
+        meta::MANAGED_BY,
+        (meta::KIND_LABEL, kind),
+        (meta::OWNER_LABEL, agent.name),
+        (meta::UID_LABEL, &agent.uid.to_string()),
+        (meta::TOPIC_LABEL, agent.topic),
+        (meta::CLASS_LABEL, agent.class_name),
+    ];
+    labels
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect()
+}
+
+/// The pod template of an agent.
+pub fn template(agent: &Agent<'_>, settings: &Settings) -> PodTemplateSpec {
+    let additions = agent.class.pod_template.clone().unwrap_or_default();
+    let mut labels_with_additions = additions.labels;
+    labels_with_additions.extend(labels(agent));
+    PodTemplateSpec {
+        metadata: Some(ObjectMeta {
+            labels: Some(labels_with_additions),
+            annotations: (!additions.annotations.is_empty()).then_some(additions.annotations),
+            ..ObjectMeta::default()
+        }),
+        spec: Some(PodSpec {
+            automount_service_account_token: Some(false),
+            enable_service_links: Some(false),
+            termination_grace_period_seconds: Some(TERMINATION_GRACE_SECONDS),
+            security_context: Some(pod_security()),
+            image_pull_secrets: pull_secrets(agent.class),
+            node_selector: (!additions.node_selector.is_empty()).then_some(additions.node_selector),
+            tolerations: (!additions.tolerations.is_empty()).then_some(additions.tolerations),
+            affinity: additions.affinity,
+            priority_class_name: additions.priority_class_name,
+            runtime_class_name: additions.runtime_class_name,
+            restart_policy: Some(restart_policy(agent.kind).to_owned()),
+            containers: vec![container(agent, additions.env, settings)],
+            volumes: Some(volumes(agent.claim)),
+            ..PodSpec::default()
+        }),
+    }
+}
+
+/// A task's pod that failed is replaced by a new Job, so that it is counted; a session's runner is started again in place.
+fn restart_policy(kind: AgentKind) -> &'static str {
+    match kind {
+        AgentKind::Session => "Always",
+        AgentKind::Task => "Never",
+    }
+}
+
+fn pod_security() -> PodSecurityContext {
+    PodSecurityContext {
+        run_as_non_root: Some(true),
+        run_as_user: Some(USER),
+        run_as_group: Some(USER),
+        fs_group: Some(USER),
+        fs_group_change_policy: Some("OnRootMismatch".to_owned()),
+        seccomp_profile: Some(SeccompProfile {
+            type_: "RuntimeDefault".to_owned(),
+            ..SeccompProfile::default()
+        }),
+        ..PodSecurityContext::default()
+    }
+}
+
+fn pull_secrets(class: &AgentClassSpec) -> Option<Vec<LocalObjectReference>> {
+    let secrets: Vec<_> = class
+        .image_pull_secrets
+        .iter()
+        .map(|name| LocalObjectReference { name: name.clone() })
+        .collect();
+    (!secrets.is_empty()).then_some(secrets)
+}
+
+fn volumes(claim: &str) -> Vec<Volume> {
+    vec![
+        Volume {
+            name: "topic".to_owned(),
+            persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
+                claim_name: claim.to_owned(),
+                ..PersistentVolumeClaimVolumeSource::default()
+            }),
+            ..Volume::default()
+        },
+        Volume {
+            name: "tmp".to_owned(),
+            empty_dir: Some(EmptyDirVolumeSource {
+                size_limit: Some(Quantity("2Gi".to_owned())),
+                ..EmptyDirVolumeSource::default()
+            }),
+            ..Volume::default()
+        },
+    ]
+}
+
+fn container(agent: &Agent<'_>, additions: Vec<EnvVar>, settings: &Settings) -> Container {
+    let mount = |name: &str, path: &str| VolumeMount {
+        name: name.to_owned(),
+        mount_path: path.to_owned(),
+        ..VolumeMount::default()
+    };
+    Container {
+        name: CONTAINER.to_owned(),
+        image: Some(
+            agent
+                .class
+                .image
+                .clone()
+                .unwrap_or_else(|| settings.agent_image.clone()),
+        ),
+        image_pull_policy: Some(
+            agent
+                .class
+                .image_pull_policy
+                .map_or("IfNotPresent".to_owned(), |p| p.as_ref().to_owned()),
+        ),
+        env: Some(env(agent, additions, settings)),
+        ports: Some(vec![ContainerPort {
+            name: Some("runner".to_owned()),
+            container_port: i32::from(RUNNER_PORT),
+            ..ContainerPort::default()
+        }]),
+        readiness_probe: Some(Probe {
+            http_get: Some(HTTPGetAction {
+                path: Some("/healthz".to_owned()),
+                port: IntOrString::String("runner".to_owned()),
+                ..HTTPGetAction::default()
+            }),
+            period_seconds: Some(5),
+            timeout_seconds: Some(3),
+            failure_threshold: Some(3),
+            ..Probe::default()
+        }),
+        resources: Some(agent.class.resources.clone().unwrap_or_else(default_resources)),
+        security_context: Some(SecurityContext {
+            allow_privilege_escalation: Some(false),
+            read_only_root_filesystem: Some(true),
+            run_as_non_root: Some(true),
+            capabilities: Some(Capabilities {
+                drop: Some(vec!["ALL".to_owned()]),
+                add: None,
+            }),
+            ..SecurityContext::default()
+        }),
+        volume_mounts: Some(vec![mount("topic", TOPIC_MOUNT), mount("tmp", "/tmp")]),
+        ..Container::default()
+    }
+}
+
+fn default_resources() -> ResourceRequirements {
+    let quantities = |pairs: &[(&str, &str)]| -> BTreeMap<String, Quantity> {
+        pairs
+            .iter()
+            .map(|(name, amount)| ((*name).to_owned(), Quantity((*amount).to_owned())))
+            .collect()
+    };
+    ResourceRequirements {
+        requests: Some(quantities(&[("cpu", "250m"), ("memory", "384Mi")])),
+        limits: Some(quantities(&[("memory", "2Gi")])),
+        ..ResourceRequirements::default()
+    }
+}
+
+fn env(agent: &Agent<'_>, additions: Vec<EnvVar>, settings: &Settings) -> Vec<EnvVar> {
+    let config = serde_json::to_string(&config(agent, settings)).expect("a struct of strings and numbers is JSON");
+    let mut env = vec![EnvVar {
+        name: AGENT_CONFIG_ENV.to_owned(),
+        value: Some(config),
+        ..EnvVar::default()
+    }];
+    if let Some(credentials) = &agent.class.credentials {
+        let name = match credentials.kind {
+            CredentialsType::ApiKey => API_KEY_ENV,
+            CredentialsType::OAuthToken => OAUTH_TOKEN_ENV,
+        };
+        let key = SecretKeySelector {
+            name: credentials.secret_ref.name.clone(),
+            key: credentials.secret_ref.key.clone(),
+            optional: None,
+        };
+        env.push(EnvVar {
+            name: name.to_owned(),
+            value_from: Some(EnvVarSource {
+                secret_key_ref: Some(key),
+                ..EnvVarSource::default()
+            }),
+            value: None,
+        });
+    }
+    env.extend(additions);
+    env
+}
+
+fn config(agent: &Agent<'_>, settings: &Settings) -> AgentConfig {
+    let permissions = &agent.class.permissions;
+    let mode = match agent.kind {
+        AgentKind::Session => permissions.session_mode,
+        AgentKind::Task => permissions.task_mode,
+    };
+    AgentConfig {
+        kind: agent.kind,
+        namespace: agent.namespace.to_owned(),
+        name: agent.name.to_owned(),
+        uid: agent.uid,
+        topic: agent.topic.to_owned(),
+        token_sha256: agent.token_sha256.to_vec(),
+        notice_url: settings.notice_url.clone(),
+        base_url: agent
+            .class
+            .base_url
+            .clone()
+            .unwrap_or_else(|| DEFAULT_BASE_URL.to_owned()),
+        model: agent.class.model.clone(),
+        permission_mode: mode.as_ref().to_owned(),
+        allowed_tools: permissions.allowed_tools.clone(),
+        disallowed_tools: permissions.disallowed_tools.clone(),
+        approval_timeout_seconds: u64::try_from(permissions.approval_timeout_seconds).unwrap_or_default(),
+        trust_workspace_settings: permissions.trust_workspace_settings,
+        drain_seconds: settings.timing.linger.as_secs(),
+    }
+}

@@ -1,0 +1,132 @@
+//! Asks for what a task needs before it may have a Job: a slot, the topic, and that nothing is left of an earlier pod.
+//!
+//! Each claim is a compare-and-swap or a live look, so that old caches, a restart or a second leader cannot admit too many.
+//! A task claims the topic only after its admission stands in its status, and looks for sessions only after it has the topic;
+//! a session does the same the other way round. So of two that come at once at least one sees the other, and the task gives way.
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use kube::api::{Api, ListParams};
+use longshore_crds::conditions::types;
+use longshore_crds::{PersistentSession, SlotKind, TaskPhase, Topic, meta};
+
+use super::observe::Observed;
+use super::order::{Blocker, blocker, claim, is_over};
+use crate::cluster::{self, Error, Hold};
+use crate::context::Context;
+use crate::ledger::{Claim, Grant};
+use crate::{furniture, pod, session};
+
+/// How far a task has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// It has its Job, or something else stands in the way.
+    NotAsked,
+    /// The class is full.
+    Queued { position: i32, limit: i32 },
+    /// It has a slot; the status says so before anything else happens.
+    Admitted,
+    /// Somebody else has the topic.
+    Waiting(Blocker),
+    /// An earlier pod of the task, or a Job that the cache does not show yet, is still there.
+    Settling,
+    /// A Job of this name belongs to somebody else.
+    NameTaken,
+    /// The Job may be created. Its pod accepts tokens with these digests.
+    Go { token_sha256: Vec<String> },
+}
+
+pub async fn admit(seen: &Observed, ctx: &Context) -> Result<Admission, Error> {
+    let Some((topic, class)) = seen.startable() else {
+        return Ok(Admission::NotAsked);
+    };
+    let me = claim(&seen.task);
+    let waiting = waiting(seen, ctx);
+    match cluster::claim_slot(&ctx.client, &ctx.superseded, class, SlotKind::Task, &me, &waiting).await? {
+        Grant::Full { position, limit } => return Ok(Admission::Queued { position, limit }),
+        Grant::Unlimited | Grant::Held | Grant::Free(_) => {}
+    }
+    if !seen.holds(types::ADMITTED) {
+        return Ok(Admission::Admitted);
+    }
+    furniture::ensure(ctx, class).await?;
+    match cluster::claim_writer(&ctx.client, &ctx.superseded, topic, SlotKind::Task, &me).await? {
+        Hold::Held => {}
+        Hold::Gone => return Ok(Admission::Settling),
+        Hold::Busy(other) => {
+            return Ok(Admission::Waiting(match other.kind {
+                SlotKind::Task => Blocker::Task(other.name),
+                SlotKind::Session => Blocker::Session(other.name),
+            }));
+        }
+    }
+    if let Some(session) = live_session(ctx, topic).await? {
+        return Ok(Admission::Waiting(Blocker::Session(session)));
+    }
+    if let Some(obstacle) = remains(seen, ctx).await? {
+        return Ok(obstacle);
+    }
+    let token_sha256 = ctx
+        .access
+        .digests(&seen.namespace(), &topic.uid().unwrap_or_default())
+        .await?;
+    Ok(Admission::Go { token_sha256 })
+}
+
+/// Tasks that wait for a slot of the same class: the first of each topic.
+fn waiting(seen: &Observed, ctx: &Context) -> Vec<Claim> {
+    let (index, namespace) = (&ctx.index, seen.namespace());
+    let queued = |phase: Option<TaskPhase>| matches!(phase, None | Some(TaskPhase::Queued));
+    index
+        .tasks
+        .state_filter(|task| {
+            let topic = &task.spec.topic_ref.name;
+            task.namespace().as_deref() == Some(&namespace)
+                && !is_over(task)
+                && queued(task.status.as_ref().and_then(|status| status.phase))
+                && index.class_name(&namespace, topic, task.spec.agent_class_name.as_deref()) == seen.class_name
+        })
+        .iter()
+        .filter(|task| {
+            let topic = &task.spec.topic_ref.name;
+            blocker(
+                task,
+                &index.tasks_of(&namespace, topic),
+                &index.sessions_of(&namespace, topic),
+            )
+            .is_none()
+        })
+        .map(|task| claim(task))
+        .collect()
+}
+
+/// A session of the topic that has or gets a pod, looked for live.
+async fn live_session(ctx: &Context, topic: &Topic) -> Result<Option<String>, Error> {
+    let api: Api<PersistentSession> = Api::namespaced(ctx.client.clone(), &topic.namespace().unwrap_or_default());
+    let of_topic = ListParams::default().fields(&format!("spec.topicRef.name={}", topic.name_any()));
+    let sessions = cluster::list(&api, &of_topic).await?;
+    Ok(sessions
+        .iter()
+        .find(|found| session::occupies(found))
+        .map(ResourceExt::name_any))
+}
+
+async fn remains(seen: &Observed, ctx: &Context) -> Result<Option<Admission>, Error> {
+    let namespace = seen.namespace();
+    let jobs: Api<Job> = Api::namespaced(ctx.client.clone(), &namespace);
+    if let Some(job) = cluster::get(&jobs, &seen.job_name()).await? {
+        return Ok(Some(if seen.owns(&job) {
+            Admission::Settling
+        } else {
+            Admission::NameTaken
+        }));
+    }
+    let pods: Api<Pod> = Api::namespaced(ctx.client.clone(), &namespace);
+    let mine = ListParams::default().labels(&format!("{}={}", meta::UID_LABEL, seen.task.uid().unwrap_or_default()));
+    let left = cluster::list(&pods, &mine)
+        .await?
+        .iter()
+        .any(|found| !pod::is_finished(found));
+    Ok(left.then_some(Admission::Settling))
+}

@@ -1,0 +1,37 @@
+//! Effects of a task's plan.
+
+use k8s_openapi::api::batch::v1::Job;
+use kube::{Api, ResourceExt};
+use longshore_crds::ContainerTask;
+
+use super::observe::Observed;
+use super::plan::{Plan, Step};
+use crate::cluster::{self, Created, Error};
+use crate::context::Context;
+
+pub async fn apply(plan: &Plan, seen: &Observed, ctx: &Context) -> Result<(), Error> {
+    let namespace = seen.namespace();
+    let jobs = || Api::<Job>::namespaced(ctx.client.clone(), &namespace);
+    match &plan.step {
+        None => Ok(()),
+        Some(Step::CreateJob(job)) => match cluster::create(&jobs(), job).await? {
+            Created::New(_) | Created::Ours(_) => Ok(()),
+            // The next pass sees whose it is.
+            Created::Foreign(_) => Err(Error::Conflict {
+                what: cluster::describe(job.as_ref()),
+            }),
+        },
+        Some(Step::ReleaseSlot) => match &seen.class {
+            Some(class) => {
+                let uid = seen.task.uid().unwrap_or_default();
+                cluster::release_slot(&ctx.client, &ctx.superseded, class, &uid).await
+            }
+            None => Ok(()),
+        },
+        Some(Step::DeleteJob { name, uid }) => cluster::delete(&jobs(), name, uid).await,
+        Some(Step::DeleteTask) => {
+            let api: Api<ContainerTask> = Api::namespaced(ctx.client.clone(), &namespace);
+            cluster::delete(&api, &seen.task.name_any(), &seen.task.uid().unwrap_or_default()).await
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! What is known of a task: caches first, then its runner.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use longshore_crds::conditions::types;
+use longshore_crds::{AgentClass, ContainerTask, Topic, meta, names};
+use longshore_wire::MessageId;
+use longshore_wire::api::PostMessage;
+use uuid::Uuid;
+
+use super::order::{Blocker, blocker, is_over};
+use crate::agent::{Contact, Errand, meet};
+use crate::cluster::{self, Error};
+use crate::conditions::holds;
+use crate::context::Context;
+use crate::index::lookup;
+use crate::{pod, topic};
+
+#[derive(Clone, Debug)]
+pub struct Observed {
+    pub task: Arc<ContainerTask>,
+    pub topic: Option<Arc<Topic>>,
+    /// Known as soon as the topic is.
+    pub class_name: Option<String>,
+    pub class: Option<Arc<AgentClass>>,
+    pub before: Option<Blocker>,
+    /// The Job of the current attempt, whoever made it.
+    pub job: Option<Arc<Job>>,
+    /// The newest pod of any attempt.
+    pub pod: Option<Arc<Pod>>,
+}
+
+impl Observed {
+    pub fn namespace(&self) -> String {
+        self.task.namespace().unwrap_or_default()
+    }
+
+    pub fn uid(&self) -> Option<Uuid> {
+        self.task.uid()?.parse().ok()
+    }
+
+    /// Number of the current attempt, from 0.
+    pub fn attempt(&self) -> i32 {
+        self.task
+            .status
+            .as_ref()
+            .and_then(|status| status.restarts)
+            .unwrap_or_default()
+    }
+
+    pub fn job_name(&self) -> String {
+        names::job(&self.task.name_any(), self.attempt())
+    }
+
+    pub fn holds(&self, condition: &str) -> bool {
+        self.task
+            .status
+            .as_ref()
+            .is_some_and(|status| holds(&status.conditions, condition))
+    }
+
+    /// Whether `object` was made for this very task.
+    pub fn owns<K: kube::Resource>(&self, object: &K) -> bool {
+        cluster::controller(object) == self.task.uid()
+    }
+
+    /// Topic and class, when nothing but a slot and the topic stands between the task and its Job.
+    pub fn startable(&self) -> Option<(&Topic, &AgentClass)> {
+        let blocked = is_over(&self.task)
+            || self.task.metadata.deletion_timestamp.is_some()
+            || self.job.is_some()
+            || self.before.is_some();
+        match (&self.topic, &self.class) {
+            (Some(topic), Some(class)) if !blocked && topic::is_ready(topic) => Some((topic, class)),
+            _ => None,
+        }
+    }
+}
+
+pub fn observe(task: Arc<ContainerTask>, ctx: &Context) -> Observed {
+    let index = &ctx.index;
+    let namespace = task.namespace().unwrap_or_default();
+    let topic_name = task.spec.topic_ref.name.as_str();
+    let class_name = index.class_name(&namespace, topic_name, task.spec.agent_class_name.as_deref());
+    let mut seen = Observed {
+        topic: lookup(&index.topics, &namespace, topic_name),
+        class: class_name
+            .as_deref()
+            .and_then(|name| lookup(&index.classes, &namespace, name)),
+        class_name,
+        before: blocker(
+            &task,
+            &index.tasks_of(&namespace, topic_name),
+            &index.sessions_of(&namespace, topic_name),
+        ),
+        job: None,
+        pod: newest_pod(&task, &index.pods.state()),
+        task,
+    };
+    seen.job = lookup(&index.jobs, &namespace, &seen.job_name());
+    seen
+}
+
+fn newest_pod(task: &ContainerTask, pods: &[Arc<Pod>]) -> Option<Arc<Pod>> {
+    let uid = task.uid()?;
+    pods.iter()
+        .filter(|pod| pod.labels().get(meta::UID_LABEL) == Some(&uid))
+        .max_by_key(|pod| pod.creation_timestamp().map(|at| at.0))
+        .cloned()
+}
+
+/// Talks to the task's runner, if there is one and something to say.
+pub async fn contact(seen: &Observed, ctx: &Context) -> Result<Contact, Error> {
+    let (Some(errand), Some(uid), Some(topic)) = (errand(seen), seen.uid(), &seen.topic) else {
+        return Ok(Contact::NotTried);
+    };
+    let Some(endpoint) = seen.pod.as_deref().and_then(pod::endpoint) else {
+        return Ok(Contact::NotTried);
+    };
+    let tokens = ctx
+        .access
+        .tokens(&seen.namespace(), &topic.uid().unwrap_or_default())
+        .await?;
+    Ok(meet(&ctx.dialer, &endpoint, &tokens, uid, &errand).await)
+}
+
+/// What to want of the runner, by what the status already has.
+fn errand(seen: &Observed) -> Option<Errand> {
+    if is_over(&seen.task) {
+        let stored = seen.task.status.as_ref().is_some_and(|status| status.result.is_some());
+        return stored.then(|| Errand {
+            acknowledge: true,
+            ..Errand::default()
+        });
+    }
+    let message = (!seen.holds(types::READY)).then(|| prompt(&seen.task));
+    Some(Errand {
+        message,
+        collect: true,
+        ..Errand::default()
+    })
+}
+
+fn prompt(task: &ContainerTask) -> PostMessage {
+    let telegram = task.spec.origin.as_ref().and_then(|origin| origin.telegram.as_ref());
+    PostMessage {
+        id: match telegram {
+            Some(message) => MessageId::from_telegram(message.chat_id, message.message_id),
+            None => MessageId::from_object(&task.uid().unwrap_or_default()),
+        },
+        text: task.spec.prompt.clone(),
+        attachments: Vec::new(),
+        author: None,
+        priority: longshore_wire::api::Priority::default(),
+    }
+}

@@ -1,0 +1,196 @@
+//! Which reconcilers look again when something changes.
+//!
+//! An object wakes its own reconciler, and those that wait for what it may have given free. Waking one too many costs a pass
+//! over the caches; one too few is mended by the resync.
+
+use std::sync::Arc;
+
+use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Resource, ResourceExt};
+use longshore_crds::{
+    AgentClass, ContainerTask, PersistentSession, SessionPhase, SlotKind, TaskPhase, Topic, meta, names,
+};
+
+use crate::index::Index;
+use crate::watch::Change;
+
+/// Senders to the queues of the reconcilers. The queues drop repetitions, so they hold at most one entry per object.
+#[derive(Clone)]
+pub struct Wake {
+    classes: UnboundedSender<ObjectRef<AgentClass>>,
+    topics: UnboundedSender<ObjectRef<Topic>>,
+    tasks: UnboundedSender<ObjectRef<ContainerTask>>,
+    sessions: UnboundedSender<ObjectRef<PersistentSession>>,
+}
+
+/// Receiving ends.
+pub struct Queues {
+    pub classes: UnboundedReceiver<ObjectRef<AgentClass>>,
+    pub topics: UnboundedReceiver<ObjectRef<Topic>>,
+    pub tasks: UnboundedReceiver<ObjectRef<ContainerTask>>,
+    pub sessions: UnboundedReceiver<ObjectRef<PersistentSession>>,
+}
+
+/// New queues.
+pub fn queues() -> (Wake, Queues) {
+    let (class_tx, classes) = unbounded();
+    let (topic_tx, topics) = unbounded();
+    let (task_tx, tasks) = unbounded();
+    let (session_tx, sessions) = unbounded();
+    let wake = Wake {
+        classes: class_tx,
+        topics: topic_tx,
+        tasks: task_tx,
+        sessions: session_tx,
+    };
+    (
+        wake,
+        Queues {
+            classes,
+            topics,
+            tasks,
+            sessions,
+        },
+    )
+}
+
+fn send<K: Resource<DynamicType = ()>>(queue: &UnboundedSender<ObjectRef<K>>, namespace: &str, name: &str) {
+    // A closed queue means that its reconciler has stopped, and so shall we.
+    let _ = queue.unbounded_send(ObjectRef::new(name).within(namespace));
+}
+
+fn place<K: Resource>(object: &K) -> (String, String) {
+    (object.namespace().unwrap_or_default(), object.name_any())
+}
+
+impl Wake {
+    /// Looks at one task or session now.
+    pub fn holder(&self, kind: SlotKind, namespace: &str, name: &str) {
+        match kind {
+            SlotKind::Session => send(&self.sessions, namespace, name),
+            SlotKind::Task => send(&self.tasks, namespace, name),
+        }
+    }
+
+    pub fn on_class(&self, index: &Index, class: &AgentClass) {
+        let (namespace, name) = place(class);
+        send(&self.classes, &namespace, &name);
+        self.waiting_for_class(index, &namespace, &name);
+    }
+
+    pub fn on_topic(&self, index: &Index, topic: &Topic) {
+        let (namespace, name) = place(topic);
+        send(&self.topics, &namespace, &name);
+        if let Some(binding) = &topic.spec.telegram {
+            for twin in index.topics.state_filter(|t| t.spec.telegram.as_ref() == Some(binding)) {
+                if twin.namespace().as_deref() == Some(&namespace) {
+                    send(&self.topics, &namespace, &twin.name_any());
+                }
+            }
+        }
+        self.waiting_for_topic(index, &namespace, &name);
+    }
+
+    pub fn on_task(&self, index: &Index, task: &ContainerTask) {
+        let (namespace, name) = place(task);
+        send(&self.tasks, &namespace, &name);
+        self.waiting_for_topic(index, &namespace, &task.spec.topic_ref.name);
+        let own = task.spec.agent_class_name.as_deref();
+        self.class_of(index, &namespace, &task.spec.topic_ref.name, own);
+    }
+
+    pub fn on_session(&self, index: &Index, session: &PersistentSession) {
+        let (namespace, name) = place(session);
+        send(&self.sessions, &namespace, &name);
+        self.waiting_for_topic(index, &namespace, &session.spec.topic_ref.name);
+        let own = session.spec.agent_class_name.as_deref();
+        self.class_of(index, &namespace, &session.spec.topic_ref.name, own);
+    }
+
+    pub fn on_claim(&self, index: &Index, claim: &PersistentVolumeClaim) {
+        let (namespace, name) = place(claim);
+        for topic in index.topics.state() {
+            let uses = topic.spec.workspace.existing_claim.as_deref() == Some(&name)
+                || names::claim(&topic.name_any()) == name;
+            if uses && topic.namespace().as_deref() == Some(&namespace) {
+                send(&self.topics, &namespace, &topic.name_any());
+            }
+        }
+    }
+
+    /// A Job, StatefulSet or Pod. One that ends or goes may be what a topic or a class waits for.
+    pub fn on_child<K: Resource>(&self, index: &Index, child: &K, change: Change, ended: bool) {
+        let namespace = child.namespace().unwrap_or_default();
+        let label = |key: &str| child.labels().get(key).map(String::as_str);
+        match (label(meta::KIND_LABEL), label(meta::OWNER_LABEL)) {
+            (Some("session"), Some(owner)) => send(&self.sessions, &namespace, owner),
+            (Some("task"), Some(owner)) => send(&self.tasks, &namespace, owner),
+            _ => return,
+        }
+        if change == Change::Gone || ended {
+            if let Some(topic) = label(meta::TOPIC_LABEL) {
+                self.waiting_for_topic(index, &namespace, topic);
+            }
+            if let Some(class) = label(meta::CLASS_LABEL) {
+                send(&self.classes, &namespace, class);
+            }
+        }
+    }
+
+    /// A network policy belongs to one class or to all of a namespace.
+    pub fn on_policy<K: Resource>(&self, index: &Index, policy: &K) {
+        let namespace = policy.namespace().unwrap_or_default();
+        for class in index
+            .classes
+            .state_filter(|class| class.namespace().as_deref() == Some(&namespace))
+        {
+            send(&self.classes, &namespace, &class.name_any());
+        }
+    }
+
+    fn class_of(&self, index: &Index, namespace: &str, topic: &str, own: Option<&str>) {
+        if let Some(class) = index.class_name(namespace, topic, own) {
+            send(&self.classes, namespace, &class);
+            self.waiting_for_class(index, namespace, &class);
+        }
+    }
+
+    fn waiting_for_topic(&self, index: &Index, namespace: &str, topic: &str) {
+        for session in index.sessions_of(namespace, topic).iter().filter(|s| session_waits(s)) {
+            send(&self.sessions, namespace, &session.name_any());
+        }
+        for task in index.tasks_of(namespace, topic).iter().filter(|t| task_waits(t)) {
+            send(&self.tasks, namespace, &task.name_any());
+        }
+    }
+
+    fn waiting_for_class(&self, index: &Index, namespace: &str, class: &str) {
+        let of_class =
+            |topic: &str, own: Option<&str>| index.class_name(namespace, topic, own).as_deref() == Some(class);
+        let here = |found: Option<String>| found.as_deref() == Some(namespace);
+        let sessions = index.sessions.state_filter(|s| here(s.namespace()) && session_waits(s));
+        for session in sessions {
+            if of_class(&session.spec.topic_ref.name, session.spec.agent_class_name.as_deref()) {
+                send(&self.sessions, namespace, &session.name_any());
+            }
+        }
+        let tasks: Vec<Arc<ContainerTask>> = index.tasks.state_filter(|t| here(t.namespace()) && task_waits(t));
+        for task in tasks {
+            if of_class(&task.spec.topic_ref.name, task.spec.agent_class_name.as_deref()) {
+                send(&self.tasks, namespace, &task.name_any());
+            }
+        }
+    }
+}
+
+fn session_waits(session: &PersistentSession) -> bool {
+    let phase = session.status.as_ref().and_then(|status| status.phase);
+    matches!(phase, None | Some(SessionPhase::Queued | SessionPhase::Starting))
+}
+
+fn task_waits(task: &ContainerTask) -> bool {
+    let phase = task.status.as_ref().and_then(|status| status.phase);
+    matches!(phase, None | Some(TaskPhase::Queued | TaskPhase::Starting))
+}
