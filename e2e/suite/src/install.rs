@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use k8s_openapi::api::core::v1::Pod;
+use kube::api::{ApiResource, DynamicObject, PostParams};
+use kube::core::GroupVersionKind;
 use kube::runtime::wait::{Condition, await_condition};
 use kube::{Api, ResourceExt as _};
 use longshore_crds::{ContainerTask, PersistentSession, Topic};
@@ -185,6 +187,20 @@ impl Install {
             .map(drop)
     }
 
+    /// Creates an object through this process's own client, so that no start of `kubectl` is measured with it.
+    ///
+    /// # Errors
+    /// When the API server refuses it.
+    pub async fn create(&self, manifest: &Value) -> Result<()> {
+        let object: DynamicObject = serde_json::from_value(manifest.clone())?;
+        let kind = object.types.as_ref().context("a manifest has a kind")?;
+        let (group, version) = kind.api_version.rsplit_once('/').unwrap_or(("", &kind.api_version));
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, &kind.kind));
+        let api: Api<DynamicObject> = Api::namespaced_with(self.cluster.client.clone(), &self.namespace, &resource);
+        api.create(&PostParams::default(), &object).await?;
+        Ok(())
+    }
+
     /// Waits until an object is as described.
     ///
     /// # Errors
@@ -322,6 +338,21 @@ impl Install {
         self.kubectl(&["delete", "pod", name, "--grace-period=0", "--force", "--wait=false"])
             .await
             .map(drop)
+    }
+
+    /// Waits until a question about the world outside Kubernetes is answered with yes.
+    ///
+    /// # Errors
+    /// After [`DEADLINE`], or when the question cannot be asked.
+    pub async fn until(&self, what: &str, mut is_so: impl AsyncFnMut() -> Result<bool>) -> Result<()> {
+        let deadline = tokio::time::Instant::now() + DEADLINE;
+        while !is_so().await? {
+            if tokio::time::Instant::now() > deadline {
+                bail!("not so after {DEADLINE:?}: {what}");
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        Ok(())
     }
 
     /// Waits until a Topic is Ready.

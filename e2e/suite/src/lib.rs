@@ -8,8 +8,10 @@
 
 pub mod admission;
 pub mod audit;
+pub mod chat;
 pub mod cluster;
 pub mod forward;
+pub mod golden;
 pub mod install;
 pub mod kinds;
 pub mod runner;
