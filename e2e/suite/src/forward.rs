@@ -22,7 +22,15 @@ impl Forward {
     /// # Errors
     /// When no local port can be had. A pod that is not there shows as a closed connection.
     pub async fn open(client: kube::Client, namespace: &str, pod: &str, port: u16) -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0")
+        Self::open_at(client, namespace, pod, port, 0).await
+    }
+
+    /// The same at a local port of the caller's choice; 0 takes a free one.
+    ///
+    /// # Errors
+    /// When the local port cannot be had.
+    pub async fn open_at(client: kube::Client, namespace: &str, pod: &str, port: u16, local: u16) -> Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", local))
             .await
             .context("no local port for a forward")?;
         let address = listener.local_addr()?;

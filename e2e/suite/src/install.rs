@@ -27,7 +27,8 @@ pub const MODEL_KEY: &str = "sk-ant-e2e-do-not-leak";
 /// Longest wait for anything in these tests. Generous: time on shared machines is noisy.
 pub const DEADLINE: Duration = Duration::from_secs(120);
 
-const TELEGRAM_PORT: u16 = 8081;
+/// Port of the stand-in for Telegram, with its chat page at `/`.
+pub const TELEGRAM_PORT: u16 = 8081;
 const MODEL_PORT: u16 = 8080;
 
 /// What an installation shall be like.
@@ -447,6 +448,15 @@ where
     install.stop().await
 }
 
+/// Token of the real bot, when Telegram itself is used.
+pub fn real_telegram() -> Option<String> {
+    setting("TELEGRAM_BOT_TOKEN")
+}
+
+fn setting(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
 async fn remove(cluster: &Cluster, namespace: &str) {
     let _ = cluster
         .kubectl(&["delete", "namespace", namespace, "--wait=false", "--ignore-not-found"])
@@ -488,6 +498,14 @@ fn base_values(telegram_stand_in: bool, model_stand_in: bool) -> Value {
         "agentClass": {"resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "1536Mi"}}},
         "bot": {"persistence": {"size": "1Gi"}},
     });
+    if !telegram_stand_in {
+        let users: Vec<i64> = setting("TELEGRAM_ALLOWED_USERS")
+            .iter()
+            .flat_map(|users| users.split(','))
+            .filter_map(|user| user.trim().parse().ok())
+            .collect();
+        merge(&mut values, json!({"telegram": {"allowedUsers": users}}));
+    }
     if telegram_stand_in {
         merge(
             &mut values,

@@ -1,0 +1,193 @@
+//! One conversation to watch: a quick question, deep work, a follow-up that claude remembers, the end.
+//!
+//! Installs the chart as a user would, plays the conversation through the chat, shows what `kubectl get` shows at each stage,
+//! then leaves the chat page open until Ctrl-C (`ONCE=1`: leaves at once). Takes its own installation down again.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use longshore_e2e::chat::Chat;
+use longshore_e2e::forward::Forward;
+use longshore_e2e::install::{Install, Options, TELEGRAM_PORT, real_telegram};
+use longshore_telegram_emulator::control::view::Shown;
+use serde_json::json;
+
+/// Local port of the chat page, when it is free.
+const PAGE_PORT: u16 = 8088;
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    tell("installing the chart in a namespace of its own");
+    let start = Instant::now();
+    let values = json!({"agentClass": {"permissions": {"allowedTools": ["Read", "Glob", "Grep", "Bash(ls *)", "Bash(echo *)"]}}});
+    let install = tokio::select! {
+        started = Install::start(Options::named("longshore-demo").with(values)) => started?,
+        _ = tokio::signal::ctrl_c() => anyhow::bail!("stopped before it was installed"),
+    };
+    tell(&format!(
+        "installed in namespace {} after {:.1} s",
+        install.namespace,
+        start.elapsed().as_secs_f64()
+    ));
+    let played = tokio::select! {
+        played = play(&install) => played,
+        _ = tokio::signal::ctrl_c() => Ok(()),
+    };
+    if played.is_err() {
+        say(&install.diagnosis().await);
+    }
+    tell("removing the installation");
+    let removed = install.stop().await;
+    played.and(removed)
+}
+
+async fn play(install: &Install) -> Result<()> {
+    if real_telegram().is_some() {
+        tell("write to your bot now; the ids in TELEGRAM_ALLOWED_USERS are heard. Ctrl-C ends the demo");
+        return follow_kinds(install).await;
+    }
+    let chat = Chat::open(install, "Build failures").await?;
+    conversation(install, &chat).await?;
+    if std::env::var("ONCE").is_ok_and(|once| once == "1") {
+        return Ok(());
+    }
+    let page = match Forward::open_at(
+        install.cluster.client.clone(),
+        &install.namespace,
+        "telegram",
+        TELEGRAM_PORT,
+        PAGE_PORT,
+    )
+    .await
+    {
+        Ok(page) => page,
+        Err(_) => {
+            Forward::open(
+                install.cluster.client.clone(),
+                &install.namespace,
+                "telegram",
+                TELEGRAM_PORT,
+            )
+            .await?
+        }
+    };
+    tell(&format!(
+        "the chat goes on at {} (you are Alice). Ctrl-C ends the demo",
+        page.url()
+    ));
+    std::future::pending().await
+}
+
+async fn conversation(install: &Install, chat: &Chat) -> Result<()> {
+    tell("a quick question: it becomes a ContainerTask");
+    turn(chat, "What does exit code 137 mean?").await?;
+    kinds(install).await?;
+
+    tell("deep work: it becomes a PersistentSession with a claude process of its own");
+    turn(
+        chat,
+        "/deep The nightly build fails with exit code 137. Find out why and fix it.",
+    )
+    .await?;
+    kinds(install).await?;
+
+    tell("a follow-up: the same process answers, and it remembers");
+    turn(chat, "What did I ask you first in this session?").await?;
+
+    tell("the end: the pod goes, workspace and summary stay");
+    turn(chat, "/end").await?;
+    let sessions = install
+        .api::<longshore_crds::PersistentSession>()
+        .list(&Default::default())
+        .await?;
+    if let Some(name) = sessions
+        .items
+        .first()
+        .and_then(|session| session.metadata.name.as_deref())
+    {
+        install.session(name, "Ended", "True").await?;
+    }
+    kinds(install).await
+}
+
+/// Alice writes, the answer is printed as it grows, until nothing has changed for a while.
+async fn turn(chat: &Chat, text: &str) -> Result<()> {
+    let start = Instant::now();
+    let seconds = |start: Instant| format!("{:>5.1} s", start.elapsed().as_secs_f64());
+    say(&format!("\n  {}  Alice: {text}", seconds(start)));
+    let asked = chat.say(text).await?;
+    let mut last: Vec<Shown> = Vec::new();
+    let mut changed = Instant::now();
+    let mut revision = 0;
+    while last.iter().all(|shown| is_placeholder(shown)) || changed.elapsed() < Duration::from_secs(3) {
+        anyhow::ensure!(
+            start.elapsed() < Duration::from_secs(180),
+            "no answer:\n{}",
+            chat.transcript().await?
+        );
+        revision = chat.telegram.changed(revision, Duration::from_millis(500)).await?;
+        let now: Vec<Shown> = chat
+            .from_bot()
+            .await?
+            .into_iter()
+            .filter(|shown| shown.message_id > asked)
+            .collect();
+        for shown in &now {
+            let before = last.iter().find(|one| one.message_id == shown.message_id);
+            if before.is_none_or(|one| one.text != shown.text) {
+                changed = Instant::now();
+                say(&format!(
+                    "  {}    bot: {}",
+                    seconds(start),
+                    shown.text.replace('\n', "\n                  ")
+                ));
+            }
+        }
+        last = now;
+    }
+    Ok(())
+}
+
+fn is_placeholder(shown: &Shown) -> bool {
+    shown.text.chars().count() < 4
+}
+
+async fn kinds(install: &Install) -> Result<()> {
+    let shown = install
+        .kubectl(&["get", "topics,containertasks,persistentsessions"])
+        .await?;
+    say(&format!(
+        "\n  $ kubectl get topics,containertasks,persistentsessions\n  {}",
+        shown.trim_end().replace('\n', "\n  ")
+    ));
+    Ok(())
+}
+
+/// Shows the kinds whenever they change, until the demo is ended.
+async fn follow_kinds(install: &Install) -> Result<()> {
+    let mut last = String::new();
+    loop {
+        let args = [
+            "get",
+            "topics,containertasks,persistentsessions",
+            "--no-headers",
+            "-o",
+            "custom-columns=K:.kind,N:.metadata.name,P:.status.phase",
+        ];
+        let shown = install.kubectl(&args).await.context("the cluster does not answer")?;
+        if shown != last {
+            kinds(install).await?;
+            last = shown;
+        }
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+}
+
+fn tell(text: &str) {
+    say(&format!("\n==> {text}"));
+}
+
+#[expect(clippy::print_stdout, reason = "the demo is there to be read on a terminal")]
+fn say(text: &str) {
+    println!("{text}");
+}
