@@ -119,7 +119,10 @@ fn close(open: Open, out: &str, end: usize, entities: &mut Vec<Entity>) -> Resul
             open.offset,
             length,
         ),
-        _ => return Ok(close_code(open, length, entities)),
+        _ => {
+            close_code(open, length, entities);
+            return Ok(());
+        }
     };
     entities.extend(entity);
     Ok(())
