@@ -1,14 +1,31 @@
 //! Longshore's bot: the Telegram edge and the mode router.
 //!
-//! Invariants: it never touches a pod, a Job or a StatefulSet; every message is in the store before Telegram forgets it;
-//! text of an answer goes out only by edits of a message whose id is in the store; routing does no IO.
+//! The way of a message: [`intake`] puts it into the [`store`], [`dispatch`] lets [`route`] decide, a [`lane`] carries the
+//! decision out in the [`cluster`] or at a runner ([`agent`]); [`observe`] and [`follow`] hear what becomes of it,
+//! [`conversation`] says what that looks like, [`render`] formats it, the [`outbox`] shows it, and the [`courier`] records
+//! that it was shown.
+//!
+//! Invariants: it never touches a pod, a Job or a StatefulSet; a message is in the store before Telegram forgets it; text
+//! goes out only by edits of a message whose id is in the store; routing, rendering, pacing and the conversation do no IO.
 
-pub mod chat;
-pub mod render;
-pub mod telegram;
-pub mod outbox;
-pub mod route;
-pub mod conversation;
-pub mod store;
 pub mod agent;
+pub mod bot;
+pub mod chat;
 pub mod cluster;
+pub mod conversation;
+pub mod courier;
+pub mod dispatch;
+pub mod express;
+pub mod follow;
+pub mod health;
+pub mod intake;
+pub mod lane;
+pub mod observe;
+pub mod outbox;
+pub mod press;
+pub mod reach;
+pub mod render;
+pub mod route;
+pub mod settings;
+pub mod store;
+pub mod telegram;

@@ -102,6 +102,13 @@ impl Cluster {
         bound.into_iter().next()
     }
 
+    /// The Topics that are bound to a place, or to any place of its chat.
+    pub fn topics_of(&self, place: Place, whole_chat: bool) -> Vec<Arc<Topic>> {
+        self.topics.state_filter(|topic| {
+            place_of(topic).is_some_and(|bound| bound == place || (whole_chat && bound.chat == place.chat))
+        })
+    }
+
     /// The Topic of this name.
     pub fn topic(&self, name: &str) -> Option<Arc<Topic>> {
         self.topics.get(&ObjectRef::new(name).within(&self.namespace))

@@ -164,7 +164,7 @@ async fn run(inner: Arc<Inner>, id: i64, chat: Arc<Chat>) {
         };
         tokio::select! {
             () = sender.inner.stop.cancelled() => return,
-            () = sender.chat.wake.notified(), if until != Some(Instant::now()) => {}
+            () = sender.chat.wake.notified() => {}
             () = sleep_until(until) => {}
         }
     }

@@ -105,6 +105,8 @@ pub enum Mode {
         session: String,
         /// The message.
         text: String,
+        /// Whether a session was asked for by name: if this one is over, the message starts another.
+        deep: bool,
     },
     /// End a session.
     EndSession {
@@ -202,7 +204,7 @@ fn explicit(command: Command, rest: &str, situation: &Situation) -> Decision {
         (Command::Deep, Some(_)) if rest.is_empty() => {
             reply(words::ALREADY_DEEP, "/deep without text, and a session is active already")
         }
-        (Command::Deep, Some(session)) => Mode::ToSession { session: session.name.clone(), text: rest.to_owned() }
+        (Command::Deep, Some(session)) => Mode::ToSession { session: session.name.clone(), text: rest.to_owned(), deep: true }
             .because("/deep, and a session is active already, so it goes there"),
         (Command::Deep, None) => with_topic(situation, || {
             let prompt = (!rest.is_empty()).then(|| rest.to_owned());
@@ -228,7 +230,7 @@ fn done(text: &str, situation: &Situation, settings: &Settings) -> Option<Decisi
 
 fn plain(text: &str, situation: &Situation) -> Decision {
     if let Some(session) = &situation.session {
-        return Mode::ToSession { session: session.name.clone(), text: text.to_owned() }
+        return Mode::ToSession { session: session.name.clone(), text: text.to_owned(), deep: false }
             .because(format!("session {} is active", session.name));
     }
     with_topic(situation, || {

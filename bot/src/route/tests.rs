@@ -35,7 +35,7 @@ fn start(prompt: Option<&str>) -> Mode {
     Mode::StartSession { prompt: prompt.map(Into::into) }
 }
 fn to_session(text: &str) -> Mode {
-    Mode::ToSession { session: "ps".into(), text: text.into() }
+    Mode::ToSession { session: "ps".into(), text: text.into(), deep: false }
 }
 fn end() -> Mode {
     Mode::EndSession { session: "ps".into() }
@@ -60,7 +60,7 @@ fn without_a_session_plain_text_is_a_task_and_deep_starts_one() {
 #[test]
 fn with_a_session_everything_goes_to_it() {
     check("and the tests?", &in_session(), to_session("and the tests?"));
-    check("/deep more", &in_session(), to_session("more"));
+    check("/deep more", &in_session(), Mode::ToSession { session: "ps".into(), text: "more".into(), deep: true });
     check("/deep", &in_session(), says(words::ALREADY_DEEP));
     check("/end", &in_session(), end());
     check("/end@longshore_bot", &in_session(), end());

@@ -35,3 +35,41 @@ pub fn help() -> String {
          may not do by itself. While a session is active everything you write goes to it; “done” alone ends it.\n\n{commands}"
     )
 }
+
+/// A session without a first message is ready.
+pub const SESSION_READY: &str = "The session is ready. Write to it; /end or “done” ends it.";
+/// `/stop` stopped the turn.
+pub const STOPPED: &str = "Stopping.";
+/// `/stop` with a session that has nothing to stop.
+pub const SESSION_IDLE: &str = "The session is not working on anything right now.";
+/// `/stop` with a session that has not begun.
+pub const SESSION_NOT_THERE: &str = "The session is not running yet, so there is nothing to stop. /end ends it.";
+/// `/stop` took a task out of the queue.
+pub const TASK_WITHDRAWN: &str = "The task was withdrawn before it began.";
+/// What is shown at that task.
+pub const TASK_STOPPED: &str = "Stopped before it began.";
+/// An answer reached claude.
+pub const ANSWER_TAKEN: &str = "Noted.";
+/// A prompt or question was decided before.
+pub const TOO_LATE: &str = "This has been decided already, or is no longer needed.";
+/// A button of somebody who may not decide.
+pub const NOT_YOURS: &str = "You are not on the list of people who may decide this.";
+/// The runner did not answer.
+pub const TRY_AGAIN: &str = "The session does not answer right now. Please try again in a moment.";
+/// `/end` is on its way.
+pub const ENDING: &str = "Ending the session …";
+
+/// Kubernetes refused what the bot wanted to make.
+pub fn refused(what: &str, why: &str) -> String {
+    format!("{what} could not be created, so nothing was run: {why}")
+}
+
+/// A runner refused a message.
+pub fn not_taken(why: &str) -> String {
+    format!("The session did not take this message: {why}")
+}
+
+/// Something could not be stopped.
+pub fn not_stopped(why: &str) -> String {
+    format!("It could not be stopped: {why}")
+}

@@ -64,7 +64,6 @@ const STEPS: &[&str] = &["
         thread      INTEGER NOT NULL,
         uid         TEXT,
         state       TEXT NOT NULL,
-        endpoint    TEXT,
         stored_seq  INTEGER NOT NULL DEFAULT 0
     ) STRICT;
     CREATE INDEX sessions_place ON sessions (chat, thread, state);

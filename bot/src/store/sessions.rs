@@ -82,6 +82,11 @@ impl Store {
         self.session_where("name = ?1", vec![name.to_owned().into()]).await
     }
 
+    /// The session with this UID.
+    pub async fn session_by_uid(&self, uid: &str) -> Result<Option<SessionRow>, StoreError> {
+        self.session_where("uid = ?1", vec![uid.to_owned().into()]).await
+    }
+
     async fn session_where(
         &self,
         condition: &'static str,

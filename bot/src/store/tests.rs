@@ -142,7 +142,7 @@ async fn an_event_counts_once_however_often_it_is_streamed() {
 async fn a_turn_that_answers_several_messages_answers_the_newest_and_refers_the_others() {
     let (_folder, store) = store().await;
     session(&store).await;
-    let to = |message| new(message, Mode::ToSession { session: "ps".into(), text: "x".into() }, Some("ps"));
+    let to = |message| new(message, Mode::ToSession { session: "ps".into(), text: "x".into(), deep: false }, Some("ps"));
     store.decide(2, to(8)).await.unwrap();
     store.decide(3, to(9)).await.unwrap();
     store.take_event("uid", PLACE, record(1), vec![answer(&[9, 8], "both")]).await.unwrap();

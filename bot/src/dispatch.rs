@@ -1,0 +1,147 @@
+//! From the inbox to decisions: one update after the other, in the order in which they came.
+//!
+//! Deciding is quick and touches only the store; carrying out is the work of the lanes. What overtakes (`/stop`, answers,
+//! buttons, `/status`) is carried out at once, beside them.
+
+use std::sync::Arc;
+
+use longshore_crds::names;
+
+use crate::bot::Bot;
+use crate::chat::Place;
+use crate::outbox::Reach;
+use crate::route::{self, ActiveSession, Decision, Message, Mode, Situation, TopicState};
+use crate::store::StoreError;
+use crate::store::messages::{MessageRow, NewMessage};
+use crate::telegram::update::{self, Content, Incoming, Update};
+use crate::{express, lane, press, reach};
+
+/// Decides about updates until the bot stops.
+pub async fn run(bot: Arc<Bot>) -> Result<(), StoreError> {
+    for row in bot.store.express().await? {
+        bot.spawn("express", express::carry_out(bot.clone(), row));
+    }
+    loop {
+        while let Some((id, raw)) = bot.store.next_update().await? {
+            handle(&bot, id, update::read(&raw)).await?;
+        }
+        bot.inbox.notified().await;
+    }
+}
+
+async fn handle(bot: &Arc<Bot>, id: i64, update: Update) -> Result<(), StoreError> {
+    match update {
+        Update::Message(message) => return incoming(bot, id, message).await,
+        Update::Press(press) => bot.spawn("press", press::answer(bot.clone(), press)),
+        Update::Topic { place, name, open } => {
+            if let Some(name) = name {
+                bot.store.name_topic(place, name).await?;
+            }
+            if open == Some(true) {
+                bot.outbox.reachable(place, false).await?;
+            }
+        }
+        Update::Membership { chat, reachable } => {
+            let place = Place { chat, thread: None };
+            if reachable {
+                bot.outbox.reachable(place, true).await?;
+            } else {
+                bot.store.park(place, true, true).await?;
+                let why = "The bot was removed from the chat or blocked.".to_owned();
+                let problem = Some((longshore_crds::conditions::reasons::BOT_REMOVED, why));
+                reach::report(bot, &Reach { place, whole_chat: true, problem }).await;
+            }
+        }
+        Update::Other => {}
+    }
+    bot.store.skip_update(id).await
+}
+
+async fn incoming(bot: &Arc<Bot>, id: i64, message: Incoming) -> Result<(), StoreError> {
+    let place = message.place;
+    let content = match &message.content {
+        Content::Text(text) => Ok(text.as_str()),
+        Content::Unsupported(kind) => Err(*kind),
+    };
+    let situation = situation(bot, place).await?;
+    let decision = route::route(&Message { user: message.user, content }, &situation, &bot.routing);
+    if decision.mode == Mode::Ignore {
+        tracing::debug!(chat = place.chat, message = message.message, reason = decision.reason, "ignored");
+        return bot.store.skip_update(id).await;
+    }
+    tracing::info!(chat = place.chat, thread = place.thread, message = message.message, reason = decision.reason, "decided");
+    let title = match (&message.topic_name, place.thread) {
+        (Some(name), _) => Some(name.clone()),
+        (None, Some(_)) => bot.store.topic_name(place).await?.or(message.chat_title),
+        (None, None) => message.chat_title,
+    };
+    let object = object(&decision, &situation, message.message);
+    let new = NewMessage {
+        place,
+        message: message.message,
+        user: message.user,
+        user_name: message.user_name,
+        title,
+        decision,
+        object,
+        now: bot.now(),
+    };
+    bot.store.decide(id, new).await?;
+    // Somebody writes here, so the bot can, too.
+    bot.outbox.reachable(place, false).await?;
+    bot.outbox.wake(place.chat);
+    let id = longshore_wire::MessageId::from_telegram(place.chat, message.message);
+    match bot.store.message(id).await? {
+        Some(row) if row.decision.mode.overtakes() => bot.spawn("express", express::carry_out(bot.clone(), row)),
+        Some(_) => lane::wake(bot, place),
+        None => {}
+    }
+    Ok(())
+}
+
+/// What is known about a place now.
+pub async fn situation(bot: &Bot, place: Place) -> Result<Situation, StoreError> {
+    let topic = match bot.cluster.topic_at(place) {
+        Some(topic) => TopicState::Bound(kube::ResourceExt::name_any(topic.as_ref())),
+        None if bot.settings.create_topics => TopicState::Creatable(names::telegram_topic(place.chat, place.thread)),
+        None => TopicState::Missing,
+    };
+    let session = match bot.store.active_session(place).await? {
+        Some(session) => {
+            let question = match &session.uid {
+                Some(uid) => bot.store.open_question(uid).await?.map(|question| question.row),
+                None => None,
+            };
+            Some(ActiveSession { name: session.name, question })
+        }
+        None => None,
+    };
+    let unanswered = bot.store.unanswered_in(place).await?;
+    let task = unanswered.into_iter().find(|row| matches!(row.decision.mode, Mode::Task { .. })).and_then(|row| row.object);
+    Ok(Situation { topic, session, task })
+}
+
+/// Decides anew about a message whose session was over before it took it. True when there is something to carry out.
+pub async fn decide_again(bot: &Bot, row: &MessageRow, text: &str) -> Result<(), StoreError> {
+    let situation = situation(bot, row.place).await?;
+    let message = Message { user: row.user, content: Ok(text) };
+    let mut decision = route::route(&message, &situation, &bot.routing);
+    decision.reason = format!("the session it was for is over; {}", decision.reason);
+    tracing::info!(chat = row.place.chat, message = row.message, reason = decision.reason, "decided again");
+    let object = object(&decision, &situation, row.message);
+    if let Mode::Reply { text } = &decision.mode {
+        let parts = vec![crate::store::posts::Content::plain(text)];
+        return bot.store.answer(row.row, parts, crate::outbox::pace::Priority::Answer).await;
+    }
+    bot.store.decide_again(row.row, decision, object).await
+}
+
+fn object(decision: &Decision, situation: &Situation, message: i64) -> Option<String> {
+    match (&decision.mode, &situation.topic) {
+        (Mode::Task { .. } | Mode::StartSession { .. }, TopicState::Bound(topic) | TopicState::Creatable(topic)) => {
+            Some(names::for_message(topic, message))
+        }
+        (Mode::ToSession { session, .. } | Mode::EndSession { session }, _) => Some(session.clone()),
+        _ => None,
+    }
+}

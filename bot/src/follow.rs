@@ -1,0 +1,296 @@
+//! Following the event streams of runners.
+//!
+//! A session has one follower from its first sight to its end: events are stored with what they change, then acknowledged;
+//! a stream that breaks goes on after the last stored event, also after a restart of the bot. A task's stream is followed
+//! for its previews only: its answer comes from `status.result`.
+
+use std::pin::pin;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use futures::{Stream, StreamExt};
+use kube::ResourceExt;
+use longshore_crds::ContainerTask;
+use longshore_wire::event::Event;
+use tokio::time::Instant;
+
+use crate::agent::{Door, Heard, RunnerError};
+use crate::bot::Bot;
+use crate::chat::Place;
+use crate::conversation::{Conversation, Progress};
+use crate::observe;
+use crate::outbox::pace::Priority;
+use crate::store::StoreError;
+use crate::store::messages::{MessageRow, answer_key};
+use crate::store::posts::Content;
+
+/// Shortest time between two looks of a running turn.
+const REFRESH: Duration = Duration::from_millis(400);
+/// How long the stream of a session that is over may still bring something.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+/// Longest wait before another try to connect; a change in the cluster ends it.
+const RECONNECT: Duration = Duration::from_secs(10);
+
+/// How to reach the runner of a session, while it has one. `fresh` reads the tokens again.
+pub async fn door(bot: &Bot, name: &str, fresh: bool) -> Option<Door> {
+    let session = bot.cluster.session(name)?;
+    let endpoint = session.status.as_ref()?.endpoint.clone()?;
+    open(bot, &session.spec.topic_ref.name, endpoint, fresh).await
+}
+
+/// How to reach the runner of a task, while it has one.
+pub async fn task_door(bot: &Bot, task: &ContainerTask, fresh: bool) -> Option<Door> {
+    let endpoint = task.status.as_ref()?.endpoint.clone()?;
+    open(bot, &task.spec.topic_ref.name, endpoint, fresh).await
+}
+
+async fn open(bot: &Bot, topic: &str, endpoint: String, fresh: bool) -> Option<Door> {
+    let uid = bot.cluster.topic(topic)?.uid()?;
+    match bot.cluster.tokens(&uid, fresh).await {
+        Ok(tokens) => Some(Door { endpoint, tokens }),
+        Err(error) => {
+            tracing::warn!(topic, %error, "there is no token for this topic");
+            None
+        }
+    }
+}
+
+/// Takes up sessions that the last run followed.
+pub async fn resume(bot: &Arc<Bot>) -> Result<(), StoreError> {
+    for session in bot.store.open_sessions().await? {
+        if let Some(uid) = &session.uid {
+            start(bot, &session.name, uid, session.place);
+        }
+    }
+    Ok(())
+}
+
+/// Follows a session, unless it is followed already.
+pub fn start(bot: &Arc<Bot>, name: &str, uid: &str, place: Place) {
+    if !bot.followed.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.to_owned()) {
+        return;
+    }
+    let (bot, name, uid) = (bot.clone(), name.to_owned(), uid.to_owned());
+    bot.clone().spawn("follow", async move {
+        let follower = Follower { bot, name, uid, place, talk: Conversation::default(), post: None };
+        follower.run().await
+    });
+}
+
+struct Follower {
+    bot: Arc<Bot>,
+    name: String,
+    uid: String,
+    place: Place,
+    talk: Conversation,
+    /// Post of the running turn, once it has one.
+    post: Option<(u64, i64)>,
+}
+
+impl Follower {
+    async fn run(mut self) -> Result<(), StoreError> {
+        self.talk = Conversation::rebuild(&self.bot.store.events(&self.uid).await?);
+        let mut changes = self.bot.changes.subscribe();
+        let mut wait = Duration::from_millis(250);
+        let mut fresh = false;
+        let mut last_door = None;
+        while !observe::is_over(&self.bot, &self.name).await? {
+            changes.mark_unchanged();
+            // A runner that winds down is not announced any more, but may still have something to say.
+            let door = door(&self.bot, &self.name, fresh).await.or_else(|| last_door.clone());
+            fresh = false;
+            let Some(door) = door else {
+                self.bot.change(&mut changes, RECONNECT).await;
+                continue;
+            };
+            let after = self.stored().await?;
+            match self.bot.runners.events(&door, after).await {
+                Ok(stream) => {
+                    last_door = Some(door.clone());
+                    wait = Duration::from_millis(250);
+                    if after > 0 {
+                        self.acknowledge(&door, after).await;
+                    }
+                    self.listen(&door, stream).await?;
+                    self.talk.drop_previews();
+                }
+                Err(error) => {
+                    fresh = error == RunnerError::Unauthorized;
+                    tracing::debug!(session = self.name, %error, "the event stream cannot be followed; trying again");
+                }
+            }
+            self.bot.change(&mut changes, wait).await;
+            wait = (wait * 2).min(RECONNECT);
+        }
+        observe::session_over(&self.bot, &self.name, &self.uid).await?;
+        self.bot.outbox.wake(self.place.chat);
+        Ok(())
+    }
+
+    async fn stored(&self) -> Result<u64, StoreError> {
+        Ok(self.bot.store.session_by_uid(&self.uid).await?.map_or(0, |session| session.stored_seq))
+    }
+
+    async fn listen(&mut self, door: &Door, stream: impl Stream<Item = Heard>) -> Result<(), StoreError> {
+        let mut stream = pin!(stream);
+        let mut changes = self.bot.changes.subscribe();
+        let mut end: Option<Instant> = None;
+        let mut refresh: Option<Instant> = None;
+        let mut looked = Instant::now() - REFRESH;
+        loop {
+            tokio::select! {
+                heard = stream.next() => {
+                    let Some(heard) = heard else { return Ok(()) };
+                    if self.hear(door, heard).await? && refresh.is_none() {
+                        refresh = Some(looked + REFRESH);
+                    }
+                }
+                () = until(refresh) => {
+                    refresh = None;
+                    looked = Instant::now();
+                    self.show().await?;
+                }
+                _ = changes.changed(), if end.is_none() => {
+                    if observe::is_over(&self.bot, &self.name).await? {
+                        end = Some(Instant::now() + LAST_WORDS);
+                    }
+                }
+                () = until(end) => return Ok(()),
+            }
+        }
+    }
+
+    /// Takes one event. True when the running turn may look different.
+    async fn hear(&mut self, door: &Door, heard: Heard) -> Result<bool, StoreError> {
+        let record = match heard {
+            Heard::Preview(preview) => {
+                self.talk.preview(&preview);
+                return Ok(true);
+            }
+            Heard::Unknown(seq) => {
+                tracing::debug!(session = self.name, seq, "an event of a kind that this bot does not know");
+                return Ok(false);
+            }
+            Heard::Event(record) => record,
+        };
+        if record.seq <= self.stored().await? {
+            return Ok(false);
+        }
+        let (seq, last_of_its_turn) = (record.seq, stands_alone(&record.event));
+        let changes = self.talk.take(&record.event);
+        let changed = !changes.is_empty();
+        self.bot.store.take_event(&self.uid, self.place, record, changes).await?;
+        if changed {
+            self.bot.outbox.wake(self.place.chat);
+        }
+        if last_of_its_turn {
+            self.acknowledge(door, seq).await;
+        }
+        Ok(true)
+    }
+
+    async fn acknowledge(&self, door: &Door, seq: u64) {
+        if let Err(error) = self.bot.runners.ack(door, seq).await {
+            // It is acknowledged with the next event, or when the stream is taken up again.
+            tracing::debug!(session = self.name, seq, %error, "an acknowledgement was lost");
+        }
+    }
+
+    /// Shows how the running turn looks now.
+    async fn show(&mut self) -> Result<(), StoreError> {
+        let Some(progress) = self.talk.progress() else { return Ok(()) };
+        let post = match self.post {
+            Some((turn, post)) if turn == progress.turn => post,
+            _ => {
+                let post = self.post_of(&progress).await?;
+                self.post = Some((progress.turn, post));
+                post
+            }
+        };
+        self.bot.outbox.progress(self.place.chat, post, Content { rich: progress.rich, buttons: Vec::new() });
+        Ok(())
+    }
+
+    /// The newest message of the turn that came from the chat has a post; a turn without one gets its own.
+    async fn post_of(&self, progress: &Progress) -> Result<i64, StoreError> {
+        for id in progress.messages.iter().rev() {
+            if let Some(message) = self.bot.store.message(*id).await? {
+                if let Some(post) = self.bot.store.post_id(answer_key(message.place, message.message, 0)).await? {
+                    return Ok(post);
+                }
+            }
+        }
+        let key = format!("turn/{}/{}/0", self.uid, progress.turn);
+        let post = self.bot.store.post(key, self.place, None, None, Priority::Placeholder).await?;
+        self.bot.outbox.wake(self.place.chat);
+        Ok(post)
+    }
+}
+
+/// Whether no end of a turn will follow that acknowledges the event with it.
+fn stands_alone(event: &Event) -> bool {
+    !matches!(event, Event::Accepted { .. } | Event::TurnStarted { .. } | Event::Text { .. } | Event::Tool { .. })
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Shows what a task is doing, for as long as it runs.
+pub fn preview(bot: &Arc<Bot>, task: &Arc<ContainerTask>, row: &MessageRow) {
+    let name = task.name_any();
+    if !bot.previewed.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone()) {
+        return;
+    }
+    let (bot, task, row) = (bot.clone(), task.clone(), row.clone());
+    bot.clone().spawn("preview", async move {
+        let result = preview_task(&bot, &task, &row).await;
+        bot.previewed.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
+        result
+    });
+}
+
+async fn preview_task(bot: &Bot, task: &ContainerTask, row: &MessageRow) -> Result<(), StoreError> {
+    let Some(post) = bot.store.post_id(answer_key(row.place, row.message, 0)).await? else { return Ok(()) };
+    let Some(door) = task_door(bot, task, false).await else { return Ok(()) };
+    let stream = match bot.runners.events(&door, 0).await {
+        Ok(stream) => stream,
+        Err(error) => {
+            tracing::debug!(task = task.name_any(), %error, "no preview of this task");
+            return Ok(());
+        }
+    };
+    let mut stream = pin!(stream);
+    let mut talk = Conversation::default();
+    let mut refresh: Option<Instant> = None;
+    let mut looked = Instant::now() - REFRESH;
+    loop {
+        tokio::select! {
+            heard = stream.next() => match heard {
+                Some(Heard::Event(record)) => {
+                    if matches!(record.event, Event::TurnFinished { .. }) {
+                        return Ok(());
+                    }
+                    talk.take(&record.event);
+                    refresh.get_or_insert(looked + REFRESH);
+                }
+                Some(Heard::Preview(preview)) => {
+                    talk.preview(&preview);
+                    refresh.get_or_insert(looked + REFRESH);
+                }
+                Some(Heard::Unknown(_)) => {}
+                None => return Ok(()),
+            },
+            () = until(refresh) => {
+                refresh = None;
+                looked = Instant::now();
+                if let Some(progress) = talk.progress() {
+                    bot.outbox.progress(row.place.chat, post, Content { rich: progress.rich, buttons: Vec::new() });
+                }
+            }
+        }
+    }
+}

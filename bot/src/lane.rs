@@ -1,0 +1,257 @@
+//! Carrying out decisions, in order inside a place and in parallel between places.
+//!
+//! A lane takes the oldest message of its place that is not carried out, does what was decided, and goes on. What it does
+//! can be done again without harm, so a crash in between only means that it is done again. An API server that does not
+//! answer holds a lane up; a refusal is told to the person and the lane goes on.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use kube::ResourceExt;
+use longshore_crds::{Origin, TelegramOrigin};
+use longshore_wire::api::{PostMessage, Priority as Urgency};
+use tokio::sync::Notify;
+
+use crate::agent::RunnerError;
+use crate::bot::{Bot, LONGEST_WAIT};
+use crate::chat::Place;
+use crate::cluster::write::WriteError;
+use crate::conversation::outcome;
+use crate::follow;
+use crate::outbox::pace::Priority;
+use crate::route::{Mode, words};
+use crate::store::StoreError;
+use crate::store::messages::{MessageRow, MessageState, answer_key};
+use crate::store::posts::Content;
+use crate::store::sessions::SessionState;
+use crate::{dispatch, observe};
+
+/// How long to wait for a change in the cluster before looking again anyway.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
+/// What came of a try.
+enum Carried {
+    /// It is done, or answered.
+    Done,
+    /// Not yet: try again after a while.
+    Later,
+}
+
+/// Takes up what the last run left.
+pub async fn resume(bot: &Arc<Bot>) -> Result<(), StoreError> {
+    for place in bot.store.places_with_work().await? {
+        wake(bot, place);
+    }
+    Ok(())
+}
+
+/// There is work in this place.
+pub fn wake(bot: &Arc<Bot>, place: Place) {
+    let mut lanes = bot.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+    let lane = lanes.entry(place).or_insert_with(|| {
+        let lane = Arc::new(Notify::new());
+        bot.spawn("lane", run(bot.clone(), place, lane.clone()));
+        lane
+    });
+    lane.notify_one();
+}
+
+async fn run(bot: Arc<Bot>, place: Place, lane: Arc<Notify>) -> Result<(), StoreError> {
+    let mut wait = Duration::from_millis(500);
+    loop {
+        let Some(row) = bot.store.next_in(place).await? else {
+            lane.notified().await;
+            continue;
+        };
+        match carry_out(&bot, &row).await? {
+            Carried::Done => wait = Duration::from_millis(500),
+            Carried::Later => {
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(LONGEST_WAIT);
+            }
+        }
+        bot.outbox.wake(place.chat);
+    }
+}
+
+async fn carry_out(bot: &Arc<Bot>, row: &MessageRow) -> Result<Carried, StoreError> {
+    match &row.decision.mode {
+        Mode::Task { prompt } => start_task(bot, row, prompt).await,
+        Mode::StartSession { prompt } => start_session(bot, row, prompt.clone()).await,
+        Mode::ToSession { session, text, deep } => to_session(bot, row, session, text, *deep).await,
+        Mode::EndSession { session } => end_session(bot, row, session).await,
+        // Carried out beside the lanes, or while deciding.
+        Mode::Ignore | Mode::Reply { .. } | Mode::Status | Mode::Stop { .. } | Mode::Answer { .. } => {
+            bot.store.advance_message(row.row, MessageState::Closed).await?;
+            Ok(Carried::Done)
+        }
+    }
+}
+
+fn origin(row: &MessageRow) -> Origin {
+    Origin {
+        telegram: Some(TelegramOrigin {
+            chat_id: row.place.chat,
+            thread_id: row.place.thread,
+            message_id: row.message,
+            user_id: row.user,
+        }),
+    }
+}
+
+/// Answers with a sentence about something that did not work.
+async fn explain(bot: &Bot, row: &MessageRow, text: String) -> Result<Carried, StoreError> {
+    bot.store.answer(row.row, vec![Content::plain(text)], Priority::Notice).await?;
+    Ok(Carried::Done)
+}
+
+/// A failed write is told to the person, unless trying again can help.
+async fn failed(bot: &Bot, row: &MessageRow, what: &str, error: WriteError) -> Result<Carried, StoreError> {
+    match error {
+        WriteError::Later(_) => {
+            tracing::warn!(chat = row.place.chat, message = row.message, %error, "{what} is tried again");
+            Ok(Carried::Later)
+        }
+        error => {
+            tracing::warn!(chat = row.place.chat, message = row.message, %error, "{what} was refused");
+            explain(bot, row, words::refused(what, &error.to_string())).await
+        }
+    }
+}
+
+/// The place's Topic, which is made if there is none.
+async fn topic(bot: &Bot, row: &MessageRow) -> Result<String, WriteError> {
+    if let Some(topic) = bot.cluster.topic_at(row.place) {
+        return Ok(topic.name_any());
+    }
+    let name = longshore_crds::names::telegram_topic(row.place.chat, row.place.thread);
+    let made = bot.cluster.create_topic(&name, row.place, row.title.clone(), &bot.settings.topic).await?;
+    Ok(made.name_any())
+}
+
+async fn start_task(bot: &Arc<Bot>, row: &MessageRow, prompt: &str) -> Result<Carried, StoreError> {
+    let topic = match topic(bot, row).await {
+        Ok(topic) => topic,
+        Err(error) => return failed(bot, row, "The topic", error).await,
+    };
+    let Some(name) = &row.object else { return Ok(Carried::Done) };
+    match bot.cluster.create_task(name, &topic, prompt, origin(row)).await {
+        Ok(()) => {
+            bot.store.advance_message(row.row, MessageState::Handed).await?;
+            Ok(Carried::Done)
+        }
+        Err(error) => failed(bot, row, "The task", error).await,
+    }
+}
+
+async fn start_session(bot: &Arc<Bot>, row: &MessageRow, prompt: Option<String>) -> Result<Carried, StoreError> {
+    let Some(name) = &row.object else { return Ok(Carried::Done) };
+    let made = match topic(bot, row).await {
+        Ok(topic) => bot.cluster.create_session(name, &topic, prompt, origin(row)).await,
+        Err(error) => Err(error),
+    };
+    match made {
+        Ok(session) => {
+            let uid = session.uid().unwrap_or_default();
+            bot.store.observe_session(name.clone(), uid, row.place, SessionState::Live).await?;
+            bot.store.advance_message(row.row, MessageState::Handed).await?;
+            observe::session(bot, &session).await?;
+            Ok(Carried::Done)
+        }
+        Err(error) => {
+            let carried = failed(bot, row, "The session", error).await?;
+            if matches!(carried, Carried::Done) {
+                bot.store.advance_session(name, SessionState::Ended).await?;
+            }
+            Ok(carried)
+        }
+    }
+}
+
+async fn end_session(bot: &Arc<Bot>, row: &MessageRow, name: &str) -> Result<Carried, StoreError> {
+    match bot.cluster.end_session(name, &format!("asked for in the chat by {}", row.user_name)).await {
+        Ok(()) => {
+            bot.store.advance_message(row.row, MessageState::Handed).await?;
+            show_progress(bot, row, words::ENDING).await?;
+            // It may have ended before the message was ready to be told.
+            if let Some(session) = bot.cluster.session(name) {
+                observe::session(bot, &session).await?;
+            }
+            Ok(Carried::Done)
+        }
+        Err(WriteError::NotFound) => {
+            bot.store.advance_session(name, SessionState::Ended).await?;
+            explain(bot, row, words::NO_SESSION.to_owned()).await
+        }
+        Err(error) => failed(bot, row, "The end of the session", error).await,
+    }
+}
+
+/// Shows a sentence at a message until there is something better.
+pub async fn show_progress(bot: &Bot, row: &MessageRow, text: &str) -> Result<(), StoreError> {
+    if let Some(post) = bot.store.post_id(answer_key(row.place, row.message, 0)).await? {
+        bot.outbox.progress(row.place.chat, post, Content::plain(text));
+    }
+    Ok(())
+}
+
+/// Posts a message as soon as the session takes it. If the session is over before that, the message finds another way.
+async fn to_session(bot: &Arc<Bot>, row: &MessageRow, name: &str, text: &str, deep: bool) -> Result<Carried, StoreError> {
+    let message = PostMessage {
+        id: row.wire_id,
+        text: text.to_owned(),
+        attachments: Vec::new(),
+        author: Some(row.user_name.clone()),
+        priority: Urgency::Next,
+    };
+    // Whether a try may have reached the runner without its answer reaching us.
+    let mut unsure = row.state == MessageState::Posting;
+    let mut told = None;
+    let mut changes = bot.changes.subscribe();
+    let mut fresh = false;
+    loop {
+        changes.mark_unchanged();
+        let state = bot.store.session(name).await?.map(|session| session.state);
+        if state.is_none_or(|state| state >= SessionState::Ending) {
+            return over(bot, row, text, deep, unsure).await;
+        }
+        let Some(door) = follow::door(bot, name, fresh).await else {
+            let waits = bot.cluster.session(name).and_then(|session| outcome::session_waits(&session));
+            if waits.is_some() && waits != told {
+                told = waits;
+                show_progress(bot, row, told.as_deref().unwrap_or_default()).await?;
+            }
+            bot.change(&mut changes, LOOK_AGAIN).await;
+            continue;
+        };
+        bot.store.advance_message(row.row, MessageState::Posting).await?;
+        fresh = false;
+        let wait = match bot.runners.post(&door, &message).await {
+            Ok(_) => {
+                bot.store.advance_message(row.row, MessageState::Handed).await?;
+                return Ok(Carried::Done);
+            }
+            Err(RunnerError::Ended) => {
+                bot.store.advance_session(name, SessionState::Ending).await?;
+                continue;
+            }
+            Err(RunnerError::Refused(why)) => return explain(bot, row, words::not_taken(&why)).await,
+            Err(error) => {
+                tracing::info!(session = name, message = row.message, %error, "the message waits");
+                unsure |= matches!(error, RunnerError::Silent(_));
+                fresh = error == RunnerError::Unauthorized;
+                if let RunnerError::Busy { after, .. } = error { after } else { Duration::from_secs(1) }
+            }
+        };
+        bot.change(&mut changes, wait.min(LONGEST_WAIT)).await;
+    }
+}
+
+async fn over(bot: &Bot, row: &MessageRow, text: &str, deep: bool, unsure: bool) -> Result<Carried, StoreError> {
+    if unsure {
+        return explain(bot, row, outcome::SESSION_OVER_UNSURE.to_owned()).await;
+    }
+    let text = if deep { format!("/deep {text}") } else { text.to_owned() };
+    dispatch::decide_again(bot, row, &text).await?;
+    Ok(Carried::Done)
+}

@@ -1,0 +1,204 @@
+//! What changes in the cluster, and what follows from it for the chat.
+//!
+//! Every step looks at the object as it is and writes what is not written yet, so seeing the same thing twice changes
+//! nothing. Answers of tasks come from `status.result` alone; streams only make waiting shorter.
+
+use std::sync::Arc;
+
+use kube::ResourceExt;
+use longshore_crds::conditions::types;
+use longshore_crds::{ContainerTask, DesiredState, PersistentSession, meta};
+use tokio::sync::mpsc;
+
+use crate::bot::Bot;
+use crate::cluster::{Observed, place_of};
+use crate::conversation::outcome;
+use crate::outbox::pace::Priority;
+use crate::route::{Mode, words};
+use crate::store::StoreError;
+use crate::store::messages::{MessageRow, MessageState};
+use crate::store::posts::Content;
+use crate::store::sessions::SessionState;
+use crate::{follow, lane};
+
+/// Follows the cluster until the bot stops.
+pub async fn run(bot: Arc<Bot>, mut events: mpsc::UnboundedReceiver<Observed>) -> Result<(), StoreError> {
+    while let Some(event) = events.recv().await {
+        match event {
+            Observed::Task(seen) => task(&bot, &seen).await?,
+            Observed::TaskGone(gone) => task_gone(&bot, &gone.name_any()).await?,
+            Observed::Session(seen) => session(&bot, &seen).await?,
+            Observed::SessionGone(gone) => session_gone(&bot, &gone.name_any()).await?,
+            Observed::Topic => {}
+            Observed::Synced => everything(&bot).await?,
+        }
+        bot.changes.send_modify(|changes| *changes += 1);
+    }
+    Ok(())
+}
+
+/// Looks at everything once: at the start, and after a watch began anew and may have missed something.
+async fn everything(bot: &Arc<Bot>) -> Result<(), StoreError> {
+    for seen in bot.cluster.sessions() {
+        session(bot, &seen).await?;
+    }
+    for open in bot.store.open_sessions().await? {
+        if open.uid.is_some() && bot.cluster.session(&open.name).is_none() {
+            if let Ok(None) = bot.cluster.live_session(&open.name).await {
+                session_gone(bot, &open.name).await?;
+            }
+        }
+    }
+    for row in bot.store.handed().await? {
+        let (Mode::Task { .. }, Some(name)) = (&row.decision.mode, &row.object) else { continue };
+        match bot.cluster.task(name) {
+            Some(seen) => task(bot, &seen).await?,
+            None => {
+                if let Ok(None) = bot.cluster.live_task(name).await {
+                    task_gone(bot, name).await?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn answer(bot: &Bot, row: &MessageRow, parts: Vec<Content>, error: bool) -> Result<(), StoreError> {
+    let priority = if error { Priority::Notice } else { Priority::Answer };
+    bot.store.answer(row.row, parts, priority).await?;
+    bot.outbox.wake(row.place.chat);
+    Ok(())
+}
+
+/// Answers the message behind a task as soon as the task has an answer.
+async fn task(bot: &Arc<Bot>, task: &Arc<ContainerTask>) -> Result<(), StoreError> {
+    // Without an origin nobody in a chat waits for it.
+    if task.spec.origin.as_ref().is_none_or(|origin| origin.telegram.is_none()) {
+        return Ok(());
+    }
+    let rows = bot.store.unanswered_for(&task.name_any()).await?;
+    let Some(row) = rows.into_iter().find(|row| matches!(row.decision.mode, Mode::Task { .. })) else { return Ok(()) };
+    if let Some((rich, error)) = outcome::of_task(task) {
+        return answer(bot, &row, Content::parts(&rich), error).await;
+    }
+    if task.status.as_ref().is_some_and(|status| status.endpoint.is_some()) {
+        follow::preview(bot, task, &row);
+    } else if let Some(waits) = outcome::task_waits(task) {
+        lane::show_progress(bot, &row, &waits).await?;
+    }
+    Ok(())
+}
+
+async fn task_gone(bot: &Bot, name: &str) -> Result<(), StoreError> {
+    for row in bot.store.unanswered_for(name).await? {
+        if row.state == MessageState::Handed && matches!(row.decision.mode, Mode::Task { .. }) {
+            answer(bot, &row, vec![Content::plain(outcome::TASK_DELETED)], true).await?;
+        }
+    }
+    Ok(())
+}
+
+/// How far a session has come, as routing sees it.
+fn state(session: &PersistentSession) -> SessionState {
+    let conditions = session.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    if outcome::is_true(conditions, types::ENDED) {
+        return SessionState::Ended;
+    }
+    let ending = session.metadata.deletion_timestamp.is_some()
+        || session.spec.desired_state == DesiredState::Ended
+        || session.annotations().contains_key(meta::END);
+    if ending { SessionState::Ending } else { SessionState::Live }
+}
+
+/// Keeps the store in step with a session, and follows it.
+pub async fn session(bot: &Arc<Bot>, session: &PersistentSession) -> Result<(), StoreError> {
+    let name = session.name_any();
+    let known = bot.store.session(&name).await?;
+    let bound = bot.cluster.topic(&session.spec.topic_ref.name).and_then(|topic| place_of(&topic));
+    // A session of a topic without a chat is nobody's business here.
+    let Some(place) = known.as_ref().map(|known| known.place).or(bound) else { return Ok(()) };
+    let Some(uid) = session.uid() else { return Ok(()) };
+    let state = state(session);
+    if known.is_none() && state == SessionState::Ended {
+        return Ok(());
+    }
+    // That it is over is recorded when the last events are in.
+    let recorded = state.min(SessionState::Ending);
+    let same = known.as_ref().is_some_and(|known| known.uid.as_deref() == Some(&uid) && known.state >= recorded);
+    if !same {
+        bot.store.observe_session(name.clone(), uid.clone(), place, recorded).await?;
+    }
+    let over = known.is_some_and(|known| known.state == SessionState::Ended && known.uid.as_deref() == Some(&uid));
+    if over {
+        return Ok(());
+    }
+    if session.status.as_ref().is_some_and(|status| status.endpoint.is_some()) {
+        ready(bot, &name).await?;
+    } else {
+        waits(bot, session).await?;
+    }
+    follow::start(bot, &name, &uid, place);
+    Ok(())
+}
+
+/// A session that was started without a first message says that it is there.
+async fn ready(bot: &Bot, name: &str) -> Result<(), StoreError> {
+    for row in bot.store.unanswered_for(name).await? {
+        if row.decision.mode == (Mode::StartSession { prompt: None }) {
+            answer(bot, &row, vec![Content::plain(words::SESSION_READY)], false).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn waits(bot: &Bot, session: &PersistentSession) -> Result<(), StoreError> {
+    let Some(waits) = outcome::session_waits(session) else { return Ok(()) };
+    for row in bot.store.unanswered_for(&session.name_any()).await? {
+        if matches!(row.decision.mode, Mode::StartSession { .. }) {
+            lane::show_progress(bot, &row, &waits).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn session_gone(bot: &Arc<Bot>, name: &str) -> Result<(), StoreError> {
+    let Some(known) = bot.store.session(name).await?.filter(|known| known.state != SessionState::Ended) else {
+        return Ok(());
+    };
+    bot.store.advance_session(name, SessionState::Ending).await?;
+    if let Some(uid) = known.uid {
+        follow::start(bot, name, &uid, known.place);
+    }
+    Ok(())
+}
+
+/// Whether a session is over for good: it says so, or it is not there any more.
+pub async fn is_over(bot: &Bot, name: &str) -> Result<bool, StoreError> {
+    match bot.cluster.session(name) {
+        Some(session) => Ok(state(&session) == SessionState::Ended),
+        // One that was made just now may not be seen yet; one that is ending and not there is gone.
+        None => Ok(bot.store.session(name).await?.is_none_or(|known| known.state >= SessionState::Ending)),
+    }
+}
+
+/// Says the last words about a session whose last events are in.
+pub async fn session_over(bot: &Arc<Bot>, name: &str, uid: &str) -> Result<(), StoreError> {
+    bot.store.close_approvals(uid).await?;
+    let words = bot.cluster.session(name).map(|session| outcome::of_session(&session));
+    for row in bot.store.unanswered_for(name).await? {
+        match &row.decision.mode {
+            Mode::EndSession { .. } => {
+                let rich = words.clone().unwrap_or_else(|| crate::render::Rich::plain("The session has ended."));
+                answer(bot, &row, Content::parts(&rich), false).await?;
+            }
+            Mode::StartSession { .. } | Mode::ToSession { .. } if row.state == MessageState::Handed => {
+                answer(bot, &row, vec![Content::plain(outcome::SESSION_OVER)], true).await?;
+            }
+            // The lane finds another way for what no session took.
+            _ => lane::wake(bot, row.place),
+        }
+    }
+    bot.store.advance_session(name, SessionState::Ended).await?;
+    bot.changes.send_modify(|changes| *changes += 1);
+    Ok(())
+}

@@ -1,0 +1,68 @@
+//! Pressed buttons: who may, what it stands for, and what becomes of it. A button that is pressed twice or late is
+//! answered kindly; the buttons themselves go away when the runner says that the prompt is closed.
+
+use std::sync::Arc;
+
+use longshore_wire::api::{Decision, Verdict};
+
+use crate::bot::Bot;
+use crate::conversation::prompt::{self, Choice};
+use crate::express;
+use crate::route::words;
+use crate::store::StoreError;
+use crate::store::approvals::ApprovalRow;
+use crate::telegram::update::Press;
+
+/// Longest text that Telegram shows for a pressed button.
+const NOTE_CHARS: usize = 200;
+
+/// Answers a pressed button.
+pub async fn answer(bot: Arc<Bot>, press: Press) -> Result<(), StoreError> {
+    let text = carry_out(&bot, &press).await?;
+    bot.outbox.wake(press.chat);
+    let text = text.chars().take(NOTE_CHARS).collect::<String>();
+    if let Err(error) = bot.telegram.answer_callback(&press.query, &text).await {
+        // The waiting sign goes away by itself; what was decided is decided.
+        tracing::debug!(%error, "a pressed button was not answered");
+    }
+    Ok(())
+}
+
+async fn carry_out(bot: &Bot, press: &Press) -> Result<String, StoreError> {
+    if !bot.routing.allowed_users.contains(&press.user) {
+        tracing::debug!(user = press.user, "a button was pressed by somebody who is not on the list");
+        return Ok(words::NOT_YOURS.to_owned());
+    }
+    let Some((row, choice)) = prompt::read_data(&press.data) else { return Ok(words::TOO_LATE.to_owned()) };
+    let Some(approval) = bot.store.approval(row).await? else { return Ok(words::TOO_LATE.to_owned()) };
+    if !approval.open || approval.shown_at != (press.chat, Some(press.message)) {
+        return Ok(words::TOO_LATE.to_owned());
+    }
+    match choice {
+        Choice::Allow => verdict(bot, &approval, Verdict::Allow, press).await,
+        Choice::Deny => verdict(bot, &approval, Verdict::Deny, press).await,
+        Choice::Option { question, option } => {
+            let next = prompt::next_question(&approval.approval, &approval.answers);
+            let Some((_, asked)) = next.filter(|(number, _)| *number == question) else {
+                return Ok(words::TOO_LATE.to_owned());
+            };
+            let Some((label, _)) = asked.options.get(option) else { return Ok(words::TOO_LATE.to_owned()) };
+            express::give_answer(bot, row, asked.text.clone(), label.clone(), &press.user_name).await
+        }
+    }
+}
+
+async fn verdict(bot: &Bot, approval: &ApprovalRow, verdict: Verdict, press: &Press) -> Result<String, StoreError> {
+    let decision = Decision {
+        verdict,
+        remember: false,
+        message: (verdict == Verdict::Deny).then(|| format!("{} denied it in the chat.", press.user_name)),
+        answers: Default::default(),
+        by: Some(press.user_name.clone()),
+    };
+    Ok(match express::decide(bot, &approval.session, &approval.approval.id, &decision).await? {
+        Ok(()) if verdict == Verdict::Allow => "Allowed.".to_owned(),
+        Ok(()) => "Denied.".to_owned(),
+        Err(sentence) => sentence,
+    })
+}
