@@ -70,7 +70,11 @@ fn replay_all(files: &[PathBuf]) -> anyhow::Result<ExitCode> {
         print!("{report}");
         lost += report.lost.len();
     }
-    Ok(if lost == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if lost == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn log() {

@@ -81,7 +81,11 @@ impl Replay {
 
     fn recorded(&mut self, line: &str) {
         let Ok(recorded) = serde_json::from_str::<Value>(line) else {
-            *self.report.unknown.entry("a line that is not JSON".to_owned()).or_default() += 1;
+            *self
+                .report
+                .unknown
+                .entry("a line that is not JSON".to_owned())
+                .or_default() += 1;
             return;
         };
         if let Some(ms) = recorded["t"].as_f64() {
@@ -151,10 +155,11 @@ impl Replay {
             && !assistant.subagent
             && assistant.api_error.is_none()
         {
-            self.expected.extend(assistant.blocks.iter().filter_map(|block| match block {
-                Block::Text(text) if !text.trim().is_empty() => Some(text.clone()),
-                _ => None,
-            }));
+            self.expected
+                .extend(assistant.blocks.iter().filter_map(|block| match block {
+                    Block::Text(text) if !text.trim().is_empty() => Some(text.clone()),
+                    _ => None,
+                }));
         }
         let must_show = must_show(&line);
         let outputs = self.step(Input::Line(line));
@@ -238,7 +243,9 @@ impl Replay {
             }
         }
         for id in self.machine.unfinished() {
-            self.report.story.push(format!("message {id} has no end in this recording"));
+            self.report
+                .story
+                .push(format!("message {id} has no end in this recording"));
         }
         self.report
     }
@@ -250,8 +257,16 @@ type Shows = fn(&Output) -> bool;
 fn must_show(line: &Line) -> Option<(String, Shows)> {
     match line {
         Line::Result(result) if result.is_error || result.num_turns > 0 => Some((
-            format!("result {}", result.terminal_reason.as_deref().unwrap_or("without a reason")),
-            |output| matches!(output, Output::Event(Event::TurnFinished { .. }) | Output::StartRefused(_)),
+            format!(
+                "result {}",
+                result.terminal_reason.as_deref().unwrap_or("without a reason")
+            ),
+            |output| {
+                matches!(
+                    output,
+                    Output::Event(Event::TurnFinished { .. }) | Output::StartRefused(_)
+                )
+            },
         )),
         Line::CanUseTool(request) => Some((format!("approval for {}", request.tool_name), |output| {
             matches!(output, Output::Event(Event::Approval { .. }))
@@ -260,7 +275,10 @@ fn must_show(line: &Line) -> Option<(String, Shows)> {
             matches!(output, Output::Write(_))
         })),
         Line::Assistant(assistant) if !assistant.subagent => {
-            let has_tool = assistant.blocks.iter().any(|block| matches!(block, Block::ToolUse { .. }));
+            let has_tool = assistant
+                .blocks
+                .iter()
+                .any(|block| matches!(block, Block::ToolUse { .. }));
             has_tool.then(|| {
                 let shows: Shows = |output| matches!(output, Output::Event(Event::Tool { .. }));
                 ("tool call".to_owned(), shows)

@@ -4,19 +4,19 @@
 //! and the agent, which starts claude.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use longshore_wire::api::{AgentProblem, AgentProblemKind};
 use longshore_wire::notice::NoticeKind;
 use tokio::net::TcpListener;
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::sync::{SetOnce, broadcast, mpsc, oneshot, watch};
 
 use crate::claude::reaper::Reaper;
 use crate::http::{self, Api};
 use crate::journal::{Entry, Journal, JournalError};
-use crate::lifecycle::{Agent, Parts, Snapshot};
+use crate::lifecycle::{Agent, Parts, Snapshot, StopSignals};
 use crate::memory::MemoryProbe;
 use crate::notice::Notifier;
 use crate::proxy::Proxy;
@@ -28,6 +28,8 @@ const RETRY: Duration = Duration::from_secs(2);
 /// Commands and previews that may wait.
 const COMMANDS: usize = 128;
 const PREVIEWS: usize = 512;
+/// Exit status when the agent is stopped before it began: as if SIGTERM had its default action.
+const STOPPED_EARLY: u8 = 143;
 /// Time for event streams to take the last records before they are cut.
 const LAST_EVENTS: Duration = Duration::from_millis(300);
 
@@ -66,6 +68,7 @@ enum NotWritable {
 /// Serves until the agent has ended; returns the exit status.
 pub async fn serve(settings: Settings) -> Result<u8, ServeError> {
     let system = |what| move |source| ServeError::System { what, source };
+    let mut signals = StopSignals::listen().map_err(system("cannot listen to signals"))?;
     let address = settings.flags.listen;
     let listener = TcpListener::bind(address).await;
     let listener = listener.map_err(|source| ServeError::Listen { address, source })?;
@@ -83,7 +86,7 @@ pub async fn serve(settings: Settings) -> Result<u8, ServeError> {
         memory: MemoryProbe::new(),
         snapshot: snapshots,
         commands: sender,
-        journal: OnceLock::new(),
+        journal: SetOnce::new(),
         previews: previews.clone(),
         terminals: Default::default(),
     });
@@ -95,7 +98,10 @@ pub async fn serve(settings: Settings) -> Result<u8, ServeError> {
         // A dropped sender stops it too.
         let _ = stopped.await;
     }));
-    let (journal, entries) = open(&settings, &volume, &snapshot, &notifier).await;
+    let (journal, entries) = tokio::select! {
+        opened = open(&settings, &volume, &snapshot, &notifier) => opened,
+        () = signals.recv() => return Ok(STOPPED_EARLY),
+    };
     // Set once, here.
     let _ = api.journal.set(journal.clone());
     let model = reqwest::Client::builder()
@@ -116,7 +122,7 @@ pub async fn serve(settings: Settings) -> Result<u8, ServeError> {
     };
     let agent = Agent::new(parts, &entries, Timestamp::now());
     drop(entries);
-    let status = agent.run().await.map_err(system("cannot listen to signals"))?;
+    let status = agent.run(signals).await;
     drop(stop);
     // Event streams never end by themselves: those that still listen are cut after their last records.
     let _ = tokio::time::timeout(LAST_EVENTS, serving).await;

@@ -19,9 +19,7 @@ const CLAUDE: Duration = Duration::from_secs(20);
 
 /// Sends a command and waits for its reply.
 async fn ask<T>(api: &Api, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, ApiError> {
-    if api.journal.get().is_none() {
-        return Err(ApiError::starting());
-    }
+    api.journal().await?;
     let (reply, answer) = oneshot::channel();
     api.commands.send(command(reply)).await.map_err(|_| ApiError::ended())?;
     match tokio::time::timeout(CLAUDE, answer).await {

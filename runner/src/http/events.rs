@@ -36,7 +36,7 @@ pub async fn follow(
     Query(query): Query<EventsQuery>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
-    let journal = api.journal.get().ok_or_else(ApiError::starting)?.clone();
+    let journal = api.journal().await?.clone();
     let last = headers.get("last-event-id").and_then(|value| value.to_str().ok());
     let last = last.and_then(|value| value.trim().parse().ok());
     let (sender, events) = mpsc::channel(WAITING);

@@ -23,7 +23,7 @@ pub async fn post(
     State(api): State<Arc<Api>>,
     Body(message): Body<PostMessage>,
 ) -> Result<(StatusCode, Json<MessageAccepted>), ApiError> {
-    let journal = api.journal.get().ok_or_else(ApiError::starting)?;
+    let journal = api.journal().await?;
     if message.text.trim().is_empty() && message.attachments.is_empty() {
         return Err(ApiError::invalid("The message has neither text nor a file."));
     }

@@ -10,8 +10,8 @@ mod problem;
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{self, Next};
@@ -23,7 +23,7 @@ use longshore_wire::AgentConfig;
 use longshore_wire::api::{Busy, MAX_MESSAGE_BYTES, Status};
 use longshore_wire::token;
 use tokio::net::TcpListener;
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{SetOnce, broadcast, mpsc, watch};
 
 use crate::journal::Journal;
 use crate::lifecycle::{Command, Shown, Snapshot};
@@ -46,11 +46,22 @@ pub struct Api {
     /// To the agent.
     pub commands: mpsc::Sender<Command>,
     /// The journal, once it is open.
-    pub journal: OnceLock<Journal>,
+    pub journal: SetOnce<Journal>,
     /// Previews, as they come.
     pub previews: broadcast::Sender<Shown>,
     /// Event streams of terminals.
     pub terminals: AtomicUsize,
+}
+
+/// How long a caller waits for the journal to be opened, which usually takes milliseconds.
+const OPENING: Duration = Duration::from_secs(2);
+
+impl Api {
+    /// The journal; an error when it is not open soon.
+    async fn journal(&self) -> Result<&Journal, ApiError> {
+        let opened = tokio::time::timeout(OPENING, self.journal.wait()).await;
+        opened.map_err(|_| ApiError::starting())
+    }
 }
 
 /// Serves until `stop`.

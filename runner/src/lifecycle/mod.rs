@@ -39,6 +39,8 @@ use crate::settings::Settings;
 use crate::turn::{Machine, Past, Token};
 use crate::volume::Volume;
 
+pub use run::StopSignals;
+
 use chronicle::Chronicle;
 use start::Attempts;
 use winding::Winding;

@@ -8,7 +8,7 @@ use longshore_wire::claude;
 use longshore_wire::event::{Event, Record};
 use longshore_wire::notice::NoticeKind;
 use nix::sys::signal::Signal;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 
 use super::{Agent, Shown, Waiting};
 use crate::claude::process::{Process, Said};
@@ -22,11 +22,34 @@ const MEMORY_TICKS: u64 = 20;
 const MEMORY_SHORT: u64 = 85;
 const MEMORY_FINE: u64 = 75;
 
+/// SIGTERM and SIGINT. Process 1 has no default action for them, so they are listened to from the very beginning.
+#[derive(Debug)]
+pub struct StopSignals {
+    terminate: Stream,
+    interrupt: Stream,
+}
+
+impl StopSignals {
+    /// Starts listening.
+    pub fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for one.
+    pub async fn recv(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
 impl Agent {
     /// Runs until the agent has ended; returns the exit status.
-    pub async fn run(mut self) -> std::io::Result<u8> {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
+    pub async fn run(mut self, mut stop: StopSignals) -> u8 {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         let mut ticks = 0_u64;
@@ -34,8 +57,7 @@ impl Agent {
         loop {
             tokio::select! {
                 biased;
-                _ = terminate.recv() => self.terminate(),
-                _ = interrupt.recv() => self.terminate(),
+                () = stop.recv() => self.terminate(),
                 Some(said) = next_said(&mut self.process) => self.said(said).await,
                 Some(command) = self.parts.commands.recv() => self.command(command),
                 _ = tick.tick() => {
@@ -51,7 +73,7 @@ impl Agent {
             let ended = self.wind().await;
             self.publish();
             if let Some(status) = ended {
-                return Ok(status);
+                return status;
             }
         }
     }

@@ -1,5 +1,7 @@
 //! What a line of claude's means.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use longshore_wire::MessageId;
 use longshore_wire::api::{AgentProblem, AgentProblemKind, Settings};
@@ -48,6 +50,9 @@ impl Machine {
         match system {
             // Printed at the start of every turn, also of one that claude starts by itself.
             System::Init { .. } => {
+                if self.turn.is_none() {
+                    self.settling = None;
+                }
                 self.announced_turn(out);
             }
             System::Status { status, messages } => {
@@ -64,9 +69,11 @@ impl Machine {
                     self.stop(now, finish::not_logged_in(), out);
                 }
             }
-            System::BackgroundTasks { ids } => self.background = ids.into_iter().collect(),
+            System::BackgroundTasks { ids } => self.in_background(now, ids.into_iter().collect()),
             System::TaskEnded { id } => {
-                self.background.remove(&id);
+                let mut left = self.background.clone();
+                left.remove(&id);
+                self.in_background(now, left);
             }
             System::SessionState { state } if state == "idle" => self.idle(out),
             System::SessionState { .. } => {}
@@ -78,6 +85,13 @@ impl Machine {
                 ),
             }))),
         }
+    }
+
+    fn in_background(&mut self, now: Timestamp, tasks: BTreeSet<String>) {
+        if tasks.is_empty() && !self.background.is_empty() {
+            self.settling = Some(now);
+        }
+        self.background = tasks;
     }
 
     fn lifecycle(&mut self, message: Uuid, state: Lifecycle, out: &mut Vec<Output>) {

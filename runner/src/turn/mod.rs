@@ -67,6 +67,8 @@ pub struct Limits {
 
 /// Silence while claude compacts its conversation may last this many times longer.
 const COMPACTING_PATIENCE: i32 = 4;
+/// How long claude may take to begin a turn about background work that ended (measured: 40 ms).
+const SETTLING: SignedDuration = SignedDuration::from_secs(3);
 /// A message that claude has died of this often is given up.
 const MAX_ATTEMPTS: u32 = 5;
 
@@ -201,6 +203,8 @@ pub struct Machine {
     last_turn: u64,
     approvals: Approvals,
     background: BTreeSet<String>,
+    /// The last background work ended just now: claude is about to begin a turn about it.
+    settling: Option<Timestamp>,
     pending: BTreeMap<String, Pending>,
     requests: u64,
     ready: bool,
@@ -388,7 +392,7 @@ impl Machine {
         if waiting.iter().any(|approval| approval.kind == ApprovalKind::Question) {
             busy.push(Busy::WaitingForAnswer);
         }
-        if !self.background.is_empty() {
+        if !self.background.is_empty() || self.settling.is_some() {
             busy.push(Busy::BackgroundTask);
         }
         busy

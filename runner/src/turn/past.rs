@@ -172,6 +172,7 @@ impl Past {
             last_turn: self.last_turn,
             approvals: self.approvals,
             background: BTreeSet::new(),
+            settling: None,
             pending: BTreeMap::new(),
             requests: 0,
             ready: false,

@@ -79,6 +79,7 @@ impl Machine {
     pub(super) fn exited(&mut self, out: &mut Vec<Output>) {
         self.ready = false;
         self.background.clear();
+        self.settling = None;
         self.watch = super::watch::Watch::default();
         for pending in std::mem::take(&mut self.pending).into_values() {
             let gone = || "claude ended before it answered".to_owned();

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use longshore_wire::claude::Request;
 
 use super::finish::{self, End};
-use super::{COMPACTING_PATIENCE, Machine, Output, Pending, Place};
+use super::{COMPACTING_PATIENCE, Machine, Output, Pending, Place, SETTLING};
 
 /// Signs of life.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,6 +54,7 @@ impl Stopping {
 impl Machine {
     pub(super) fn tick(&mut self, now: Timestamp, upstream: Option<Timestamp>, out: &mut Vec<Output>) {
         self.approvals.expire(now, out);
+        self.settling = self.settling.filter(|since| now.duration_since(*since) < SETTLING);
         if let Some(stopping) = &mut self.stopping {
             if !stopping.killed && now.duration_since(stopping.since) >= self.limits.obey {
                 stopping.killed = true;

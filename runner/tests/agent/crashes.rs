@@ -1,0 +1,242 @@
+use std::collections::BTreeMap;
+
+use longshore_wire::event::{Event, ToolState};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::json;
+
+use crate::support::{PATIENCE, Rig, Setup, id};
+use longshore_runner::claude::transcript;
+use longshore_runner::turn::Found;
+
+const CONTINUATION: &str = "ended unexpectedly";
+
+fn kill_claude(pid: u32) {
+    kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL).unwrap();
+}
+
+fn with_bash() -> Setup {
+    Setup {
+        agent: json!({"allowedTools": ["Bash"]}),
+        ..Setup::default()
+    }
+}
+
+#[tokio::test]
+async fn claude_stores_what_the_restart_rule_looks_for() {
+    let rig = Rig::start(with_bash()).await;
+    let mut events = rig.runner.events(0).await;
+    let config = rig.path(".runner/claude");
+    let uid = rig.setup.uid;
+    let look = |ids: &[i64], texts: &[&str]| -> BTreeMap<uuid::Uuid, Found> {
+        let anchors: Vec<_> = ids
+            .iter()
+            .zip(texts)
+            .map(|(n, text)| (id(*n).0, (*text).to_owned()))
+            .collect();
+        transcript::search(&transcript::find(&config, uid).unwrap(), &anchors).unwrap()
+    };
+    // Stored before the first request leaves.
+    let first = "first [[hold gate]] [[say one]]";
+    rig.runner.say(id(1), first).await;
+    rig.client().held_at("gate", PATIENCE).await.unwrap();
+    assert_eq!(look(&[1], &[first])[&id(1).0], Found::Open { texts: vec![] });
+    // What only waits in the queue is not stored.
+    rig.runner.say(id(2), "second").await;
+    rig.runner.say(id(3), "third").await;
+    assert!(!look(&[2], &["second"]).contains_key(&id(2).0));
+    rig.client().open_gate("gate").await.unwrap();
+    events.turn_of(id(3)).await;
+    let ended = |texts: &[&str]| Found::Ended {
+        texts: texts.iter().map(|text| (*text).to_owned()).collect(),
+        error: None,
+    };
+    assert_eq!(look(&[1], &[first])[&id(1).0], ended(&["one"]));
+    // Of a merged batch both are found, though only the last uuid is stored.
+    let found = look(&[2, 3], &["second", "third"]);
+    assert!(
+        matches!(found[&id(2).0], Found::Ended { .. }) && found[&id(2).0] == found[&id(3).0],
+        "{found:?}"
+    );
+    // A folded message is found by its source.
+    let wait = "while [ ! -e go ]; do python3 -c 'import time; time.sleep(0.05)'; done";
+    let fourth = format!("fourth [[bash {wait}]] [[say four]]");
+    rig.runner.say(id(4), &fourth).await;
+    let started = |event: &Event| {
+        matches!(
+            event,
+            Event::Tool {
+                state: ToolState::Started,
+                ..
+            }
+        )
+    };
+    events.wait("the tool", started).await;
+    rig.runner.say(id(5), "fifth").await;
+    std::fs::write(rig.path("workspace/go"), "").unwrap();
+    events.turn_of(id(5)).await;
+    let found = look(&[4, 5], &[&fourth, "fifth"]);
+    assert!(
+        matches!(&found[&id(4).0], Found::Ended { texts, .. } if !texts.is_empty()),
+        "{found:?}"
+    );
+    assert!(matches!(&found[&id(5).0], Found::Ended { .. }), "{found:?}");
+}
+
+#[tokio::test]
+async fn claude_killed_mid_turn_goes_on_with_the_same_message_and_loses_no_text() {
+    let rig = Rig::session().await;
+    let mut events = rig.runner.events(0).await;
+    rig.runner.say(id(1), "remember me [[slow 50 200]]").await;
+    events.preview("part    2").await;
+    kill_claude(rig.runner.status().await.claude_pid.unwrap());
+    let turn = events.turn_of(id(1)).await;
+    assert!(!turn.is_error, "{turn:?}");
+    assert!(
+        turn.blocks[&0].starts_with("part    1;"),
+        "what was streamed is kept: {turn:?}"
+    );
+    assert!(turn.text().contains(CONTINUATION), "the model was told: {turn:?}");
+    assert_eq!(events.ends_of(id(1)), 1);
+    let starts = |record: &&longshore_wire::Record| matches!(record.event, Event::TurnStarted { .. });
+    assert_eq!(
+        events.records.iter().filter(starts).count(),
+        1,
+        "the turn keeps its number"
+    );
+    assert!(
+        events
+            .records
+            .iter()
+            .any(|record| matches!(record.event, Event::Restarted { .. }))
+    );
+    assert_eq!(
+        rig.prompts()
+            .await
+            .iter()
+            .filter(|prompt| prompt.contains("remember me"))
+            .count(),
+        1,
+        "not run again"
+    );
+    let turn = rig.runner.ask(id(2), "still there? [[recall]]").await;
+    assert!(turn.text().contains("remember me"));
+}
+
+#[tokio::test]
+async fn claude_killed_mid_tool_takes_its_tool_along_and_runs_it_once() {
+    let rig = Rig::start(with_bash()).await;
+    let mut events = rig.runner.events(0).await;
+    let command = "echo ran >> ran; python3 -c 'import time; time.sleep(600)' & echo $! > child; wait";
+    rig.runner
+        .say(id(1), &format!("work [[bash {command}]] [[say done]]"))
+        .await;
+    let child = rig.path("workspace/child");
+    let started = tokio::time::Instant::now();
+    while std::fs::read_to_string(&child).is_ok_and(|pid| pid.trim().is_empty()) || !child.exists() {
+        assert!(started.elapsed() < PATIENCE, "the tool does not start");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let child: i32 = std::fs::read_to_string(child).unwrap().trim().parse().unwrap();
+    kill_claude(rig.runner.status().await.claude_pid.unwrap());
+    let turn = events.turn_of(id(1)).await;
+    assert!(!turn.is_error && turn.text().contains(CONTINUATION), "{turn:?}");
+    assert_eq!(
+        kill(Pid::from_raw(child), None),
+        Err(nix::errno::Errno::ESRCH),
+        "the orphan is dead"
+    );
+    assert_eq!(
+        std::fs::read_to_string(rig.path("workspace/ran")).unwrap(),
+        "ran\n",
+        "once"
+    );
+}
+
+#[tokio::test]
+async fn the_pod_killed_mid_turn_goes_on_on_the_same_volume() {
+    let mut rig = Rig::session().await;
+    rig.runner
+        .say(id(1), "the first thing [[hold gate]] [[say never]]")
+        .await;
+    rig.client().held_at("gate", PATIENCE).await.unwrap();
+    rig.runner.say(id(2), "waits in line [[say second]]").await;
+    rig.kill_pod().await;
+    rig.start_again().await;
+    let mut events = rig.runner.events(0).await;
+    let turn = events.turn_of(id(1)).await;
+    assert!(turn.text().contains(CONTINUATION), "{turn:?}");
+    events.turn_of(id(2)).await;
+    assert_eq!((events.ends_of(id(1)), events.ends_of(id(2))), (1, 1));
+    assert!(
+        rig.prompts()
+            .await
+            .iter()
+            .any(|prompt| prompt.contains("waits in line"))
+    );
+    assert_eq!(rig.runner.status().await.restarts, 1);
+}
+
+#[tokio::test]
+async fn any_number_of_crashes_during_a_continuation_leads_to_one_end() {
+    let mut rig = Rig::session().await;
+    let rule = json!({"match": {"user": CONTINUATION}, "times": 2, "steps": [{"hold": "again"}, {"text": "late"}]});
+    rig.client().add_rules(&rule).await.unwrap();
+    rig.runner.say(id(1), "start [[hold gate]]").await;
+    rig.client().held_at("gate", PATIENCE).await.unwrap();
+    rig.kill_pod().await;
+    for _ in 0..2 {
+        rig.start_again().await;
+        rig.client().held_at("again", PATIENCE).await.unwrap();
+        rig.kill_pod().await;
+    }
+    rig.start_again().await;
+    let mut events = rig.runner.events(0).await;
+    let turn = events.turn_of(id(1)).await;
+    assert!(!turn.is_error, "{turn:?}");
+    rig.runner.ask(id(2), "more").await;
+    events.turn_of(id(2)).await;
+    assert_eq!(events.ends_of(id(1)), 1);
+}
+
+#[tokio::test]
+async fn an_answer_that_only_the_transcript_knows_is_told_from_there() {
+    let mut rig = Rig::session().await;
+    rig.runner.ask(id(1), "question [[say the answer]]").await;
+    rig.kill_pod().await;
+    // The runner died before it could journal what came after the message.
+    let path = rig.path(&format!(".runner/journal/{}.jsonl", rig.setup.uid));
+    let journal = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, journal.lines().next().unwrap().to_owned() + "\n").unwrap();
+    rig.start_again().await;
+    let mut events = rig.runner.events(0).await;
+    let turn = events.turn_of(id(1)).await;
+    assert_eq!((turn.text().as_str(), turn.is_error), ("the answer", false));
+    assert_eq!(rig.prompts().await.len(), 1, "the model was not asked again");
+}
+
+#[tokio::test]
+async fn corrupt_settings_of_claude_are_moved_away() {
+    let mut rig = Rig::session().await;
+    rig.runner.ask(id(1), "one").await;
+    rig.runner.terminate().await;
+    std::fs::write(rig.path(".runner/claude/.claude.json"), "{broken").unwrap();
+    rig.start_again().await;
+    let turn = rig.runner.ask(id(2), "two [[recall]]").await;
+    assert!(turn.text().contains("one"), "{turn:?}");
+}
+
+#[tokio::test]
+async fn a_lost_conversation_begins_anew_and_says_so() {
+    let mut rig = Rig::session().await;
+    rig.runner.ask(id(1), "one").await;
+    rig.runner.terminate().await;
+    let path = transcript::find(&rig.path(".runner/claude"), rig.setup.uid).unwrap();
+    std::fs::remove_file(path).unwrap();
+    rig.start_again().await;
+    let mut events = rig.runner.events(0).await;
+    let told = |event: &Event| matches!(event, Event::Restarted { message } if message.contains("remembers nothing"));
+    events.wait("the news", told).await;
+    let turn = rig.runner.ask(id(2), "two [[recall]]").await;
+    assert!(turn.text().contains("two"), "{turn:?}");
+}

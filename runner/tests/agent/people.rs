@@ -1,0 +1,234 @@
+//! Prompts, questions, plans, stopping, settings.
+
+use longshore_wire::api::{ApprovalKind, Busy};
+use longshore_wire::event::{ApprovalOutcome, Event};
+use serde_json::json;
+
+use crate::support::{Events, Rig, Setup, id};
+
+async fn approval(events: &mut Events) -> longshore_wire::api::Approval {
+    let record = events
+        .wait("a prompt", |event| matches!(event, Event::Approval { .. }))
+        .await;
+    match record.event {
+        Event::Approval { approval, .. } => approval,
+        _ => unreachable!("it was matched above"),
+    }
+}
+
+async fn outcome(events: &mut Events) -> ApprovalOutcome {
+    let record = events
+        .wait("its end", |event| matches!(event, Event::ApprovalClosed { .. }))
+        .await;
+    match record.event {
+        Event::ApprovalClosed { outcome, .. } => outcome,
+        _ => unreachable!("it was matched above"),
+    }
+}
+
+#[tokio::test]
+async fn a_prompt_that_is_allowed_runs_the_tool_and_can_be_remembered() {
+    let rig = Rig::session().await;
+    let mut events = rig.runner.events(0).await;
+    rig.runner.say(id(1), "go [[bash touch one]] [[say made]]").await;
+    let prompt = approval(&mut events).await;
+    assert_eq!(
+        (prompt.kind, prompt.summary.as_str()),
+        (ApprovalKind::Permission, "Bash: touch one")
+    );
+    let status = rig.runner.status().await;
+    assert_eq!(status.approvals, [prompt.clone()]);
+    assert_eq!(status.busy, [Busy::TurnRunning, Busy::WaitingForApproval]);
+    let path = format!("/v1/approvals/{}", prompt.id);
+    let decision = json!({"verdict": "allow", "remember": true, "by": "Ann"});
+    assert_eq!(rig.runner.post(&path, decision.clone()).await.0, 204);
+    assert_eq!(rig.runner.post(&path, decision).await.0, 404, "only once");
+    assert_eq!(events.turn_of(id(1)).await.text(), "made");
+    assert_eq!(outcome(&mut events).await, ApprovalOutcome::Allowed);
+    assert!(rig.path("workspace/one").exists());
+    std::fs::remove_file(rig.path("workspace/one")).unwrap();
+    // The same command no longer asks.
+    rig.runner.ask(id(2), "again [[bash touch one]] [[say made]]").await;
+    assert!(rig.path("workspace/one").exists());
+}
+
+#[tokio::test]
+async fn a_prompt_that_is_denied_tells_claude_why_and_the_turn_goes_on() {
+    let rig = Rig::session().await;
+    let mut events = rig.runner.events(0).await;
+    rig.runner
+        .say(id(1), "go [[bash touch two]] [[say {{last_tool_result}}]]")
+        .await;
+    let prompt = approval(&mut events).await;
+    let decision = json!({"verdict": "deny", "message": "not on a Friday"});
+    let path = format!("/v1/approvals/{}", prompt.id);
+    assert_eq!(rig.runner.post(&path, decision).await.0, 204);
+    let turn = events.turn_of(id(1)).await;
+    assert!(turn.text().contains("not on a Friday") && !turn.is_error, "{turn:?}");
+    assert!(!rig.path("workspace/two").exists());
+}
+
+#[tokio::test]
+async fn a_prompt_that_nobody_answers_expires_as_a_denial() {
+    let rig = Rig::start(Setup {
+        agent: json!({"approvalTimeoutSeconds": 1}),
+        ..Setup::default()
+    })
+    .await;
+    let turn = rig
+        .runner
+        .ask(id(1), "go [[bash touch three]] [[say {{last_tool_result}}]]")
+        .await;
+    assert!(turn.text().contains("Nobody answered"), "{turn:?}");
+    let mut events = rig.runner.events(0).await;
+    assert_eq!(outcome(&mut events).await, ApprovalOutcome::Expired);
+    assert!(!rig.path("workspace/three").exists());
+}
+
+#[tokio::test]
+async fn a_question_gets_its_answer() {
+    let rig = Rig::session().await;
+    let mut events = rig.runner.events(0).await;
+    let options = json!([{"label": "Red", "description": "r"}, {"label": "Blue", "description": "b"}]);
+    let questions = json!({"questions": [{"question": "Which colour?", "header": "Colour", "options": options, "multiSelect": false}]});
+    let text = format!("ask me [[tool AskUserQuestion {questions}]] [[say {{{{last_tool_result}}}}]]");
+    rig.runner.say(id(1), &text).await;
+    let prompt = approval(&mut events).await;
+    assert_eq!(
+        (prompt.kind, prompt.summary.as_str()),
+        (ApprovalKind::Question, "Which colour?")
+    );
+    assert!(rig.runner.status().await.busy.contains(&Busy::WaitingForAnswer));
+    let path = format!("/v1/approvals/{}", prompt.id);
+    for answers in [json!({}), json!({"Another?": "x"})] {
+        let (code, problem) = rig
+            .runner
+            .post(&path, json!({"verdict": "allow", "answers": answers}))
+            .await;
+        assert_eq!((code, problem["error"].as_str()), (422, Some("Invalid")));
+    }
+    let decision = json!({"verdict": "allow", "answers": {"Which colour?": "Blue"}});
+    assert_eq!(rig.runner.post(&path, decision).await.0, 204);
+    let turn = events.turn_of(id(1)).await;
+    assert!(turn.text().contains("Blue"), "{turn:?}");
+}
+
+#[tokio::test]
+async fn interrupt_stops_the_turn_and_the_next_message_runs() {
+    let rig = Rig::session().await;
+    let mut events = rig.runner.events(0).await;
+    rig.runner.say(id(1), "long [[slow 100 200]]").await;
+    events.preview("part    2").await;
+    rig.runner.say(id(2), "after [[say next]]").await;
+    rig.runner.until("queued", |status| status.unfinished.len() == 2).await;
+    let (code, reply) = rig.runner.post("/v1/interrupt", json!({})).await;
+    assert_eq!(code, 200);
+    assert_eq!(reply["stopped"], json!([id(1)]));
+    let turn = events.turn_of(id(1)).await;
+    assert!(turn.is_error && turn.reason.starts_with("aborted_"), "{turn:?}");
+    assert!(
+        turn.text().starts_with("part    1;"),
+        "what was streamed is kept: {turn:?}"
+    );
+    assert_eq!(events.turn_of(id(2)).await.text(), "next");
+    assert_eq!(
+        rig.runner.post("/v1/interrupt", json!({})).await.1["stopped"],
+        json!([]),
+        "harmless when idle"
+    );
+}
+
+#[tokio::test]
+async fn interrupt_can_drop_what_waits() {
+    let rig = Rig::session().await;
+    let mut events = rig.runner.events(0).await;
+    rig.runner.say(id(1), "long [[slow 100 200]]").await;
+    events.preview("part").await;
+    rig.runner.say(id(2), "dropped").await;
+    rig.runner.until("queued", |status| status.unfinished.len() == 2).await;
+    let request = rig
+        .runner
+        .request(http::Method::POST, "/v1/interrupt")
+        .json(&json!({"cancelQueued": true}));
+    assert_eq!(request.send().await.unwrap().status(), 200);
+    assert_eq!(events.turn_of(id(2)).await.reason, "cancelled");
+    events.turn_of(id(1)).await;
+    assert!(!rig.prompts().await.iter().any(|prompt| prompt.contains("dropped")));
+}
+
+#[tokio::test]
+async fn a_stopped_turn_cancels_its_prompt() {
+    let rig = Rig::session().await;
+    let mut events = rig.runner.events(0).await;
+    rig.runner.say(id(1), "go [[bash touch four]]").await;
+    approval(&mut events).await;
+    rig.runner.post("/v1/interrupt", json!({})).await;
+    events.turn_of(id(1)).await;
+    assert_eq!(outcome(&mut events).await, ApprovalOutcome::Cancelled);
+    assert!(rig.runner.status().await.approvals.is_empty());
+}
+
+#[tokio::test]
+async fn an_urgent_message_overtakes_the_running_turn() {
+    let rig = Rig::session().await;
+    let mut events = rig.runner.events(0).await;
+    rig.runner.say(id(1), "long [[slow 200 200]]").await;
+    events.preview("part").await;
+    let urgent = json!({"id": id(2), "text": "now [[say urgent]]", "priority": "now"});
+    assert_eq!(rig.runner.post("/v1/messages", urgent).await.0, 202);
+    assert_eq!(events.turn_of(id(2)).await.text(), "urgent");
+    let turn = events.turn_of(id(1)).await;
+    assert!(turn.is_error && turn.reason.starts_with("aborted_"), "{turn:?}");
+}
+
+#[tokio::test]
+async fn settings_change_the_model_and_survive_a_restart() {
+    let mut rig = Rig::session().await;
+    rig.runner.ask(id(1), "one").await;
+    assert_eq!(
+        rig.runner
+            .post("/v1/settings", json!({"model": "claude-haiku-4-5"}))
+            .await
+            .0,
+        204
+    );
+    rig.runner.ask(id(2), "two").await;
+    assert_eq!(
+        rig.runner
+            .post("/v1/settings", json!({"permissionMode": "acceptEdits"}))
+            .await
+            .0,
+        204
+    );
+    let (code, problem) = rig
+        .runner
+        .post("/v1/settings", json!({"permissionMode": "bypassPermissions"}))
+        .await;
+    assert_eq!(code, 422, "{problem}");
+    assert_eq!(rig.runner.post("/v1/settings", json!({})).await.0, 422);
+    rig.runner.terminate().await;
+    rig.start_again().await;
+    rig.runner.ask(id(3), "three").await;
+    let entries = rig.client().requests(&Default::default()).await.unwrap();
+    for (text, model) in [("two", "claude-haiku-4-5"), ("three", "claude-haiku-4-5")] {
+        let entry = entries.iter().find(|entry| entry.last_user.contains(text));
+        let entry = entry.unwrap_or_else(|| panic!("no {text} in {entries:#?}"));
+        assert_eq!(entry.model, model, "for {text}");
+    }
+}
+
+#[tokio::test]
+async fn prompts_of_a_dead_pod_are_cancelled() {
+    let mut rig = Rig::session().await;
+    let mut events = rig.runner.events(0).await;
+    rig.runner.say(id(1), "go [[bash touch five]]").await;
+    let prompt = approval(&mut events).await;
+    rig.kill_pod().await;
+    rig.start_again().await;
+    let mut events = rig.runner.events(0).await;
+    assert_eq!(outcome(&mut events).await, ApprovalOutcome::Cancelled);
+    events.turn_of(id(1)).await;
+    let path = format!("/v1/approvals/{}", prompt.id);
+    assert_eq!(rig.runner.post(&path, json!({"verdict": "allow"})).await.0, 404);
+    assert!(!rig.path("workspace/five").exists());
+}

@@ -1,0 +1,116 @@
+//! A model endpoint that misbehaves, and a volume that does.
+
+use longshore_wire::api::{AgentProblemKind, RunnerState};
+use serde_json::json;
+
+use crate::support::{KEY, Rig, Setup, id};
+
+#[tokio::test]
+async fn refused_credentials_are_final_at_once_and_heal() {
+    let rig = Rig::session().await;
+    rig.client().require_key(Some("another key")).await.unwrap();
+    let turn = rig.runner.ask(id(1), "one").await;
+    assert_eq!((turn.is_error, turn.reason.as_str()), (true, "not_logged_in"));
+    assert!(turn.error.contains("credentials"), "{turn:?}");
+    let problem = rig.runner.status().await.problem.unwrap();
+    assert_eq!(problem.kind, AgentProblemKind::NotLoggedIn);
+    let tried = rig.prompts().await.len();
+    assert!(tried <= 3, "{tried} requests");
+    rig.client().require_key(Some(KEY)).await.unwrap();
+    assert!(!rig.runner.ask(id(2), "two").await.is_error);
+    assert_eq!(rig.runner.status().await.problem, None);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_never_answers_is_noticed() {
+    let rig = Rig::start(Setup {
+        flags: ["--silence-ms", "1500", "--obey-ms", "1000"]
+            .map(str::to_owned)
+            .to_vec(),
+        ..Setup::default()
+    })
+    .await;
+    let never = json!({"match": {"user": "^one$"}, "steps": [{"hang": {"times": 99}}]});
+    rig.client().add_rules(&never).await.unwrap();
+    let turn = rig.runner.ask(id(1), "one").await;
+    assert_eq!((turn.is_error, turn.reason.as_str()), (true, "silence"));
+    let turn = rig.runner.ask(id(2), "two").await;
+    assert!(!turn.is_error, "the session lives: {turn:?} {:?}", rig.prompts().await);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_only_fails_is_given_up() {
+    let rig = Rig::start(Setup {
+        flags: ["--retries-ms", "1500"].map(str::to_owned).to_vec(),
+        ..Setup::default()
+    })
+    .await;
+    let fails = json!({"match": {"user": "^one$"}, "steps": [{"error": {"status": 529, "times": 99}}]});
+    rig.client().add_rules(&fails).await.unwrap();
+    let turn = rig.runner.ask(id(1), "one").await;
+    assert_eq!((turn.is_error, turn.reason.as_str()), (true, "retries"));
+    let turn = rig.runner.ask(id(2), "two").await;
+    assert!(!turn.is_error, "the session lives: {turn:?} {:?}", rig.prompts().await);
+}
+
+#[tokio::test]
+async fn a_slow_tool_and_a_waiting_prompt_are_not_silence() {
+    let rig = Rig::start(Setup {
+        flags: ["--silence-ms", "800"].map(str::to_owned).to_vec(),
+        agent: json!({"allowedTools": ["Bash(python3:*)"], "approvalTimeoutSeconds": 3}),
+        ..Setup::default()
+    })
+    .await;
+    let turn = rig
+        .runner
+        .ask(
+            id(1),
+            "[[bash python3 -c 'import time; time.sleep(2.5)']] [[bash touch x]] [[say through]]",
+        )
+        .await;
+    assert_eq!((turn.is_error, turn.text().as_str()), (false, "through"));
+}
+
+#[tokio::test]
+async fn a_claude_that_cannot_be_started_is_a_problem_that_is_told() {
+    let rig = Rig::start(Setup {
+        flags: ["--claude", "/nonexistent/claude"].map(str::to_owned).to_vec(),
+        ..Setup::default()
+    })
+    .await;
+    rig.runner.say(id(1), "taken all the same").await;
+    let status = rig
+        .runner
+        .until("failed", |status| status.state == RunnerState::Failed)
+        .await;
+    let problem = status.problem.unwrap();
+    assert_eq!(problem.kind, AgentProblemKind::CrashLoop);
+    assert!(problem.message.contains("/nonexistent/claude"), "{problem:?}");
+    let deadline = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(30);
+    rig.runner
+        .post("/v1/quiesce", json!({"deadline": deadline, "summarize": true}))
+        .await;
+    let mut events = rig.runner.events(0).await;
+    assert_eq!(events.turn_of(id(1)).await.reason, "quiesced", "also without a claude");
+}
+
+#[tokio::test]
+async fn a_volume_that_cannot_be_written_is_a_problem_that_heals() {
+    let mut rig = Rig::session().await;
+    rig.runner
+        .until("ready", |status| status.claude_version.is_some())
+        .await;
+    rig.runner.terminate().await;
+    std::fs::remove_dir(rig.path("workspace")).unwrap();
+    std::fs::write(rig.path("workspace"), "in the way").unwrap();
+    rig.start_again().await;
+    let status = rig.runner.until("a problem", |status| status.problem.is_some()).await;
+    assert_eq!(status.problem.unwrap().kind, AgentProblemKind::NotWritable);
+    let (code, _) = rig.runner.post("/v1/messages", json!({"id": id(1), "text": "x"})).await;
+    assert_eq!(code, 503);
+    std::fs::remove_file(rig.path("workspace")).unwrap();
+    rig.runner
+        .until("healed", |status| status.state == RunnerState::Ready)
+        .await;
+    rig.runner.ask(id(1), "one").await;
+}
