@@ -1,5 +1,12 @@
 //! The stand-in against the real `claude` CLI, driven as the runner drives it.
 
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "this is test code outside test functions"
+)]
+
 use std::{collections::VecDeque, path::PathBuf, process::Stdio, time::Duration};
 
 use longshore_model::{Client, Model, server::Wanted};

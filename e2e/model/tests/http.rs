@@ -1,5 +1,7 @@
 //! The stand-in over plain HTTP: what the CLI does not exercise.
 
+#![allow(clippy::panic, reason = "this is test code outside test functions")]
+
 use std::time::Duration;
 
 use longshore_model::{Model, client::ClientError, server::Wanted};

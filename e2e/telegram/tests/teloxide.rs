@@ -1,5 +1,7 @@
 //! The client library the bot uses understands every answer.
 
+#![allow(clippy::unwrap_used, reason = "this is test code outside test functions")]
+
 mod stage;
 
 use longshore_telegram_emulator::{

@@ -1,5 +1,6 @@
 //! One emulator with a person, a forum and a topic, and a bot that calls it over HTTP.
 #![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "this is test code outside test functions")]
 
 use std::time::Duration;
 
