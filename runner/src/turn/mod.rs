@@ -422,3 +422,6 @@ impl Message {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
