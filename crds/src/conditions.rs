@@ -64,6 +64,10 @@ pub mod reasons {
     pub const ENDED: &str = "Ended";
     /// A turn runs.
     pub const TURN_RUNNING: &str = "TurnRunning";
+    /// A permission prompt or plan waits for a person.
+    pub const WAITING_FOR_APPROVAL: &str = "WaitingForApproval";
+    /// A question of claude's waits for a person.
+    pub const WAITING_FOR_ANSWER: &str = "WaitingForAnswer";
     /// Nothing runs.
     pub const IDLE: &str = "Idle";
     /// Nobody has asked the runner.

@@ -28,6 +28,7 @@ mod settings;
 mod status;
 mod task;
 mod topic;
+mod uninstall;
 mod wake;
 mod watch;
 
@@ -45,6 +46,7 @@ async fn main() -> anyhow::Result<()> {
         .context("no way to the API server is configured")?;
     match cli.command {
         Command::Run(args) => run::run(client, Settings::try_from(args)?).await,
+        Command::Uninstall(args) => uninstall::uninstall(client, args).await,
     }
 }
 

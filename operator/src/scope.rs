@@ -102,6 +102,7 @@ pub fn start(
     control!(classes, class::reconcile);
     control!(topics, topic::reconcile);
     control!(tasks, task::reconcile);
+    control!(sessions, session::reconcile);
     Running { index, wake, filled }
 }
 

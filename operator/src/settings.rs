@@ -29,6 +29,8 @@ pub struct Cli {
 pub enum Command {
     /// Turn custom resources into volumes, Jobs and StatefulSets until told to stop.
     Run(RunArgs),
+    /// End all sessions, wait for their pods, lift finalizers. The chart's pre-delete hook.
+    Uninstall(UninstallArgs),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -9,11 +9,14 @@ mod runner;
 pub use runner::Dialer;
 
 use jiff::Timestamp;
-use longshore_wire::api::{PostMessage, Quiesce, RunnerState, Status, TaskResult};
+use longshore_crds::conditions::reasons;
+use longshore_wire::api::{AgentProblemKind, PostMessage, Quiesce, RunnerState, Status, TaskResult};
 use secrecy::SecretString;
 use uuid::Uuid;
 
 use runner::{CallError, Runner};
+
+use crate::pod::Trouble;
 
 /// What a pass wants of a runner. Looking at its status always comes first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,6 +50,25 @@ pub struct Met {
     /// Whether the errand's message stands in its journal; true when there was none.
     pub accepted: bool,
     pub result: Option<TaskResult>,
+}
+
+impl Met {
+    /// What keeps claude from working, by the runner's own account.
+    pub fn trouble(&self) -> Option<Trouble> {
+        if self.status.state != RunnerState::Failed {
+            return None;
+        }
+        let (kind, message) = match &self.status.problem {
+            Some(problem) => (problem.kind, problem.message.clone()),
+            None => (AgentProblemKind::CrashLoop, "claude cannot be started".to_owned()),
+        };
+        let reason = match kind {
+            AgentProblemKind::NotLoggedIn => reasons::AGENT_NOT_LOGGED_IN,
+            AgentProblemKind::NotWritable => reasons::VOLUME_NOT_WRITABLE,
+            AgentProblemKind::CrashLoop => reasons::CRASH_LOOP,
+        };
+        Some(Trouble { reason, message })
+    }
 }
 
 impl Contact {
@@ -84,7 +106,11 @@ async fn converse(
     let accepted = match &errand.message {
         None => true,
         Some(message) => match runner.post(message).await {
-            Ok(()) => true,
+            // Asked again, because the message has changed what it is busy with.
+            Ok(()) => {
+                status = runner.status().await?;
+                true
+            }
             Err(CallError::Refused { .. }) => false,
             Err(e) => return Err(e),
         },

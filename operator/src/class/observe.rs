@@ -26,7 +26,7 @@ pub async fn observe(class: &Arc<AgentClass>, ctx: &Context) -> Result<Observed,
     let mut done = Vec::new();
     for slot in slots {
         let suspicious = !running.iter().any(|one| one.uid == slot.uid) && !has_pod(ctx, &slot.uid);
-        if suspicious && cluster::is_done(&ctx.client, &namespace, slot, true).await? {
+        if suspicious && cluster::is_done(&ctx.client, &namespace, slot).await? {
             done.push(slot.uid.clone());
         }
     }

@@ -25,6 +25,8 @@ pub enum Hold {
     Held,
     /// Somebody else may.
     Busy(Slot),
+    /// Nobody may yet: the last one is done, but its pod is still there.
+    Leaving,
     /// The Topic is gone.
     Gone,
 }
@@ -45,10 +47,12 @@ pub async fn claim_writer(
         };
         match live.status.as_ref().and_then(|status| status.writer.as_ref()) {
             Some(writer) if writer.uid == me.uid => return Ok(Hold::Held),
-            Some(writer) if !is_done(client, &namespace, writer, kind == SlotKind::Task).await? => {
-                return Ok(Hold::Busy(writer.clone()));
-            }
-            _ => {}
+            Some(writer) => match state_of(client, &namespace, writer, Entry::Topic { wanted_by: kind }).await? {
+                State::Active => return Ok(Hold::Busy(writer.clone())),
+                State::Leaving => return Ok(Hold::Leaving),
+                State::Gone => {}
+            },
+            None => {}
         }
         let status = json!({ "writer": entry(kind, me, Timestamp::now()) });
         match merge_status(&api, &live, status).await {
@@ -63,22 +67,57 @@ pub async fn claim_writer(
     Err(Error::Conflict { what: describe(topic) })
 }
 
-/// Whether the holder of an entry, looked at live, has no pod and will have none by right of this entry.
-///
-/// `suspended_counts`: whether a suspended session is done with it. It is for slots, and for tasks of its topic; for another
-/// session of the topic it is not. One that was asked to run again is not suspended any more, even if its status does not
-/// say so yet: the request always comes before it looks at the entry.
-pub async fn is_done(client: &Client, namespace: &str, holder: &Slot, suspended_counts: bool) -> Result<bool, Error> {
-    let done = match holder.kind {
-        SlotKind::Session => match live::<PersistentSession>(client, namespace, holder).await? {
-            None => true,
-            Some(found) => session::is_over(&found) || (suspended_counts && session::rests(&found)),
-        },
+/// Whether the holder of a slot, looked at live, has no pod and will have none by right of this entry.
+pub async fn is_done(client: &Client, namespace: &str, holder: &Slot) -> Result<bool, Error> {
+    Ok(state_of(client, namespace, holder, Entry::Slot).await? == State::Gone)
+}
+
+/// State of the holder of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Active,
+    /// Done with it, but for a pod that is not gone yet.
+    Leaving,
+    Gone,
+}
+
+/// What is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Entry {
+    Slot,
+    Topic { wanted_by: SlotKind },
+}
+
+/// A suspended session needs neither its slot nor the topic, but the topic it yields to tasks only. One that was asked to run
+/// again is not suspended any more, even if its status does not say so yet: the request always comes before it looks at the
+/// entry. A task needs its slot from the claim on, the topic only while its status says that it was admitted: it claims the
+/// topic after that, and looks for sessions once more before it makes use of it.
+async fn state_of(client: &Client, namespace: &str, holder: &Slot, entry: Entry) -> Result<State, Error> {
+    let yields = entry
+        != Entry::Topic {
+            wanted_by: SlotKind::Session,
+        };
+    let active = match holder.kind {
+        SlotKind::Session => live::<PersistentSession>(client, namespace, holder)
+            .await?
+            .is_some_and(|found| !session::is_over(&found) && !(yields && session::rests(&found))),
         SlotKind::Task => live::<ContainerTask>(client, namespace, holder)
             .await?
-            .is_none_or(|t| task::is_over(&t)),
+            .is_some_and(|found| {
+                if entry == Entry::Slot {
+                    !task::is_over(&found)
+                } else {
+                    task::occupies(&found)
+                }
+            }),
     };
-    Ok(done && !has_live_pods(client, namespace, &holder.uid).await?)
+    Ok(if active {
+        State::Active
+    } else if has_live_pods(client, namespace, &holder.uid).await? {
+        State::Leaving
+    } else {
+        State::Gone
+    })
 }
 
 async fn live<K>(client: &Client, namespace: &str, holder: &Slot) -> Result<Option<K>, Error>

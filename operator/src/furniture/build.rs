@@ -19,7 +19,7 @@ use longshore_wire::{OPERATOR_PORT, RUNNER_PORT};
 use crate::fingerprint::fingerprint;
 
 /// Name of the policy that closes all agent pods of a namespace.
-pub const ISOLATION: &str = "longshore-agents";
+const ISOLATION: &str = "longshore-agents";
 /// Label that every namespace has.
 const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 

@@ -8,6 +8,7 @@ mod trouble;
 pub use template::{Agent, labels, template};
 pub use trouble::{Trouble, trouble};
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
 use longshore_wire::RUNNER_PORT;
 use longshore_wire::notice::TerminationMessage;
@@ -55,6 +56,11 @@ pub fn endpoint(pod: &Pod) -> Option<String> {
     } else {
         format!("{ip}:{RUNNER_PORT}")
     })
+}
+
+/// When the kubelet took it up.
+pub fn started_at(pod: &Pod) -> Option<Timestamp> {
+    Some(pod.status.as_ref()?.start_time.as_ref()?.0)
 }
 
 /// Whether the kubelet takes the runner for ready.

@@ -1,40 +1,45 @@
-//! placeholder
-use crate::conditions::holds;
-use longshore_crds::conditions::types;
-use longshore_crds::{DesiredState, PersistentSession};
+//! PersistentSession: one conversation that stays, as a StatefulSet with one pod on the topic's volume.
+//!
+//! A pass looks at the caches, asks for what is missing (slot, topic, a free name), talks to the runner, plans, acts, writes
+//! the status. What is persisted leads: winding down begins in the status before the runner hears of it, and a slot is held
+//! before a pod can be. The spec is never written.
 
-/// Whether it has ended.
-pub fn is_over(session: &PersistentSession) -> bool {
-    session
-        .status
-        .as_ref()
-        .is_some_and(|status| holds(&status.conditions, types::ENDED))
-}
+mod admit;
+mod apply;
+mod build;
+mod observe;
+mod order;
+mod plan;
+mod stage;
+mod status;
 
-/// Whether it is suspended and nobody has asked it to run again.
-pub fn rests(session: &PersistentSession) -> bool {
-    let suspended = session
-        .status
-        .as_ref()
-        .is_some_and(|status| holds(&status.conditions, types::SUSPENDED));
-    suspended && session.spec.desired_state == DesiredState::Suspended
-}
+use std::sync::Arc;
 
-/// Whether it has a pod, or may get one at any moment.
-pub fn occupies(session: &PersistentSession) -> bool {
-    let admitted = session
-        .status
-        .as_ref()
-        .is_some_and(|status| holds(&status.conditions, types::ADMITTED));
-    admitted && !is_over(session)
-}
+use jiff::Timestamp;
+use kube::runtime::controller::Action;
+use longshore_crds::PersistentSession;
 
-/// Its place in every queue.
-pub fn claim(session: &PersistentSession) -> crate::ledger::Claim {
-    use kube::ResourceExt;
-    crate::ledger::Claim {
-        created: session.creation_timestamp().map(|at| at.0).unwrap_or_default(),
-        name: session.name_any(),
-        uid: session.uid().unwrap_or_default(),
+use crate::cluster::Error;
+use crate::context::Context;
+use crate::requeue::requeue;
+
+pub use order::{claim, is_over, occupies, rests};
+
+/// One pass over one PersistentSession.
+pub async fn reconcile(session: Arc<PersistentSession>, ctx: Arc<Context>) -> Result<Action, Error> {
+    let seen = observe::observe(session, &ctx);
+    if seen.is_old(&ctx.superseded) {
+        return Ok(Action::await_change());
     }
+    let admission = admit::admit(&seen, &ctx).await?;
+    let contact = observe::contact(&seen, &ctx).await?;
+    let now = Timestamp::now();
+    let mut plan = plan::plan(&seen, &admission, &contact, &ctx.settings, now);
+    let applied = apply::apply(&plan, &seen, &ctx).await;
+    if let Err(error) = &applied {
+        plan = plan.hindered(&seen, error, now);
+    }
+    let written = status::write(&plan, &seen, &ctx).await;
+    applied.and(written)?;
+    Ok(requeue(plan.next_deadline, now, &ctx.settings.timing))
 }

@@ -53,7 +53,7 @@ pub async fn admit(seen: &Observed, ctx: &Context) -> Result<Admission, Error> {
     furniture::ensure(ctx, class).await?;
     match cluster::claim_writer(&ctx.client, &ctx.superseded, topic, SlotKind::Task, &me).await? {
         Hold::Held => {}
-        Hold::Gone => return Ok(Admission::Settling),
+        Hold::Gone | Hold::Leaving => return Ok(Admission::Settling),
         Hold::Busy(other) => {
             return Ok(Admission::Waiting(match other.kind {
                 SlotKind::Task => Blocker::Task(other.name),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kube::ResourceExt;
-use longshore_crds::conditions::types;
+use longshore_crds::conditions::{reasons, types};
 use longshore_crds::{ContainerTask, PersistentSession};
 
 use crate::conditions::holds;
@@ -33,6 +33,12 @@ pub fn occupies(task: &ContainerTask) -> bool {
             .is_some_and(|status| holds(&status.conditions, types::ADMITTED))
 }
 
+/// Whether it cannot run before somebody does something about it. It does not hold up those behind it.
+fn is_stuck(task: &ContainerTask) -> bool {
+    let reason = task.status.as_ref().and_then(|status| status.reason.as_deref());
+    reason == Some(reasons::CLASS_NOT_FOUND)
+}
+
 /// Its place in every queue.
 pub fn claim(task: &ContainerTask) -> Claim {
     Claim {
@@ -55,7 +61,7 @@ pub fn blocker(
     tasks
         .iter()
         .filter(|other| other.uid() != task.uid() && !is_over(other) && other.metadata.deletion_timestamp.is_none())
-        .filter(|other| occupies(other) || (!occupies(task) && claim(other) < me))
+        .filter(|other| occupies(other) || (!occupies(task) && !is_stuck(other) && claim(other) < me))
         .min_by_key(|other| (!occupies(other), claim(other)))
         .map(|other| Blocker::Task(other.name_any()))
 }

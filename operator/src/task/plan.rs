@@ -8,7 +8,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use longshore_crds::conditions::{reasons, types};
 use longshore_crds::{ContainerTaskStatus, TaskPhase, TaskResult, meta};
-use longshore_wire::api::RunnerState;
 
 use super::admit::Admission;
 use super::build::{job, retries, timeout_seconds, ttl_seconds};
@@ -301,21 +300,13 @@ fn running(seen: &Observed, contact: &Contact, settings: &Settings, now: Timesta
 }
 
 fn reachable(met: &Met) -> (TaskPhase, Verdict) {
-    use longshore_wire::api::AgentProblemKind::{CrashLoop, NotLoggedIn, NotWritable};
-    match (&met.status.problem, met.status.state) {
-        (Some(problem), RunnerState::Failed) => {
-            let reason = match problem.kind {
-                NotLoggedIn => reasons::AGENT_NOT_LOGGED_IN,
-                NotWritable => reasons::VOLUME_NOT_WRITABLE,
-                CrashLoop => reasons::CRASH_LOOP,
-            };
-            (TaskPhase::Starting, no(types::READY, reason, problem.message.clone()))
-        }
-        _ if met.accepted => (
+    match met.trouble() {
+        Some(trouble) => (TaskPhase::Starting, no(types::READY, trouble.reason, trouble.message)),
+        None if met.accepted => (
             TaskPhase::Running,
             yes(types::READY, reasons::READY, "claude works on it"),
         ),
-        _ => (
+        None => (
             TaskPhase::Starting,
             no(
                 types::READY,

@@ -1,0 +1,165 @@
+//! What is known of a session: caches first, then its runner.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use longshore_crds::conditions::types;
+use longshore_crds::{AgentClass, PersistentSession, SessionPhase, Topic, meta, names};
+use longshore_wire::MessageId;
+use longshore_wire::api::{PostMessage, Priority, Quiesce};
+use uuid::Uuid;
+
+use super::order::rival;
+use super::stage::{Stage, stage};
+use crate::agent::{Contact, Errand, meet};
+use crate::cluster::{self, Error, Superseded};
+use crate::conditions::holds;
+use crate::context::Context;
+use crate::index::lookup;
+use crate::pod;
+
+#[derive(Clone, Debug)]
+pub struct Observed {
+    pub session: Arc<PersistentSession>,
+    pub topic: Option<Arc<Topic>>,
+    /// Known as soon as the topic is.
+    pub class_name: Option<String>,
+    pub class: Option<Arc<AgentClass>>,
+    /// The session of the topic that goes before this one.
+    pub rival: Option<String>,
+    /// The StatefulSet, if it is this session's.
+    pub stateful_set: Option<Arc<StatefulSet>>,
+    /// The pod, if it is this session's.
+    pub pod: Option<Arc<Pod>>,
+}
+
+impl Observed {
+    pub fn namespace(&self) -> String {
+        self.session.namespace().unwrap_or_default()
+    }
+
+    pub fn uid(&self) -> Option<Uuid> {
+        self.session.uid()?.parse().ok()
+    }
+
+    pub fn topic_name(&self) -> &str {
+        &self.session.spec.topic_ref.name
+    }
+
+    pub fn phase(&self) -> Option<SessionPhase> {
+        self.session.status.as_ref().and_then(|status| status.phase)
+    }
+
+    pub fn holds(&self, condition: &str) -> bool {
+        self.session
+            .status
+            .as_ref()
+            .is_some_and(|status| holds(&status.conditions, condition))
+    }
+
+    /// Whether the StatefulSet shall have its pod.
+    pub fn is_up(&self) -> bool {
+        self.stateful_set
+            .as_ref()
+            .is_some_and(|set| set.spec.as_ref().and_then(|spec| spec.replicas) != Some(0))
+    }
+
+    /// Whether a newer version of what this pass decides by is known to exist.
+    pub fn is_old(&self, superseded: &Superseded) -> bool {
+        superseded.is_old(self.session.as_ref())
+            || self
+                .stateful_set
+                .as_ref()
+                .is_some_and(|set| superseded.is_old(set.as_ref()))
+    }
+
+    /// Whether `object` was made for this very session.
+    pub fn owns<K: kube::Resource>(&self, object: &K) -> bool {
+        cluster::controller(object) == self.session.uid()
+    }
+}
+
+pub fn observe(session: Arc<PersistentSession>, ctx: &Context) -> Observed {
+    let index = &ctx.index;
+    let namespace = session.namespace().unwrap_or_default();
+    let topic_name = session.spec.topic_ref.name.as_str();
+    let class_name = index.class_name(&namespace, topic_name, session.spec.agent_class_name.as_deref());
+    let uid = session.uid();
+    let mine = |pod: &Arc<Pod>| pod.labels().get(meta::UID_LABEL) == uid.as_ref();
+    Observed {
+        topic: lookup(&index.topics, &namespace, topic_name),
+        class: class_name
+            .as_deref()
+            .and_then(|name| lookup(&index.classes, &namespace, name)),
+        class_name,
+        rival: rival(&session, &index.sessions_of(&namespace, topic_name)),
+        stateful_set: lookup(&index.stateful_sets, &namespace, &names::stateful_set(topic_name))
+            .filter(|set| cluster::controller(set.as_ref()) == uid),
+        pod: lookup(&index.pods, &namespace, &names::session_pod(topic_name)).filter(mine),
+        session,
+    }
+}
+
+/// Talks to the session's runner, if there is one and something to say.
+pub async fn contact(seen: &Observed, ctx: &Context) -> Result<Contact, Error> {
+    let (Some(errand), Some(uid), Some(topic)) = (errand(seen), seen.uid(), &seen.topic) else {
+        return Ok(Contact::NotTried);
+    };
+    let Some(endpoint) = seen.pod.as_deref().and_then(pod::endpoint) else {
+        return Ok(Contact::NotTried);
+    };
+    let tokens = ctx
+        .access
+        .tokens(&seen.namespace(), &topic.uid().unwrap_or_default())
+        .await?;
+    Ok(meet(&ctx.dialer, &endpoint, &tokens, uid, &errand).await)
+}
+
+/// What to want of the runner, by what the status already says: winding down is asked for only once that is persisted, the
+/// prompt is given until the session has been Ready with this pod.
+fn errand(seen: &Observed) -> Option<Errand> {
+    let status = seen.session.status.as_ref();
+    match stage(seen) {
+        Stage::Up => {
+            let message = if seen.holds(types::READY) {
+                None
+            } else {
+                prompt(&seen.session)
+            };
+            Some(Errand {
+                message,
+                ..Errand::default()
+            })
+        }
+        Stage::Ending | Stage::Suspending => {
+            let deadline = status.and_then(|status| status.drain_deadline.as_ref());
+            let persisted = matches!(seen.phase(), Some(SessionPhase::Ending | SessionPhase::Suspending));
+            let quiesce = deadline.filter(|_| persisted).map(|at| Quiesce {
+                deadline: at.0,
+                summarize: true,
+            });
+            Some(Errand {
+                quiesce,
+                ..Errand::default()
+            })
+        }
+        _ => None,
+    }
+}
+
+fn prompt(session: &PersistentSession) -> Option<PostMessage> {
+    let text = session.spec.prompt.clone()?;
+    let telegram = session.spec.origin.as_ref().and_then(|origin| origin.telegram.as_ref());
+    Some(PostMessage {
+        id: match telegram {
+            Some(message) => MessageId::from_telegram(message.chat_id, message.message_id),
+            None => MessageId::from_object(&session.uid().unwrap_or_default()),
+        },
+        text,
+        attachments: Vec::new(),
+        author: None,
+        priority: Priority::default(),
+    })
+}
