@@ -1,0 +1,173 @@
+//! A runner as the bot sees it: takes messages once per id, streams what a test tells it to, keeps what the bot decides.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::sse::{Event as Sse, KeepAlive};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use futures::StreamExt;
+use jiff::Timestamp;
+use longshore_wire::MessageId;
+use longshore_wire::api::{Ack, Decision, Interrupted, MessageAccepted, PostMessage, Usage};
+use longshore_wire::event::{Event, Preview, Record};
+use longshore_wire::token::topic_token;
+use serde_json::json;
+use tokio::sync::watch;
+use tokio_stream::wrappers::WatchStream;
+
+#[derive(Clone)]
+pub struct Runner {
+    state: Arc<watch::Sender<State_>>,
+    token: Arc<Mutex<String>>,
+}
+
+#[derive(Clone, Default)]
+pub struct State_ {
+    pub records: Vec<Record>,
+    pub previews: Vec<(usize, Preview)>,
+    pub posted: Vec<PostMessage>,
+    pub acked: u64,
+    pub decisions: Vec<(String, Decision)>,
+    pub interrupts: usize,
+    /// Streams end when this changes.
+    pub cut: usize,
+    /// Answers with 503 so often before it takes messages.
+    pub busy: usize,
+}
+
+impl Runner {
+    pub async fn start() -> (Self, String) {
+        let runner = Self { state: Arc::new(watch::Sender::new(State_::default())), token: Arc::default() };
+        let routes = Router::new()
+            .route("/v1/messages", post(messages))
+            .route("/v1/events", get(events))
+            .route("/v1/ack", post(ack))
+            .route("/v1/interrupt", post(interrupt))
+            .route("/v1/approvals/{id}", post(decide))
+            .with_state(runner.clone());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = listener.local_addr().unwrap().to_string();
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        (runner, endpoint)
+    }
+
+    pub fn let_in(&self, topic_uid: &str) {
+        *self.token.lock().unwrap() = topic_token(super::api::KEY, topic_uid);
+    }
+
+    pub fn change(&self, change: impl FnOnce(&mut State_)) {
+        self.state.send_modify(change);
+    }
+
+    pub fn emit(&self, event: Event) {
+        self.change(|state| {
+            let seq = state.records.len() as u64 + 1;
+            state.records.push(Record { seq, at: Timestamp::UNIX_EPOCH, event });
+        });
+    }
+
+    pub fn preview(&self, turn: u64, text: &str) {
+        let delta = Preview::TextDelta { turn, block: 0, text: text.into() };
+        self.change(|state| state.previews.push((state.records.len(), delta)));
+    }
+
+    pub fn turn(&self, turn: u64, ids: &[MessageId], text: &str) {
+        self.emit(Event::TurnStarted { turn, message_ids: ids.to_vec() });
+        self.emit(Event::Text { turn, block: 0, text: text.into() });
+        self.finish(turn, ids);
+    }
+
+    pub fn finish(&self, turn: u64, ids: &[MessageId]) {
+        self.emit(Event::TurnFinished {
+            turn,
+            message_ids: ids.to_vec(),
+            is_error: false,
+            terminal_reason: "completed".into(),
+            error: None,
+            usage: Usage::default(),
+        });
+    }
+
+    pub async fn wait(&self, what: &str, holds: impl Fn(&State_) -> bool) -> State_ {
+        let mut state = self.state.subscribe();
+        super::in_time(what, async { state.wait_for(|state| holds(state)).await.unwrap().clone() }).await
+    }
+
+    fn refuses(&self, headers: &HeaderMap) -> Option<Response> {
+        let given = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let right = format!("Bearer {}", self.token.lock().unwrap());
+        (given != right).then(|| problem(StatusCode::UNAUTHORIZED))
+    }
+}
+
+fn problem(status: StatusCode) -> Response {
+    (status, Json(json!({"error": "Test", "message": "not now"}))).into_response()
+}
+
+async fn messages(State(runner): State<Runner>, headers: HeaderMap, Json(message): Json<PostMessage>) -> Response {
+    if let Some(refusal) = runner.refuses(&headers) {
+        return refusal;
+    }
+    let mut busy = false;
+    runner.change(|state| {
+        busy = state.busy > 0;
+        if busy {
+            state.busy -= 1;
+        } else {
+            state.posted.push(message.clone());
+        }
+    });
+    if busy {
+        return problem(StatusCode::SERVICE_UNAVAILABLE);
+    }
+    (StatusCode::ACCEPTED, Json(MessageAccepted { id: message.id, seq: 1 })).into_response()
+}
+
+async fn events(State(runner): State<Runner>, headers: HeaderMap, Query(query): Query<BTreeMap<String, String>>) -> Response {
+    if let Some(refusal) = runner.refuses(&headers) {
+        return refusal;
+    }
+    let mut sent = query["after"].parse::<u64>().unwrap();
+    let receiver = runner.state.subscribe();
+    let (cut, mut shown) = (receiver.borrow().cut, receiver.borrow().previews.len());
+    let stream = WatchStream::new(receiver).take_while(move |state| std::future::ready(state.cut == cut)).flat_map(move |state| {
+        let mut events = Vec::new();
+        for record in state.records.iter().filter(|record| record.seq > sent) {
+            let data = serde_json::to_string(record).unwrap();
+            events.push(Ok::<_, Infallible>(Sse::default().id(record.seq.to_string()).data(data)));
+        }
+        sent = sent.max(state.records.len() as u64);
+        for (_, preview) in state.previews.iter().skip(shown) {
+            events.push(Ok(Sse::default().data(serde_json::to_string(preview).unwrap())));
+        }
+        shown = state.previews.len();
+        futures::stream::iter(events)
+    });
+    axum::response::Sse::new(stream).keep_alive(KeepAlive::default()).into_response()
+}
+
+async fn ack(State(runner): State<Runner>, Json(Ack { seq }): Json<Ack>) -> StatusCode {
+    runner.change(|state| state.acked = state.acked.max(seq));
+    StatusCode::NO_CONTENT
+}
+
+async fn interrupt(State(runner): State<Runner>) -> Json<Interrupted> {
+    runner.change(|state| state.interrupts += 1);
+    Json(Interrupted { stopped: vec![MessageId::from_telegram(1, 1)], ..Interrupted::default() })
+}
+
+async fn decide(State(runner): State<Runner>, Path(id): Path<String>, Json(decision): Json<Decision>) -> Response {
+    let mut known = false;
+    runner.change(|state| {
+        known = !state.decisions.iter().any(|(decided, _)| *decided == id);
+        if known {
+            state.decisions.push((id, decision));
+        }
+    });
+    if known { StatusCode::NO_CONTENT.into_response() } else { problem(StatusCode::NOT_FOUND) }
+}
