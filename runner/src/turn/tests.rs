@@ -850,12 +850,24 @@ impl Chaos {
             Happens::Lifecycle(n, state) => {
                 world.line(json!({"type": "command_lifecycle", "command_uuid": uuid(*n), "state": state}));
             }
-            Happens::Init => drop(world.init()),
-            Happens::Says => drop(world.says("a text")),
-            Happens::Streams => drop(world.streams("a part ")),
-            Happens::StartsMessage => drop(world.starts_message()),
-            Happens::UsesTool => drop(world.uses_tool("t")),
-            Happens::Asks => drop(world.asks("p")),
+            Happens::Init => {
+                world.init();
+            }
+            Happens::Says => {
+                world.says("a text");
+            }
+            Happens::Streams => {
+                world.streams("a part ");
+            }
+            Happens::StartsMessage => {
+                world.starts_message();
+            }
+            Happens::UsesTool => {
+                world.uses_tool("t");
+            }
+            Happens::Asks => {
+                world.asks("p");
+            }
             Happens::Result(ids, reason) => {
                 let uuids: Vec<Uuid> = ids.iter().map(|n| uuid(*n)).collect();
                 let more =
@@ -863,12 +875,14 @@ impl Chaos {
                 world.result_of(&[], more);
             }
             Happens::Idle => {
-                drop(world.line(json!({"type": "system", "subtype": "session_state_changed", "state": "idle"})))
+                world.line(json!({"type": "system", "subtype": "session_state_changed", "state": "idle"}));
             }
             Happens::Retry(error) => {
-                drop(world.line(json!({"type": "system", "subtype": "api_retry", "error": error})))
+                world.line(json!({"type": "system", "subtype": "api_retry", "error": error}));
             }
-            Happens::Noise => drop(world.line(json!({"type": "new in the next version"}))),
+            Happens::Noise => {
+                world.line(json!({"type": "new in the next version"}));
+            }
         }
     }
 }

@@ -1,4 +1,5 @@
 //! The runner with the real claude CLI and the model stand-in.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "this is a test")]
 
 mod conversation;
 mod crashes;
