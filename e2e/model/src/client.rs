@@ -8,9 +8,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use crate::{
+    control::{Stats, Wanted},
     gate::Gate,
     journal::Entry,
-    server::{Stats, Wanted},
 };
 
 #[derive(Debug, thiserror::Error)]

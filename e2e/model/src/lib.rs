@@ -4,10 +4,11 @@
 //! (`[[bash ls]]`), from the rules it was started with, and from a default that quotes the user. See `README.md`.
 //!
 //! [`conversation`], [`script`], [`directive`] and [`answer`] are pure; [`gate`], [`journal`] and [`stream`] hold what
-//! changes; [`server`] is the HTTP around them and [`client`] the typed way to steer it from a test.
+//! changes; [`server`] and [`control`] are the HTTP around them and [`client`] the typed way to steer it from a test.
 
 pub mod answer;
 pub mod client;
+pub mod control;
 pub mod conversation;
 pub mod directive;
 pub mod gate;

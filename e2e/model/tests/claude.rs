@@ -26,7 +26,7 @@ fn claude_path() -> PathBuf {
     );
     assert!(
         path.exists(),
-        "no claude CLI at {}: `make` fetches it; or set LONGSHORE_CLAUDE to the binary",
+        "no claude CLI at {}: `make claude` fetches it; or set LONGSHORE_CLAUDE to the binary",
         path.display()
     );
     path
