@@ -54,7 +54,10 @@ impl Conversation {
     }
 
     fn add_user(&mut self, content: &Value) {
-        let words: Vec<String> = texts(content).into_iter().filter(|text| !is_framing(text)).collect();
+        let mut words: Vec<String> = texts(content).into_iter().filter(|text| !is_framing(text)).collect();
+        if words.len() > 1 && is_author(&words[0]) {
+            words.remove(0);
+        }
         for block in content
             .as_array()
             .into_iter()
@@ -196,6 +199,11 @@ fn is_framing(text: &str) -> bool {
     text.starts_with(REMINDER) || text.starts_with("[Request interrupted by user")
 }
 
+/// A block of its own in front of the text that says who wrote it, as the runner puts it.
+fn is_author(text: &str) -> bool {
+    text.starts_with("From ") && text.ends_with(':') && !text.contains('\n')
+}
+
 fn last_user_message_is_side_question(body: &Value) -> bool {
     let messages = body["messages"].as_array().map_or(&[][..], Vec::as_slice);
     let last = messages.iter().rev().find(|message| message["role"] == "user");
@@ -277,6 +285,15 @@ mod tests {
             seen.fill("{{first_user}} / {{ last_user }} / {{nope}} {{"),
             "keep 42 / [[recall]] / {{nope}} {{"
         );
+    }
+
+    #[test]
+    fn who_wrote_it_is_not_part_of_what_was_written() {
+        let with_author = json!([{"type": "text", "text": "From Ada:"}, {"type": "text", "text": "hello"}]);
+        let seen = Conversation::of(&json!({"messages": [{"role": "user", "content": with_author}]}));
+        assert_eq!(seen.people(), ["hello"]);
+        let alone = json!({"messages": [{"role": "user", "content": "From Ada:"}]});
+        assert_eq!(Conversation::of(&alone).people(), ["From Ada:"]);
     }
 
     #[test]
