@@ -78,7 +78,7 @@ fn replay_all(files: &[PathBuf]) -> anyhow::Result<ExitCode> {
 }
 
 fn log() {
-    let filter = EnvFilter::try_from_env("LONGSHORE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let format = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);

@@ -1,5 +1,9 @@
-//! Flags and environment, read once and turned into [`Settings`]. Nothing else reads the environment.
+//! Flags and environment, read once and turned into [`Settings`].
+//!
+//! Nothing else reads the environment, but `RUST_LOG` (in `main`, before there are settings) and the proxy variables that
+//! the client of the model endpoint honours by itself.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -82,6 +86,8 @@ pub struct Settings {
     pub flags: Flags,
     /// Limits of the turn machine.
     pub limits: Limits,
+    /// Variables of the class that are meant for claude's tools: `AGENT_...` and `TZ`.
+    pub for_tools: Vec<(OsString, OsString)>,
 }
 
 impl Settings {
@@ -98,10 +104,19 @@ impl Settings {
             (None, Some(token)) => Credential::OAuthToken(token),
             (None, None) => Credential::None,
         };
-        Self::new(serde_json::from_str(&config)?, credential, flags)
+        let for_tools = std::env::vars_os().filter(|(name, _)| {
+            let name = name.to_str().unwrap_or_default();
+            name.starts_with("AGENT_") || name == "TZ"
+        });
+        Self::new(serde_json::from_str(&config)?, credential, flags, for_tools.collect())
     }
 
-    fn new(agent: AgentConfig, credential: Credential, flags: Flags) -> Result<Self, SettingsError> {
+    fn new(
+        agent: AgentConfig,
+        credential: Credential,
+        flags: Flags,
+        for_tools: Vec<(OsString, OsString)>,
+    ) -> Result<Self, SettingsError> {
         let base_url = Url::parse(&agent.base_url).ok();
         let base_url = base_url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
         let base_url = base_url.ok_or_else(|| SettingsError::BaseUrl {
@@ -121,6 +136,7 @@ impl Settings {
             credential,
             flags,
             limits,
+            for_tools,
         })
     }
 }

@@ -1,6 +1,7 @@
 //! The command line and the environment of claude.
 //!
-//! The environment starts empty: claude's Bash tool inherits all of it, so nothing of the runner's own may be in it.
+//! The environment starts empty: claude's Bash tool inherits all of it, so nothing of the runner's own may be in it. Of
+//! the class's variables only those named for tools are passed on.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -35,6 +36,8 @@ pub fn command(
     command.args(arguments(settings, conversation, changed));
     command.current_dir(volume.workspace());
     command.env_clear();
+    // First, so that none of them can take the place of one of ours.
+    command.envs(settings.for_tools.clone());
     command.envs(environment(settings, volume, proxy));
     command
 }

@@ -174,3 +174,73 @@ fn holds(merged: &str, text: &str) -> bool {
 fn uuid_of(value: &Value) -> Option<Uuid> {
     value.as_str()?.parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn check(lines: &[Value], anchors: &[(Uuid, &str)]) -> BTreeMap<Uuid, Found> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.jsonl");
+        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        std::fs::write(&path, text + "{\"half\": ").unwrap();
+        let anchors: Vec<_> = anchors.iter().map(|(uuid, text)| (*uuid, (*text).to_owned())).collect();
+        search(&path, &anchors).unwrap()
+    }
+
+    fn user(uuid: Uuid, prompt: &str, text: &str) -> Value {
+        json!({"type": "user", "uuid": uuid, "promptId": prompt, "message": {"content": text}})
+    }
+
+    fn says(text: &str, stop: &str) -> Value {
+        json!({"type": "assistant", "message": {"content": [{"type": "text", "text": text}], "stop_reason": stop}})
+    }
+
+    const A: Uuid = Uuid::from_u128(1);
+    const B: Uuid = Uuid::from_u128(2);
+
+    #[test]
+    fn a_waiting_message_is_not_taken_for_an_equal_one_that_runs() {
+        let found = check(&[user(A, "p", "go")], &[(A, "go"), (B, "go")]);
+        assert!(found.contains_key(&A) && !found.contains_key(&B), "{found:?}");
+    }
+
+    #[test]
+    fn of_merged_messages_all_are_found() {
+        let found = check(
+            &[user(B, "p", "one\ntwo"), says("both", "end_turn")],
+            &[(A, "one"), (B, "two")],
+        );
+        assert_eq!(found[&A], found[&B]);
+        assert!(matches!(&found[&A], Found::Ended { texts, .. } if texts == &["both"]));
+    }
+
+    #[test]
+    fn only_the_last_word_of_a_turn_is_its_end() {
+        let result = json!({"type": "user", "promptId": "p", "message": {"content": [{"type": "tool_result", "tool_use_id": "t"}]}});
+        let open = [user(A, "p", "go"), says("first", "tool_use"), result.clone()];
+        assert!(matches!(&check(&open, &[(A, "go")])[&A], Found::Open { texts } if texts == &["first"]));
+        let stopped = json!({"type": "user", "promptId": "p", "message": {"content": "[Request interrupted by user]"}});
+        let open = [user(A, "p", "go"), says("first", "end_turn"), stopped];
+        assert!(matches!(check(&open, &[(A, "go")])[&A], Found::Open { .. }));
+        let put_in = json!({"type": "assistant", "message": {"model": "<synthetic>", "content": [{"type": "text", "text": "No response requested."}], "stop_reason": "stop_sequence"}});
+        let open = [user(A, "p", "go"), result, put_in];
+        assert!(matches!(check(&open, &[(A, "go")])[&A], Found::Open { .. }));
+        let failed = json!({"type": "assistant", "isApiErrorMessage": true, "message": {"model": "<synthetic>", "content": [{"type": "text", "text": "API Error"}], "stop_reason": "stop_sequence"}});
+        let ended = check(&[user(A, "p", "go"), failed], &[(A, "go")]);
+        assert!(matches!(&ended[&A], Found::Ended { error: Some(error), .. } if error == "API Error"));
+    }
+
+    #[test]
+    fn what_comes_after_the_turn_is_not_part_of_it() {
+        let lines = [
+            user(A, "p", "go"),
+            says("one", "end_turn"),
+            user(B, "q", "next"),
+            says("two", "end_turn"),
+        ];
+        let found = check(&lines, &[(A, "go")]);
+        assert!(matches!(&found[&A], Found::Ended { texts, .. } if texts == &["one"]));
+    }
+}

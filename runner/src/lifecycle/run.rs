@@ -58,8 +58,8 @@ impl Agent {
             tokio::select! {
                 biased;
                 () = stop.recv() => self.terminate(),
-                Some(said) = next_said(&mut self.process) => self.said(said).await,
                 Some(command) = self.parts.commands.recv() => self.command(command),
+                Some(said) = next_said(&mut self.process) => self.said(said).await,
                 _ = tick.tick() => {
                     let upstream = self.parts.proxy.upstream();
                     self.step(Input::Tick { upstream });

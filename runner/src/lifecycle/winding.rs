@@ -120,7 +120,9 @@ impl Agent {
         match &self.winding.phase {
             Phase::Working => self.conclude_task(),
             Phase::Stopping { quiesce, until } => {
-                if !self.machine.is_working() || now >= *until {
+                // A claude that is just being started can be asked for the summary in a moment.
+                let starting = quiesce.summarize && self.process.is_some() && !self.machine.is_ready();
+                if !(self.machine.is_working() || starting) || now >= *until {
                     self.summarize(*quiesce);
                 }
             }

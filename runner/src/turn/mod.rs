@@ -371,6 +371,11 @@ impl Machine {
         &self.settings
     }
 
+    /// claude has answered `initialize`.
+    pub fn is_ready(&self) -> bool {
+        self.ready
+    }
+
     /// A turn runs, or something is on its way into one.
     pub fn is_working(&self) -> bool {
         match self.winding {

@@ -75,8 +75,10 @@ async fn messages_that_meet_a_running_turn_all_end_exactly_once() {
 
 #[tokio::test]
 async fn a_message_during_a_tool_is_folded_into_the_running_turn() {
-    let mut setup = crate::support::Setup::default();
-    setup.agent = json!({"allowedTools": ["Bash"]});
+    let setup = crate::support::Setup {
+        agent: json!({"allowedTools": ["Bash"]}),
+        ..Default::default()
+    };
     let rig = Rig::start(setup).await;
     let mut events = rig.runner.events(0).await;
     let wait = "while [ ! -e go ]; do python3 -c 'import time; time.sleep(0.05)'; done";
@@ -138,8 +140,10 @@ async fn an_attached_terminal_keeps_the_session_busy_and_the_bot_does_not() {
 
 #[tokio::test]
 async fn a_background_command_keeps_the_session_busy_and_its_end_is_told_in_a_turn_of_its_own() {
-    let mut setup = crate::support::Setup::default();
-    setup.agent = json!({"allowedTools": ["Bash"]});
+    let setup = crate::support::Setup {
+        agent: json!({"allowedTools": ["Bash"]}),
+        ..Default::default()
+    };
     let rig = Rig::start(setup).await;
     let wait = "while [ ! -e go ]; do python3 -c 'import time; time.sleep(0.05)'; done";
     let call = json!({"command": wait, "description": "waits", "run_in_background": true});

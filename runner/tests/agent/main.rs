@@ -4,6 +4,7 @@
 mod conversation;
 mod crashes;
 mod hostile;
+mod notices;
 mod people;
 mod secrets;
 mod support;

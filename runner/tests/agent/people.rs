@@ -37,7 +37,7 @@ async fn a_prompt_that_is_allowed_runs_the_tool_and_can_be_remembered() {
         (ApprovalKind::Permission, "Bash: touch one")
     );
     let status = rig.runner.status().await;
-    assert_eq!(status.approvals, [prompt.clone()]);
+    assert_eq!(status.approvals, std::slice::from_ref(&prompt));
     assert_eq!(status.busy, [Busy::TurnRunning, Busy::WaitingForApproval]);
     let path = format!("/v1/approvals/{}", prompt.id);
     let decision = json!({"verdict": "allow", "remember": true, "by": "Ann"});

@@ -43,6 +43,20 @@ async fn the_key_reaches_the_model_and_nothing_that_claude_runs() {
 }
 
 #[tokio::test]
+async fn only_variables_named_for_tools_reach_them() {
+    let rig = Rig::start(Setup {
+        agent: json!({"allowedTools": ["Bash"]}),
+        ..Setup::default()
+    })
+    .await;
+    let turn = rig.runner.ask(id(1), "[[bash env]] [[say {{last_tool_result}}]]").await;
+    assert!(turn.text().contains("AGENT_GREETING=ahoy"), "{turn:?}");
+    for hidden in ["LONGSHORE_", "HTTPS_PROXY", KEY] {
+        assert!(!turn.text().contains(hidden), "{hidden} in {turn:?}");
+    }
+}
+
+#[tokio::test]
 async fn workspace_hooks_and_settings_have_no_effect_unless_trusted() {
     for trusted in [false, true] {
         let mut rig = Rig::start(Setup {

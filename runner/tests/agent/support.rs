@@ -171,6 +171,8 @@ impl Runner {
             .env("LONGSHORE_CLAUDE", claude())
             .env("LONGSHORE_AGENT", agent.to_string())
             .env("ANTHROPIC_API_KEY", KEY)
+            .env("AGENT_GREETING", "ahoy")
+            .env("HTTPS_PROXY", "http://127.0.0.1:1")
             .current_dir("/")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
