@@ -82,7 +82,7 @@ fn report<K: Resource<DynamicType = ()>>(
         Err(ControllerError::ObjectNotFound(_)) => {}
         Err(ControllerError::ReconcilerFailed(error, object)) => match error {
             Error::Conflict { .. } => tracing::debug!(kind, object = %object.name, %error, "trying again"),
-            error => tracing::warn!(kind, object = %object.name, error = %crate::chain(&error), "trying again later"),
+            error => tracing::warn!(kind, object = %object.name, error = error.answer(), "trying again later"),
         },
         Err(error) => tracing::error!(kind, error = %crate::chain(&error), "the controller is in trouble"),
     }

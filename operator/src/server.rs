@@ -96,3 +96,62 @@ async fn notice(
         Received::TooMany => StatusCode::TOO_MANY_REQUESTS,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    async fn started() -> (String, CancellationToken) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let desk = Arc::new(Desk::new(None, reqwest::Client::new()));
+        let shared = Shared {
+            desk,
+            metrics: Metrics::default(),
+            ready: Arc::default(),
+        };
+        let stop = CancellationToken::new();
+        tokio::spawn(serve(listener, shared, stop.clone()));
+        (url, stop)
+    }
+
+    #[tokio::test]
+    async fn notices_are_bounded_and_nothing_needs_to_be_known_of_them() {
+        let (url, _stop) = started().await;
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let check = async |body: String, expected: u16| {
+            let answer = http
+                .post(format!("{url}{NOTICE_PATH}"))
+                .body(body)
+                .send()
+                .await
+                .unwrap();
+            assert_eq!(answer.status().as_u16(), expected);
+        };
+        let notice = json!({ "kind": "session", "namespace": "ns", "name": "nobody", "what": "announce",
+            "uid": "7f7a36ea-5c4f-4d0e-8a2b-111111111111" });
+        check(notice.to_string(), 204).await;
+        check("{}".to_owned(), 400).await;
+        check(" ".repeat(MAX_NOTICE_BYTES + 1), 413).await;
+    }
+
+    #[tokio::test]
+    async fn health_readiness_and_metrics_are_served() {
+        let (url, stop) = started().await;
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let get = async |path: &str| http.get(format!("{url}{path}")).send().await.unwrap();
+        assert_eq!(get("/healthz").await.status().as_u16(), 200);
+        assert_eq!(get("/readyz").await.status().as_u16(), 503);
+        assert!(
+            get("/metrics")
+                .await
+                .text()
+                .await
+                .unwrap()
+                .contains("longshore_operator_active_sessions 0")
+        );
+        stop.cancel();
+    }
+}

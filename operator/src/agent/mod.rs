@@ -144,3 +144,6 @@ pub fn dial_again(started: Option<Timestamp>, now: Timestamp, later: std::time::
         later
     }
 }
+
+#[cfg(test)]
+mod tests;

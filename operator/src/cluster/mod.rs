@@ -5,6 +5,8 @@
 
 mod slots;
 mod superseded;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use slots::{claim_slot, release_slot, replace_slots};
@@ -70,16 +72,6 @@ impl Error {
             other => other.to_string(),
         }
     }
-
-    /// Whether the API server refused the object itself, so that trying again does not help before something changes.
-    pub fn is_refusal(&self) -> bool {
-        match self {
-            Self::Create { source, .. } | Self::Change { source, .. } => {
-                matches!(source.as_ref(), kube::Error::Api(status) if status.is_invalid() || status.is_forbidden())
-            }
-            _ => false,
-        }
-    }
 }
 
 /// What became of a create.
@@ -108,7 +100,7 @@ fn label<K: Resource<DynamicType = ()>>(name: &str) -> String {
 }
 
 fn conflict(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if status.is_conflict())
+    matches!(error, kube::Error::Api(status) if status.is_conflict() || status.is_already_exists())
 }
 
 /// The call's result, or none when it took too long.

@@ -4,6 +4,8 @@
 //! at that holder and its pods. So a crash cannot leave a topic locked, and finishing costs no write.
 
 use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ListParams};
 use kube::core::NamespaceResourceScope;
@@ -100,7 +102,7 @@ async fn state_of(client: &Client, namespace: &str, holder: &Slot, entry: Entry)
     let active = match holder.kind {
         SlotKind::Session => live::<PersistentSession>(client, namespace, holder)
             .await?
-            .is_some_and(|found| !session::is_over(&found) && !(yields && session::rests(&found))),
+            .is_some_and(|found| !session::is_over(&found) && (!yields || !session::rests(&found))),
         SlotKind::Task => live::<ContainerTask>(client, namespace, holder)
             .await?
             .is_some_and(|found| {
@@ -113,7 +115,7 @@ async fn state_of(client: &Client, namespace: &str, holder: &Slot, entry: Entry)
     };
     Ok(if active {
         State::Active
-    } else if has_live_pods(client, namespace, &holder.uid).await? {
+    } else if has_pods(client, namespace, holder).await? {
         State::Leaving
     } else {
         State::Gone
@@ -130,12 +132,24 @@ where
         .filter(|found| found.uid().as_deref() == Some(&holder.uid)))
 }
 
-async fn has_live_pods(client: &Client, namespace: &str, uid: &str) -> Result<bool, Error> {
-    let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
-    let pods = list(
-        &api,
-        &ListParams::default().labels(&format!("{}={uid}", meta::UID_LABEL)),
-    )
-    .await?;
-    Ok(pods.iter().any(|found| !pod::is_finished(found)))
+/// Whether it has a pod, or something that may still make one.
+///
+/// Pods of finished tasks stay to be read; those of sessions are deleted, and count until they are gone.
+async fn has_pods(client: &Client, namespace: &str, holder: &Slot) -> Result<bool, Error> {
+    let mine = ListParams::default().labels(&format!("{}={}", meta::UID_LABEL, holder.uid));
+    let pods = list(&Api::<Pod>::namespaced(client.clone(), namespace), &mine).await?;
+    match holder.kind {
+        SlotKind::Session if pods.is_empty() => {
+            let sets = list(&Api::<StatefulSet>::namespaced(client.clone(), namespace), &mine).await?;
+            Ok(sets
+                .iter()
+                .any(|set| set.spec.as_ref().and_then(|spec| spec.replicas) != Some(0)))
+        }
+        SlotKind::Session => Ok(true),
+        SlotKind::Task if pods.is_empty() => {
+            let jobs = list(&Api::<Job>::namespaced(client.clone(), namespace), &mine).await?;
+            Ok(jobs.iter().any(|job| !task::job_is_over(job)))
+        }
+        SlotKind::Task => Ok(pods.iter().any(|found| !pod::is_finished(found))),
+    }
 }

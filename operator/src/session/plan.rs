@@ -297,3 +297,7 @@ fn ended(mut draft: Draft<'_>, summary: Option<SessionSummary>, now: Timestamp) 
         .ready(no(types::READY, reasons::ENDED, "It has ended"))
         .phase(SessionPhase::Ended)
 }
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

@@ -409,3 +409,7 @@ fn deletion(seen: &Observed) -> Option<Timestamp> {
     let ttl = Duration::from_secs(ttl_seconds(seen).unsigned_abs());
     Some(from.checked_add(ttl).map_or(cap, |at| at.min(cap)))
 }
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

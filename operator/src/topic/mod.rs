@@ -56,6 +56,5 @@ fn our_part(status: &TopicStatus) -> TopicStatus {
         workspace_claim: status.workspace_claim.clone(),
         writer: None,
         conditions: status.conditions.iter().filter(|c| ours(&c.type_)).cloned().collect(),
-        ..TopicStatus::default()
     }
 }

@@ -1,0 +1,385 @@
+//! Whole plans of tasks, through one `check`.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Pod;
+use longshore_crds::{AgentClass, AgentClassSpec, ContainerTask, Topic, TopicStatus};
+use longshore_wire::agent::AgentKind;
+use longshore_wire::api::{self, Disk, Memory, RunnerState, Status};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::settings::Timing;
+
+const UID: &str = "7f7a36ea-5c4f-4d0e-8a2b-222222222222";
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+fn settings() -> Settings {
+    Settings {
+        scopes: Vec::new(),
+        namespace: "longshore".to_owned(),
+        identity: "op_".to_owned(),
+        listen: "127.0.0.1:0".parse().unwrap(),
+        notice_url: None,
+        agent_image: "agent:1".to_owned(),
+        leader_election: false,
+        lease_name: "lease".to_owned(),
+        timing: Timing::default(),
+    }
+}
+
+#[derive(Clone, Debug)]
+struct World {
+    seen: Observed,
+    admission: Admission,
+    contact: Contact,
+    now: Timestamp,
+}
+
+impl World {
+    fn new() -> Self {
+        let spec = json!({ "topicRef": { "name": "build" }, "prompt": "say hello" });
+        let mut task = ContainerTask::new("hello", serde_json::from_value(spec).unwrap());
+        task.metadata.namespace = Some("ns".to_owned());
+        task.metadata.uid = Some(UID.to_owned());
+        task.metadata.generation = Some(1);
+        let mut topic = Topic::new("build", serde_json::from_value(json!({})).unwrap());
+        topic.status = Some(TopicStatus {
+            conditions: merge(&[], vec![yes(types::READY, reasons::CLAIM_CREATED, "")], None, at(0)),
+            ..TopicStatus::default()
+        });
+        let seen = Observed {
+            task: Arc::new(task),
+            topic: Some(Arc::new(topic)),
+            class_name: Some("default".to_owned()),
+            class: Some(Arc::new(AgentClass::new("default", AgentClassSpec::default()))),
+            before: None,
+            job: None,
+            pod: None,
+        };
+        Self {
+            seen,
+            admission: Admission::NotAsked,
+            contact: Contact::NotTried,
+            now: at(1000),
+        }
+    }
+
+    fn plan(&self) -> Plan {
+        plan(&self.seen, &self.admission, &self.contact, &settings(), self.now)
+    }
+
+    fn admitted(&mut self, admission: Admission) -> &mut Self {
+        self.admission = admission;
+        self
+    }
+
+    fn task(&mut self, change: impl FnOnce(&mut ContainerTask)) -> &mut Self {
+        change(Arc::make_mut(&mut self.seen.task));
+        self
+    }
+
+    fn follow(&mut self) -> Plan {
+        let plan = self.plan();
+        self.task(|task| task.status = Some(plan.status.clone()));
+        if let Some(Step::CreateJob(job)) = plan.step.clone() {
+            let mut job = *job;
+            job.metadata.uid = Some(format!("job-{}", job.name_any()));
+            self.seen.job = Some(Arc::new(job));
+            self.admission = Admission::NotAsked;
+        }
+        plan
+    }
+
+    fn started() -> Self {
+        let mut world = Self::new();
+        world.admitted(Admission::Admitted).follow();
+        world
+            .admitted(Admission::Go {
+                token_sha256: vec!["digest".to_owned()],
+            })
+            .follow();
+        world
+    }
+
+    fn job(&mut self, type_: &str, reason: &str) -> &mut Self {
+        let job = Arc::make_mut(self.seen.job.as_mut().unwrap());
+        let conditions = json!({ "conditions": [{ "type": type_, "status": "True", "reason": reason }] });
+        job.status = Some(serde_json::from_value(conditions).unwrap());
+        self
+    }
+
+    fn pod(&mut self, status: Value) -> &mut Self {
+        let owner = json!([{ "apiVersion": "batch/v1", "kind": "Job", "name": "j", "controller": true,
+            "uid": self.seen.job.as_ref().unwrap().uid() }]);
+        let pod = json!({ "metadata": { "name": "hello-x", "ownerReferences": owner }, "status": status });
+        self.seen.pod = Some(Arc::new(serde_json::from_value::<Pod>(pod).unwrap()));
+        self
+    }
+
+    fn ended(&mut self, reason: &str, message: &str) -> &mut Self {
+        self.pod(json!({ "phase": "Failed", "containerStatuses": [{
+            "name": "agent", "image": "a", "imageID": "", "ready": false, "restartCount": 0,
+            "state": { "terminated": { "exitCode": 1, "reason": reason, "message": message } } }] }))
+    }
+
+    fn hears(&mut self, result: Option<api::TaskResult>) -> &mut Self {
+        let status = Status {
+            version: "0.1.0".to_owned(),
+            claude_version: None,
+            claude_pid: None,
+            kind: AgentKind::Task,
+            uid: UID.parse().unwrap(),
+            state: RunnerState::Ready,
+            problem: None,
+            busy: Vec::new(),
+            last_activity: at(0),
+            unfinished: Vec::new(),
+            approvals: Vec::new(),
+            memory: Memory::default(),
+            disk: Disk::default(),
+            usage: api::Usage::default(),
+            seq: 1,
+            acked: 0,
+            restarts: 0,
+            summary: None,
+            summary_error: None,
+        };
+        let endpoint = "10.0.0.9:7411".to_owned();
+        self.contact = Contact::Met(Box::new(Met {
+            endpoint,
+            status,
+            accepted: true,
+            result,
+        }));
+        self
+    }
+}
+
+fn result(text: &str) -> api::TaskResult {
+    api::TaskResult {
+        text: text.to_owned(),
+        truncated: false,
+        is_error: false,
+        terminal_reason: "completed".to_owned(),
+        usage: api::Usage {
+            turns: 1,
+            input_tokens: 2,
+            output_tokens: 3,
+            cost_usd: "0.01".to_owned(),
+        },
+        finished_at: at(1),
+        seq: 7,
+    }
+}
+
+fn line(plan: &Plan, now: Timestamp) -> String {
+    let step = match &plan.step {
+        None => "",
+        Some(Step::CreateJob(_)) => " create",
+        Some(Step::ReleaseSlot) => " release",
+        Some(Step::DeleteJob { .. }) => " delete-job",
+        Some(Step::DeleteTask) => " delete-task",
+    };
+    let status = &plan.status;
+    let marks: Vec<String> = status
+        .conditions
+        .iter()
+        .filter(|c| c.status == "True")
+        .map(|c| format!("+{}", c.type_))
+        .collect();
+    let queue = status.queue_position.map(|n| format!(" #{n}")).unwrap_or_default();
+    let look = plan
+        .next_look
+        .map(|t| format!(" look+{}s", t.as_second() - now.as_second()))
+        .unwrap_or_default();
+    let reason = status.reason.as_deref().unwrap_or("-");
+    format!(
+        "{:?}/{reason}{step} {}{queue}{look}",
+        status.phase.unwrap(),
+        marks.join(" ")
+    )
+}
+
+fn check(world: &World, expected: &str) {
+    assert_eq!(line(&world.plan(), world.now), expected);
+}
+
+#[test]
+fn a_task_waits_its_turn_then_gets_a_job() {
+    let mut world = World::new();
+    world.seen.before = Some(Blocker::Task("earlier".to_owned()));
+    check(&world, "Queued/WaitingForTask ");
+    world.seen.before = Some(Blocker::Session("deep".to_owned()));
+    check(&world, "Queued/WaitingForSession ");
+    world.seen.before = None;
+    world.admitted(Admission::Queued { position: 3, limit: 1 });
+    check(&world, "Queued/Queued  #3");
+    world.follow();
+    world.admitted(Admission::Admitted);
+    check(&world, "Starting/Starting +Admitted");
+    world.follow();
+    world.admitted(Admission::Waiting(Blocker::Session("deep".to_owned())));
+    check(&world, "Queued/WaitingForSession release ");
+    world.admitted(Admission::Settling);
+    check(&world, "Starting/Starting +Admitted look+5s");
+    world.admitted(Admission::Go { token_sha256: vec![] });
+    check(&world, "Starting/Starting create +Admitted");
+}
+
+#[test]
+fn a_missing_topic_or_class_is_said() {
+    let mut world = World::new();
+    world.seen.class = None;
+    check(&world, "Queued/ClassNotFound ");
+    world.seen.topic = None;
+    check(&world, "Queued/TopicNotFound ");
+}
+
+#[test]
+fn the_answer_is_kept_bounded_and_the_runner_is_met_once_more() {
+    let mut world = World::started();
+    world.pod(json!({ "phase": "Running" })).hears(None);
+    check(&world, "Running/Ready +Admitted +Ready look+5s");
+    world.follow();
+    world.hears(Some(result(&"ä".repeat(40_000))));
+    check(&world, "Complete/Completed +Admitted +Complete look+0s");
+    let status = world.follow().status;
+    let kept = status.result.unwrap();
+    assert_eq!((kept.text.len(), kept.truncated), (65_536, true));
+    assert_eq!(status.usage.unwrap().cost_usd, "0.01");
+}
+
+#[test]
+fn an_answer_with_an_error_is_an_answer() {
+    let mut world = World::started();
+    world.hears(Some(api::TaskResult {
+        is_error: true,
+        terminal_reason: "api_error".to_owned(),
+        ..result("no")
+    }));
+    let plan = world.plan();
+    assert!(plan.status.result.unwrap().is_error);
+    assert_eq!(plan.status.phase, Some(TaskPhase::Complete));
+}
+
+#[test]
+fn last_words_of_a_pod_stand_in_for_the_answer() {
+    let mut world = World::started();
+    world.ended(
+        "Completed",
+        r#"{"v":1,"isError":false,"reason":"completed","text":"hello"}"#,
+    );
+    check(&world, "Complete/Completed +Admitted +Complete look+0s");
+    assert_eq!(world.plan().status.result.unwrap().text, "hello");
+}
+
+#[test]
+fn a_lost_pod_is_replaced_as_often_as_retries_allow() {
+    let mut world = World::started();
+    world.ended("Error", "rubbish").job("Failed", "BackoffLimitExceeded");
+    check(&world, "Starting/Starting +Admitted");
+    let first = world.follow().status;
+    assert_eq!((first.restarts, first.job_name.as_deref()), (Some(1), Some("hello-1")));
+    world.seen.job = None;
+    let Some(Step::CreateJob(job)) = world.admitted(Admission::Go { token_sha256: vec![] }).plan().step else {
+        panic!()
+    };
+    assert_eq!(job.name_any(), "hello-1");
+    world.follow();
+    world.task(|task| task.status.as_mut().unwrap().restarts = Some(2));
+    world.seen.pod = None;
+    world.job("Failed", "BackoffLimitExceeded");
+    check(&world, "Failed/PodLost +Admitted +Failed");
+}
+
+#[test]
+fn a_job_that_ended_before_its_pod_is_seen_to_end_is_waited_for() {
+    let mut world = World::started();
+    world.pod(json!({ "phase": "Running" })).job("Complete", "");
+    check(&world, "Starting/Starting +Admitted look+5s");
+}
+
+#[test]
+fn a_task_that_takes_too_long_has_failed() {
+    let mut world = World::started();
+    world.job("Failed", "DeadlineExceeded");
+    check(&world, "Failed/Timeout +Admitted +Failed");
+
+    let mut world = World::started();
+    world.now = at(1000 + 900 + 600 + 1);
+    check(&world, "Failed/Timeout +Admitted +Failed");
+    world.follow();
+    assert!(
+        matches!(world.plan().step, Some(Step::DeleteJob { .. })),
+        "its Job does not know"
+    );
+}
+
+#[test]
+fn a_finished_task_is_deleted_some_time_after_delivery() {
+    let mut world = World::started();
+    world.hears(Some(result("hello"))).follow();
+    check(&world, "Complete/Completed +Admitted +Complete look+86400s");
+    world.task(|task| {
+        task.spec.ttl_seconds_after_finished = Some(60);
+        task.spec.origin = Some(
+            serde_json::from_value(json!({
+            "telegram": { "chatId": 1, "messageId": 2, "userId": 3 } }))
+            .unwrap(),
+        );
+    });
+    check(&world, "Complete/Completed +Admitted +Complete look+604800s");
+    world.task(|task| {
+        drop(
+            task.annotations_mut()
+                .insert(meta::DELIVERED.to_owned(), at(1100).to_string()),
+        )
+    });
+    check(&world, "Complete/Completed +Admitted +Complete look+160s");
+    world.now = at(1160);
+    check(&world, "Complete/Completed delete-task +Admitted +Complete look+0s");
+}
+
+#[test]
+fn plans_are_fixpoints_after_their_own_effects() {
+    for finish in [true, false] {
+        let mut world = World::started();
+        world
+            .pod(json!({ "phase": "Running" }))
+            .hears(finish.then(|| result("hello")))
+            .follow();
+        world.now = at(2000);
+        let again = world.plan();
+        assert_eq!(Some(again.status), world.seen.task.status.clone());
+        assert_eq!((again.step, again.news), (None, Vec::new()));
+    }
+}
+
+#[test]
+fn the_job_is_as_written_down() {
+    let mut world = World::new();
+    world.admitted(Admission::Admitted).follow();
+    Arc::make_mut(world.seen.class.as_mut().unwrap()).spec = serde_json::from_value(json!({
+        "image": "mine:2", "imagePullPolicy": "Always", "imagePullSecrets": ["pull"], "model": "opus",
+        "credentials": { "secretRef": { "name": "anthropic", "key": "token" }, "type": "OAuthToken" },
+        "resources": { "limits": { "memory": "4Gi" } },
+        "podTemplate": { "labels": { "team": "a", "longshore.dev/topic": "stolen" }, "annotations": { "a": "b" },
+            "nodeSelector": { "disk": "fast" }, "runtimeClassName": "gvisor", "priorityClassName": "low",
+            "tolerations": [{ "key": "gpu" }], "env": [{ "name": "AGENT_X", "value": "1" }] },
+    }))
+    .unwrap();
+    let Some(Step::CreateJob(job)) = world
+        .admitted(Admission::Go {
+            token_sha256: vec!["d".to_owned()],
+        })
+        .plan()
+        .step
+    else {
+        panic!("no Job")
+    };
+    insta::assert_yaml_snapshot!(*job);
+}
