@@ -50,6 +50,8 @@ pub struct Bot {
     pub followed: Mutex<HashSet<String>>,
     /// Tasks whose previews are followed, by name.
     pub previewed: Mutex<HashSet<String>>,
+    /// Names of the Topics that were last written down as out of reach.
+    pub cut_off: Mutex<HashSet<String>>,
     /// Everything that runs.
     pub tracker: TaskTracker,
     /// Ends everything.
@@ -75,7 +77,11 @@ impl Health {
 
 impl Bot {
     /// Runs a part; if its store fails the bot stops.
-    pub fn spawn(self: &Arc<Self>, part: &'static str, run: impl Future<Output = Result<(), StoreError>> + Send + 'static) {
+    pub fn spawn(
+        self: &Arc<Self>,
+        part: &'static str,
+        run: impl Future<Output = Result<(), StoreError>> + Send + 'static,
+    ) {
         let stop = self.stop.clone();
         self.tracker.spawn(async move {
             let result = tokio::select! {
@@ -110,7 +116,9 @@ pub async fn run(
     stop: CancellationToken,
 ) -> Result<(), RunError> {
     let store = Store::open(&settings.store).await?;
-    let Some(routing) = introduce(&telegram, &settings, &stop).await else { return Ok(()) };
+    let Some(routing) = introduce(&telegram, &settings, &stop).await else {
+        return Ok(());
+    };
     let tracker = TaskTracker::new();
     let (observed, events) = mpsc::unbounded_channel::<Observed>();
     let (reports, reached) = mpsc::unbounded_channel();
@@ -136,6 +144,7 @@ pub async fn run(
         lanes: Mutex::default(),
         followed: Mutex::default(),
         previewed: Mutex::default(),
+        cut_off: Mutex::default(),
         tracker,
         stop,
     });
@@ -146,7 +155,10 @@ pub async fn run(
     bot.spawn("start", start(bot.clone(), health, events));
     bot.stop.cancelled().await;
     bot.tracker.close();
-    if tokio::time::timeout(Duration::from_secs(5), bot.tracker.wait()).await.is_err() {
+    if tokio::time::timeout(Duration::from_secs(5), bot.tracker.wait())
+        .await
+        .is_err()
+    {
         tracing::warn!("some work was cut short; it is taken up at the next start");
     }
     Ok(())
@@ -183,7 +195,11 @@ async fn introduce(telegram: &Telegram, settings: &Settings, stop: &Cancellation
             () = tokio::time::sleep(wait) => wait = (wait * 2).min(LONGEST_WAIT),
         }
     };
-    tracing::info!(bot = me.username, users = settings.allowed_users.len(), "Telegram knows the bot");
+    tracing::info!(
+        bot = me.username,
+        users = settings.allowed_users.len(),
+        "Telegram knows the bot"
+    );
     if settings.allowed_users.is_empty() {
         tracing::warn!("nobody is allowed to use the bot; set LONGSHORE_ALLOWED_USERS (chart: telegram.allowedUsers)");
     }
@@ -200,7 +216,11 @@ async fn introduce(telegram: &Telegram, settings: &Settings, stop: &Cancellation
     Some(route::Settings {
         allowed_users: settings.allowed_users.clone(),
         bot_username: me.username,
-        done_words: settings.done_words.iter().map(|word| word.trim().to_lowercase()).collect(),
+        done_words: settings
+            .done_words
+            .iter()
+            .map(|word| word.trim().to_lowercase())
+            .collect(),
     })
 }
 

@@ -23,7 +23,10 @@ impl Place {
 
     /// The reverse of [`Place::thread_key`].
     pub fn from_key(chat: i64, thread: i64) -> Self {
-        Self { chat, thread: (thread != 0).then_some(thread) }
+        Self {
+            chat,
+            thread: (thread != 0).then_some(thread),
+        }
     }
 
     /// Groups share one rate limit over all their topics; private chats have a wider one.

@@ -29,7 +29,9 @@ pub async fn run(bot: Arc<Bot>) -> Result<(), StoreError> {
 }
 
 async fn receipt(bot: &Bot, row: &MessageRow) -> bool {
-    let (Mode::Task { .. }, Some(task)) = (&row.decision.mode, &row.object) else { return true };
+    let (Mode::Task { .. }, Some(task)) = (&row.decision.mode, &row.object) else {
+        return true;
+    };
     match bot.cluster.mark_delivered(task, jiff::Timestamp::now()).await {
         Ok(()) => true,
         Err(error) => {

@@ -49,7 +49,15 @@ async fn handle(bot: &Arc<Bot>, id: i64, update: Update) -> Result<(), StoreErro
                 bot.store.park(place, true, true).await?;
                 let why = "The bot was removed from the chat or blocked.".to_owned();
                 let problem = Some((longshore_crds::conditions::reasons::BOT_REMOVED, why));
-                reach::report(bot, &Reach { place, whole_chat: true, problem }).await;
+                reach::report(
+                    bot,
+                    &Reach {
+                        place,
+                        whole_chat: true,
+                        problem,
+                    },
+                )
+                .await;
             }
         }
         Update::Other => {}
@@ -64,12 +72,30 @@ async fn incoming(bot: &Arc<Bot>, id: i64, message: Incoming) -> Result<(), Stor
         Content::Unsupported(kind) => Err(*kind),
     };
     let situation = situation(bot, place).await?;
-    let decision = route::route(&Message { user: message.user, content }, &situation, &bot.routing);
+    let decision = route::route(
+        &Message {
+            user: message.user,
+            content,
+        },
+        &situation,
+        &bot.routing,
+    );
     if decision.mode == Mode::Ignore {
-        tracing::debug!(chat = place.chat, message = message.message, reason = decision.reason, "ignored");
+        tracing::debug!(
+            chat = place.chat,
+            message_id = message.message,
+            reason = decision.reason,
+            "ignored"
+        );
         return bot.store.skip_update(id).await;
     }
-    tracing::info!(chat = place.chat, thread = place.thread, message = message.message, reason = decision.reason, "decided");
+    tracing::info!(
+        chat = place.chat,
+        thread = place.thread,
+        message_id = message.message,
+        reason = decision.reason,
+        "decided"
+    );
     let title = match (&message.topic_name, place.thread) {
         (Some(name), _) => Some(name.clone()),
         (None, Some(_)) => bot.store.topic_name(place).await?.or(message.chat_title),
@@ -112,26 +138,43 @@ pub async fn situation(bot: &Bot, place: Place) -> Result<Situation, StoreError>
                 Some(uid) => bot.store.open_question(uid).await?.map(|question| question.row),
                 None => None,
             };
-            Some(ActiveSession { name: session.name, question })
+            Some(ActiveSession {
+                name: session.name,
+                question,
+            })
         }
         None => None,
     };
     let unanswered = bot.store.unanswered_in(place).await?;
-    let task = unanswered.into_iter().find(|row| matches!(row.decision.mode, Mode::Task { .. })).and_then(|row| row.object);
+    let task = unanswered
+        .into_iter()
+        .find(|row| matches!(row.decision.mode, Mode::Task { .. }))
+        .and_then(|row| row.object);
     Ok(Situation { topic, session, task })
 }
 
 /// Decides anew about a message whose session was over before it took it. True when there is something to carry out.
 pub async fn decide_again(bot: &Bot, row: &MessageRow, text: &str) -> Result<(), StoreError> {
     let situation = situation(bot, row.place).await?;
-    let message = Message { user: row.user, content: Ok(text) };
+    let message = Message {
+        user: row.user,
+        content: Ok(text),
+    };
     let mut decision = route::route(&message, &situation, &bot.routing);
     decision.reason = format!("the session it was for is over; {}", decision.reason);
-    tracing::info!(chat = row.place.chat, message = row.message, reason = decision.reason, "decided again");
+    tracing::info!(
+        chat = row.place.chat,
+        message_id = row.message,
+        reason = decision.reason,
+        "decided again"
+    );
     let object = object(&decision, &situation, row.message);
     if let Mode::Reply { text } = &decision.mode {
         let parts = vec![crate::store::posts::Content::plain(text)];
-        return bot.store.answer(row.row, parts, crate::outbox::pace::Priority::Answer).await;
+        return bot
+            .store
+            .answer(row.row, parts, crate::outbox::pace::Priority::Answer)
+            .await;
     }
     bot.store.decide_again(row.row, decision, object).await
 }

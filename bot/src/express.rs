@@ -7,18 +7,17 @@ use std::time::Duration;
 
 use kube::ResourceExt;
 use longshore_crds::{ContainerTask, SessionPhase};
-use longshore_wire::api::{Decision, Verdict};
+use longshore_wire::api::{Decision, Interrupted, Verdict};
 
 use crate::agent::RunnerError;
 use crate::bot::Bot;
-use crate::cluster::write::WriteError;
 use crate::conversation::{outcome, prompt};
-use crate::follow;
 use crate::outbox::pace::Priority;
 use crate::route::{Mode, StopTarget, words};
 use crate::store::StoreError;
-use crate::store::messages::MessageRow;
+use crate::store::messages::{MessageRow, MessageState};
 use crate::store::posts::Content;
+use crate::{follow, lane};
 
 /// How often something is tried that somebody waits for.
 const TRIES: usize = 5;
@@ -27,20 +26,28 @@ const TRIES: usize = 5;
 pub async fn carry_out(bot: Arc<Bot>, row: MessageRow) -> Result<(), StoreError> {
     let text = match &row.decision.mode {
         Mode::Status => status(&bot, &row).await?,
-        Mode::Stop { target: StopTarget::Session(name) } => stop_session(&bot, name).await,
-        Mode::Stop { target: StopTarget::Task(name) } => stop_task(&bot, name).await?,
+        Mode::Stop {
+            target: StopTarget::Session(name),
+        } => stop_session(&bot, name).await,
+        Mode::Stop {
+            target: StopTarget::Task(name),
+        } => stop_task(&bot, &row, name).await?,
         Mode::Answer { question, text } => answer(&bot, &row, *question, text).await?,
         _ => return Ok(()),
     };
-    bot.store.answer(row.row, vec![Content::plain(text)], Priority::Answer).await?;
+    bot.store
+        .answer(row.row, vec![Content::plain(text)], Priority::Answer)
+        .await?;
     bot.outbox.wake(row.place.chat);
     Ok(())
 }
 
 async fn stop_session(bot: &Bot, name: &str) -> String {
     for attempt in 0..TRIES {
-        let Some(door) = follow::door(bot, name, attempt > 0).await else { return words::SESSION_NOT_THERE.to_owned() };
-        match bot.runners.interrupt(&door).await {
+        let Some(door) = follow::door(bot, name, attempt > 0).await else {
+            return words::SESSION_NOT_THERE.to_owned();
+        };
+        match bot.runners.interrupt(&door, false).await {
             Ok(stopped) if stopped.stopped.is_empty() => return words::SESSION_IDLE.to_owned(),
             Ok(_) => return words::STOPPED.to_owned(),
             Err(RunnerError::Ended) => return words::NOTHING_TO_STOP.to_owned(),
@@ -52,34 +59,47 @@ async fn stop_session(bot: &Bot, name: &str) -> String {
     words::TRY_AGAIN.to_owned()
 }
 
-async fn stop_task(bot: &Bot, name: &str) -> Result<String, StoreError> {
-    for attempt in 0..TRIES {
-        let Some(task) = bot.cluster.task(name) else { return Ok(words::NOTHING_TO_STOP.to_owned()) };
-        if outcome::of_task(&task).is_some() {
-            return Ok(words::NOTHING_TO_STOP.to_owned());
-        }
-        match follow::task_door(bot, &task, attempt > 0).await {
-            None => return withdraw(bot, name).await,
-            Some(door) => match bot.runners.interrupt(&door).await {
-                Ok(_) => return Ok(words::STOPPED.to_owned()),
-                Err(error) => tracing::info!(task = name, %error, "/stop is tried again"),
+/// Stops a task. One that has no runner yet is stopped as soon as it has one; the message waits for that, also over a
+/// restart of the bot.
+async fn stop_task(bot: &Bot, row: &MessageRow, name: &str) -> Result<String, StoreError> {
+    let mut changes = bot.changes.subscribe();
+    let mut told = false;
+    let mut fresh = false;
+    loop {
+        changes.mark_unchanged();
+        // One that was made just now may not be in the reflector, or not even made.
+        match bot.cluster.live_task(name).await {
+            Ok(Some(task)) if outcome::of_task(&task).is_some() => return Ok(words::NOTHING_TO_STOP.to_owned()),
+            Ok(Some(task)) => match follow::task_door(bot, &task, fresh).await {
+                Some(door) => match bot.runners.interrupt(&door, true).await {
+                    Ok(stopped) if stopped != Interrupted::default() => return Ok(words::STOPPED.to_owned()),
+                    // Its prompt has not arrived yet.
+                    Ok(_) => {}
+                    Err(error) => {
+                        fresh = error == RunnerError::Unauthorized;
+                        tracing::info!(task = name, %error, "/stop is tried again");
+                    }
+                },
+                None if !told => {
+                    told = true;
+                    lane::show_progress(bot, row, words::STOPPED_LATER).await?;
+                }
+                None => {}
             },
-        }
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
-    Ok(words::TRY_AGAIN.to_owned())
-}
-
-/// A task without a runner has not begun, so nothing is lost with it.
-async fn withdraw(bot: &Bot, name: &str) -> Result<String, StoreError> {
-    match bot.cluster.delete_task(name).await {
-        Ok(()) | Err(WriteError::NotFound) => {
-            for waiting in bot.store.unanswered_for(name).await? {
-                bot.store.answer(waiting.row, vec![Content::plain(words::TASK_STOPPED)], Priority::Answer).await?;
+            Ok(None) => {
+                let waits = bot
+                    .store
+                    .unanswered_for(name)
+                    .await?
+                    .iter()
+                    .any(|row| row.state == MessageState::Routed);
+                if !waits {
+                    return Ok(words::NOTHING_TO_STOP.to_owned());
+                }
             }
-            Ok(words::TASK_WITHDRAWN.to_owned())
+            Err(error) => tracing::info!(task = name, %error, "/stop is tried again"),
         }
-        Err(error) => Ok(words::not_stopped(&error.to_string())),
+        bot.change(&mut changes, Duration::from_secs(1)).await;
     }
 }
 
@@ -95,7 +115,9 @@ async fn answer(bot: &Arc<Bot>, row: &MessageRow, question: i64, text: &str) -> 
 
 /// Keeps the answer to one question, and hands all of them on once the last one is there.
 pub async fn give_answer(bot: &Bot, row: i64, question: String, text: String, by: &str) -> Result<String, StoreError> {
-    let Some(approval) = bot.store.keep_answer(row, question, text).await? else { return Ok(words::TOO_LATE.to_owned()) };
+    let Some(approval) = bot.store.keep_answer(row, question, text).await? else {
+        return Ok(words::TOO_LATE.to_owned());
+    };
     if prompt::next_question(&approval.approval, &approval.answers).is_some() {
         return Ok(words::ANSWER_TAKEN.to_owned());
     }
@@ -106,15 +128,19 @@ pub async fn give_answer(bot: &Bot, row: i64, question: String, text: String, by
         answers: approval.answers.clone(),
         by: Some(by.to_owned()),
     };
-    Ok(match decide(bot, &approval.session, &approval.approval.id, &decision).await? {
-        Ok(()) => words::ANSWER_TAKEN.to_owned(),
-        Err(sentence) => sentence,
-    })
+    Ok(
+        match decide(bot, &approval.session, &approval.approval.id, &decision).await? {
+            Ok(()) => words::ANSWER_TAKEN.to_owned(),
+            Err(sentence) => sentence,
+        },
+    )
 }
 
 /// Hands a decision to the runner of a session. The outer error is the store's, the inner one a sentence.
 pub async fn decide(bot: &Bot, uid: &str, id: &str, decision: &Decision) -> Result<Result<(), String>, StoreError> {
-    let Some(session) = bot.store.session_by_uid(uid).await? else { return Ok(Err(words::TOO_LATE.to_owned())) };
+    let Some(session) = bot.store.session_by_uid(uid).await? else {
+        return Ok(Err(words::TOO_LATE.to_owned()));
+    };
     for attempt in 0..TRIES {
         let Some(door) = follow::door(bot, &session.name, attempt > 0).await else {
             return Ok(Err(words::TRY_AGAIN.to_owned()));
@@ -139,8 +165,15 @@ async fn status(bot: &Bot, row: &MessageRow) -> Result<String, StoreError> {
         None => lines.push("No session is active; /deep starts one.".to_owned()),
         Some(session) => {
             let live = bot.cluster.session(&session.name);
-            let phase = live.as_ref().and_then(|live| live.status.as_ref()?.phase).unwrap_or(SessionPhase::Starting);
-            lines.push(format!("Session {}: {}.", session.name, format!("{phase:?}").to_lowercase()));
+            let phase = live
+                .as_ref()
+                .and_then(|live| live.status.as_ref()?.phase)
+                .unwrap_or(SessionPhase::Starting);
+            lines.push(format!(
+                "Session {}: {}.",
+                session.name,
+                format!("{phase:?}").to_lowercase()
+            ));
             lines.extend(live.and_then(|live| outcome::session_waits(&live)));
         }
     }
@@ -151,7 +184,19 @@ async fn status(bot: &Bot, row: &MessageRow) -> Result<String, StoreError> {
 }
 
 fn task_line(task: &ContainerTask) -> String {
-    let phase = task.status.as_ref().and_then(|status| status.phase).map_or("new".to_owned(), |phase| format!("{phase:?}"));
-    let beginning = task.spec.prompt.lines().next().unwrap_or_default().chars().take(60).collect::<String>();
+    let phase = task
+        .status
+        .as_ref()
+        .and_then(|status| status.phase)
+        .map_or("new".to_owned(), |phase| format!("{phase:?}"));
+    let beginning = task
+        .spec
+        .prompt
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .take(60)
+        .collect::<String>();
     format!("Task {}: {} – “{beginning}”", task.name_any(), phase.to_lowercase())
 }

@@ -67,12 +67,24 @@ pub async fn resume(bot: &Arc<Bot>) -> Result<(), StoreError> {
 
 /// Follows a session, unless it is followed already.
 pub fn start(bot: &Arc<Bot>, name: &str, uid: &str, place: Place) {
-    if !bot.followed.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.to_owned()) {
+    if !bot
+        .followed
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .insert(uid.to_owned())
+    {
         return;
     }
     let (bot, name, uid) = (bot.clone(), name.to_owned(), uid.to_owned());
     bot.clone().spawn("follow", async move {
-        let follower = Follower { bot, name, uid, place, talk: Conversation::default(), post: None };
+        let follower = Follower {
+            bot,
+            name,
+            uid,
+            place,
+            talk: Conversation::default(),
+            post: None,
+        };
         follower.run().await
     });
 }
@@ -128,7 +140,12 @@ impl Follower {
     }
 
     async fn stored(&self) -> Result<u64, StoreError> {
-        Ok(self.bot.store.session_by_uid(&self.uid).await?.map_or(0, |session| session.stored_seq))
+        Ok(self
+            .bot
+            .store
+            .session_by_uid(&self.uid)
+            .await?
+            .map_or(0, |session| session.stored_seq))
     }
 
     async fn listen(&mut self, door: &Door, stream: impl Stream<Item = Heard>) -> Result<(), StoreError> {
@@ -168,7 +185,11 @@ impl Follower {
                 return Ok(true);
             }
             Heard::Unknown(seq) => {
-                tracing::debug!(session = self.name, seq, "an event of a kind that this bot does not know");
+                tracing::debug!(
+                    session = self.name,
+                    seq,
+                    "an event of a kind that this bot does not know"
+                );
                 return Ok(false);
             }
             Heard::Event(record) => record,
@@ -179,7 +200,10 @@ impl Follower {
         let (seq, last_of_its_turn) = (record.seq, stands_alone(&record.event));
         let changes = self.talk.take(&record.event);
         let changed = !changes.is_empty();
-        self.bot.store.take_event(&self.uid, self.place, record, changes).await?;
+        self.bot
+            .store
+            .take_event(&self.uid, self.place, record, changes)
+            .await?;
         if changed {
             self.bot.outbox.wake(self.place.chat);
         }
@@ -198,7 +222,9 @@ impl Follower {
 
     /// Shows how the running turn looks now.
     async fn show(&mut self) -> Result<(), StoreError> {
-        let Some(progress) = self.talk.progress() else { return Ok(()) };
+        let Some(progress) = self.talk.progress() else {
+            return Ok(());
+        };
         let post = match self.post {
             Some((turn, post)) if turn == progress.turn => post,
             _ => {
@@ -207,7 +233,14 @@ impl Follower {
                 post
             }
         };
-        self.bot.outbox.progress(self.place.chat, post, Content { rich: progress.rich, buttons: Vec::new() });
+        self.bot.outbox.progress(
+            self.place.chat,
+            post,
+            Content {
+                rich: progress.rich,
+                buttons: Vec::new(),
+            },
+        );
         Ok(())
     }
 
@@ -215,13 +248,22 @@ impl Follower {
     async fn post_of(&self, progress: &Progress) -> Result<i64, StoreError> {
         for id in progress.messages.iter().rev() {
             if let Some(message) = self.bot.store.message(*id).await? {
-                if let Some(post) = self.bot.store.post_id(answer_key(message.place, message.message, 0)).await? {
+                if let Some(post) = self
+                    .bot
+                    .store
+                    .post_id(answer_key(message.place, message.message, 0))
+                    .await?
+                {
                     return Ok(post);
                 }
             }
         }
         let key = format!("turn/{}/{}/0", self.uid, progress.turn);
-        let post = self.bot.store.post(key, self.place, None, None, Priority::Placeholder).await?;
+        let post = self
+            .bot
+            .store
+            .post(key, self.place, None, None, Priority::Placeholder)
+            .await?;
         self.bot.outbox.wake(self.place.chat);
         Ok(post)
     }
@@ -229,7 +271,10 @@ impl Follower {
 
 /// Whether no end of a turn will follow that acknowledges the event with it.
 fn stands_alone(event: &Event) -> bool {
-    !matches!(event, Event::Accepted { .. } | Event::TurnStarted { .. } | Event::Text { .. } | Event::Tool { .. })
+    !matches!(
+        event,
+        Event::Accepted { .. } | Event::TurnStarted { .. } | Event::Text { .. } | Event::Tool { .. }
+    )
 }
 
 async fn until(at: Option<Instant>) {
@@ -242,20 +287,32 @@ async fn until(at: Option<Instant>) {
 /// Shows what a task is doing, for as long as it runs.
 pub fn preview(bot: &Arc<Bot>, task: &Arc<ContainerTask>, row: &MessageRow) {
     let name = task.name_any();
-    if !bot.previewed.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone()) {
+    if !bot
+        .previewed
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .insert(name.clone())
+    {
         return;
     }
     let (bot, task, row) = (bot.clone(), task.clone(), row.clone());
     bot.clone().spawn("preview", async move {
         let result = preview_task(&bot, &task, &row).await;
-        bot.previewed.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
+        bot.previewed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&name);
         result
     });
 }
 
 async fn preview_task(bot: &Bot, task: &ContainerTask, row: &MessageRow) -> Result<(), StoreError> {
-    let Some(post) = bot.store.post_id(answer_key(row.place, row.message, 0)).await? else { return Ok(()) };
-    let Some(door) = task_door(bot, task, false).await else { return Ok(()) };
+    let Some(post) = bot.store.post_id(answer_key(row.place, row.message, 0)).await? else {
+        return Ok(());
+    };
+    let Some(door) = task_door(bot, task, false).await else {
+        return Ok(());
+    };
     let stream = match bot.runners.events(&door, 0).await {
         Ok(stream) => stream,
         Err(error) => {

@@ -12,8 +12,13 @@ use crate::bot::Health;
 
 /// Serves until the token is cancelled.
 pub async fn serve(listener: TcpListener, health: Health, stop: CancellationToken) -> std::io::Result<()> {
-    let routes = Router::new().route("/healthz", get(|| async { "alive\n" })).route("/readyz", get(ready)).with_state(health);
-    axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned()).await
+    let routes = Router::new()
+        .route("/healthz", get(|| async { "alive\n" }))
+        .route("/readyz", get(ready))
+        .with_state(health);
+    axum::serve(listener, routes)
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .await
 }
 
 async fn ready(State(health): State<Health>) -> (StatusCode, &'static str) {

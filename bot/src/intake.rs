@@ -18,7 +18,10 @@ pub async fn run(bot: Arc<Bot>) -> Result<(), StoreError> {
         match bot.telegram.get_updates(offset).await {
             Ok(raw) => {
                 failures = 0;
-                let updates = raw.into_iter().filter_map(|raw| Some((update::update_id(&raw)?, raw))).collect::<Vec<_>>();
+                let updates = raw
+                    .into_iter()
+                    .filter_map(|raw| Some((update::update_id(&raw)?, raw)))
+                    .collect::<Vec<_>>();
                 if let Some(newest) = updates.iter().map(|(id, _)| *id).max() {
                     bot.store.receive(updates, bot.now()).await?;
                     offset = Some(newest + 1);

@@ -101,7 +101,9 @@ fn origin(row: &MessageRow) -> Origin {
 
 /// Answers with a sentence about something that did not work.
 async fn explain(bot: &Bot, row: &MessageRow, text: String) -> Result<Carried, StoreError> {
-    bot.store.answer(row.row, vec![Content::plain(text)], Priority::Notice).await?;
+    bot.store
+        .answer(row.row, vec![Content::plain(text)], Priority::Notice)
+        .await?;
     Ok(Carried::Done)
 }
 
@@ -109,11 +111,11 @@ async fn explain(bot: &Bot, row: &MessageRow, text: String) -> Result<Carried, S
 async fn failed(bot: &Bot, row: &MessageRow, what: &str, error: WriteError) -> Result<Carried, StoreError> {
     match error {
         WriteError::Later(_) => {
-            tracing::warn!(chat = row.place.chat, message = row.message, %error, "{what} is tried again");
+            tracing::warn!(chat = row.place.chat, message_id = row.message, %error, "{what} is tried again");
             Ok(Carried::Later)
         }
         error => {
-            tracing::warn!(chat = row.place.chat, message = row.message, %error, "{what} was refused");
+            tracing::warn!(chat = row.place.chat, message_id = row.message, %error, "{what} was refused");
             explain(bot, row, words::refused(what, &error.to_string())).await
         }
     }
@@ -125,7 +127,10 @@ async fn topic(bot: &Bot, row: &MessageRow) -> Result<String, WriteError> {
         return Ok(topic.name_any());
     }
     let name = longshore_crds::names::telegram_topic(row.place.chat, row.place.thread);
-    let made = bot.cluster.create_topic(&name, row.place, row.title.clone(), &bot.settings.topic).await?;
+    let made = bot
+        .cluster
+        .create_topic(&name, row.place, row.title.clone(), &bot.settings.topic)
+        .await?;
     Ok(made.name_any())
 }
 
@@ -134,7 +139,9 @@ async fn start_task(bot: &Arc<Bot>, row: &MessageRow, prompt: &str) -> Result<Ca
         Ok(topic) => topic,
         Err(error) => return failed(bot, row, "The topic", error).await,
     };
-    let Some(name) = &row.object else { return Ok(Carried::Done) };
+    let Some(name) = &row.object else {
+        return Ok(Carried::Done);
+    };
     match bot.cluster.create_task(name, &topic, prompt, origin(row)).await {
         Ok(()) => {
             bot.store.advance_message(row.row, MessageState::Handed).await?;
@@ -145,7 +152,9 @@ async fn start_task(bot: &Arc<Bot>, row: &MessageRow, prompt: &str) -> Result<Ca
 }
 
 async fn start_session(bot: &Arc<Bot>, row: &MessageRow, prompt: Option<String>) -> Result<Carried, StoreError> {
-    let Some(name) = &row.object else { return Ok(Carried::Done) };
+    let Some(name) = &row.object else {
+        return Ok(Carried::Done);
+    };
     let made = match topic(bot, row).await {
         Ok(topic) => bot.cluster.create_session(name, &topic, prompt, origin(row)).await,
         Err(error) => Err(error),
@@ -153,7 +162,9 @@ async fn start_session(bot: &Arc<Bot>, row: &MessageRow, prompt: Option<String>)
     match made {
         Ok(session) => {
             let uid = session.uid().unwrap_or_default();
-            bot.store.observe_session(name.clone(), uid, row.place, SessionState::Live).await?;
+            bot.store
+                .observe_session(name.clone(), uid, row.place, SessionState::Live)
+                .await?;
             bot.store.advance_message(row.row, MessageState::Handed).await?;
             observe::session(bot, &session).await?;
             Ok(Carried::Done)
@@ -169,7 +180,11 @@ async fn start_session(bot: &Arc<Bot>, row: &MessageRow, prompt: Option<String>)
 }
 
 async fn end_session(bot: &Arc<Bot>, row: &MessageRow, name: &str) -> Result<Carried, StoreError> {
-    match bot.cluster.end_session(name, &format!("asked for in the chat by {}", row.user_name)).await {
+    match bot
+        .cluster
+        .end_session(name, &format!("asked for in the chat by {}", row.user_name))
+        .await
+    {
         Ok(()) => {
             bot.store.advance_message(row.row, MessageState::Handed).await?;
             show_progress(bot, row, words::ENDING).await?;
@@ -196,7 +211,13 @@ pub async fn show_progress(bot: &Bot, row: &MessageRow, text: &str) -> Result<()
 }
 
 /// Posts a message as soon as the session takes it. If the session is over before that, the message finds another way.
-async fn to_session(bot: &Arc<Bot>, row: &MessageRow, name: &str, text: &str, deep: bool) -> Result<Carried, StoreError> {
+async fn to_session(
+    bot: &Arc<Bot>,
+    row: &MessageRow,
+    name: &str,
+    text: &str,
+    deep: bool,
+) -> Result<Carried, StoreError> {
     let message = PostMessage {
         id: row.wire_id,
         text: text.to_owned(),
@@ -216,7 +237,10 @@ async fn to_session(bot: &Arc<Bot>, row: &MessageRow, name: &str, text: &str, de
             return over(bot, row, text, deep, unsure).await;
         }
         let Some(door) = follow::door(bot, name, fresh).await else {
-            let waits = bot.cluster.session(name).and_then(|session| outcome::session_waits(&session));
+            let waits = bot
+                .cluster
+                .session(name)
+                .and_then(|session| outcome::session_waits(&session));
             if waits.is_some() && waits != told {
                 told = waits;
                 show_progress(bot, row, told.as_deref().unwrap_or_default()).await?;
@@ -237,10 +261,14 @@ async fn to_session(bot: &Arc<Bot>, row: &MessageRow, name: &str, text: &str, de
             }
             Err(RunnerError::Refused(why)) => return explain(bot, row, words::not_taken(&why)).await,
             Err(error) => {
-                tracing::info!(session = name, message = row.message, %error, "the message waits");
+                tracing::info!(session = name, message_id = row.message, %error, "the message waits");
                 unsure |= matches!(error, RunnerError::Silent(_));
                 fresh = error == RunnerError::Unauthorized;
-                if let RunnerError::Busy { after, .. } = error { after } else { Duration::from_secs(1) }
+                if let RunnerError::Busy { after, .. } = error {
+                    after
+                } else {
+                    Duration::from_secs(1)
+                }
             }
         };
         bot.change(&mut changes, wait.min(LONGEST_WAIT)).await;

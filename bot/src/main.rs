@@ -16,12 +16,16 @@ fn main() -> anyhow::Result<()> {
     let Command::Run(args) = Cli::parse().command;
     let settings = Settings::try_from(*args)?;
     log(settings.log_format);
-    tokio::runtime::Runtime::new().context("the runtime")?.block_on(run(settings))
+    tokio::runtime::Runtime::new()
+        .context("the runtime")?
+        .block_on(run(settings))
 }
 
 fn log(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     match format {
         LogFormat::Text => lines.init(),
         LogFormat::Json => lines.json().init(),
@@ -31,7 +35,9 @@ fn log(format: LogFormat) {
 async fn run(settings: Settings) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let health = Health::default();
-    let listener = TcpListener::bind(settings.listen).await.with_context(|| format!("listen on {}", settings.listen))?;
+    let listener = TcpListener::bind(settings.listen)
+        .await
+        .with_context(|| format!("listen on {}", settings.listen))?;
     let serving = tokio::spawn(health::serve(listener, health.clone(), stop.clone()));
     let mut terminate = signal(SignalKind::terminate())?;
     let token = stop.clone();
@@ -44,7 +50,10 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
         token.cancel();
     });
     let client = kube::Client::try_default().await.context("no access to a cluster")?;
-    let telegram = Telegram::new(settings.telegram_token.expose_secret(), settings.telegram_api_url.as_deref())?;
+    let telegram = Telegram::new(
+        settings.telegram_token.expose_secret(),
+        settings.telegram_api_url.as_deref(),
+    )?;
     let result = bot::run(settings, client, telegram, health, stop.clone()).await;
     stop.cancel();
     serving.await.context("the health server")??;

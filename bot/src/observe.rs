@@ -50,7 +50,9 @@ async fn everything(bot: &Arc<Bot>) -> Result<(), StoreError> {
         }
     }
     for row in bot.store.handed().await? {
-        let (Mode::Task { .. }, Some(name)) = (&row.decision.mode, &row.object) else { continue };
+        let (Mode::Task { .. }, Some(name)) = (&row.decision.mode, &row.object) else {
+            continue;
+        };
         match bot.cluster.task(name) {
             Some(seen) => task(bot, &seen).await?,
             None => {
@@ -77,7 +79,12 @@ async fn task(bot: &Arc<Bot>, task: &Arc<ContainerTask>) -> Result<(), StoreErro
         return Ok(());
     }
     let rows = bot.store.unanswered_for(&task.name_any()).await?;
-    let Some(row) = rows.into_iter().find(|row| matches!(row.decision.mode, Mode::Task { .. })) else { return Ok(()) };
+    let Some(row) = rows
+        .into_iter()
+        .find(|row| matches!(row.decision.mode, Mode::Task { .. }))
+    else {
+        return Ok(());
+    };
     if let Some((rich, error)) = outcome::of_task(task) {
         return answer(bot, &row, Content::parts(&rich), error).await;
     }
@@ -100,23 +107,36 @@ async fn task_gone(bot: &Bot, name: &str) -> Result<(), StoreError> {
 
 /// How far a session has come, as routing sees it.
 fn state(session: &PersistentSession) -> SessionState {
-    let conditions = session.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let conditions = session
+        .status
+        .as_ref()
+        .map(|status| status.conditions.as_slice())
+        .unwrap_or_default();
     if outcome::is_true(conditions, types::ENDED) {
         return SessionState::Ended;
     }
     let ending = session.metadata.deletion_timestamp.is_some()
         || session.spec.desired_state == DesiredState::Ended
         || session.annotations().contains_key(meta::END);
-    if ending { SessionState::Ending } else { SessionState::Live }
+    if ending {
+        SessionState::Ending
+    } else {
+        SessionState::Live
+    }
 }
 
 /// Keeps the store in step with a session, and follows it.
 pub async fn session(bot: &Arc<Bot>, session: &PersistentSession) -> Result<(), StoreError> {
     let name = session.name_any();
     let known = bot.store.session(&name).await?;
-    let bound = bot.cluster.topic(&session.spec.topic_ref.name).and_then(|topic| place_of(&topic));
+    let bound = bot
+        .cluster
+        .topic(&session.spec.topic_ref.name)
+        .and_then(|topic| place_of(&topic));
     // A session of a topic without a chat is nobody's business here.
-    let Some(place) = known.as_ref().map(|known| known.place).or(bound) else { return Ok(()) };
+    let Some(place) = known.as_ref().map(|known| known.place).or(bound) else {
+        return Ok(());
+    };
     let Some(uid) = session.uid() else { return Ok(()) };
     let state = state(session);
     if known.is_none() && state == SessionState::Ended {
@@ -124,9 +144,13 @@ pub async fn session(bot: &Arc<Bot>, session: &PersistentSession) -> Result<(), 
     }
     // That it is over is recorded when the last events are in.
     let recorded = state.min(SessionState::Ending);
-    let same = known.as_ref().is_some_and(|known| known.uid.as_deref() == Some(&uid) && known.state >= recorded);
+    let same = known
+        .as_ref()
+        .is_some_and(|known| known.uid.as_deref() == Some(&uid) && known.state >= recorded);
     if !same {
-        bot.store.observe_session(name.clone(), uid.clone(), place, recorded).await?;
+        bot.store
+            .observe_session(name.clone(), uid.clone(), place, recorded)
+            .await?;
     }
     let over = known.is_some_and(|known| known.state == SessionState::Ended && known.uid.as_deref() == Some(&uid));
     if over {
@@ -152,7 +176,9 @@ async fn ready(bot: &Bot, name: &str) -> Result<(), StoreError> {
 }
 
 async fn waits(bot: &Bot, session: &PersistentSession) -> Result<(), StoreError> {
-    let Some(waits) = outcome::session_waits(session) else { return Ok(()) };
+    let Some(waits) = outcome::session_waits(session) else {
+        return Ok(());
+    };
     for row in bot.store.unanswered_for(&session.name_any()).await? {
         if matches!(row.decision.mode, Mode::StartSession { .. }) {
             lane::show_progress(bot, &row, &waits).await?;
@@ -162,7 +188,12 @@ async fn waits(bot: &Bot, session: &PersistentSession) -> Result<(), StoreError>
 }
 
 async fn session_gone(bot: &Arc<Bot>, name: &str) -> Result<(), StoreError> {
-    let Some(known) = bot.store.session(name).await?.filter(|known| known.state != SessionState::Ended) else {
+    let Some(known) = bot
+        .store
+        .session(name)
+        .await?
+        .filter(|known| known.state != SessionState::Ended)
+    else {
         return Ok(());
     };
     bot.store.advance_session(name, SessionState::Ending).await?;
@@ -177,7 +208,11 @@ pub async fn is_over(bot: &Bot, name: &str) -> Result<bool, StoreError> {
     match bot.cluster.session(name) {
         Some(session) => Ok(state(&session) == SessionState::Ended),
         // One that was made just now may not be seen yet; one that is ending and not there is gone.
-        None => Ok(bot.store.session(name).await?.is_none_or(|known| known.state >= SessionState::Ending)),
+        None => Ok(bot
+            .store
+            .session(name)
+            .await?
+            .is_none_or(|known| known.state >= SessionState::Ending)),
     }
 }
 
@@ -188,7 +223,9 @@ pub async fn session_over(bot: &Arc<Bot>, name: &str, uid: &str) -> Result<(), S
     for row in bot.store.unanswered_for(name).await? {
         match &row.decision.mode {
             Mode::EndSession { .. } => {
-                let rich = words.clone().unwrap_or_else(|| crate::render::Rich::plain("The session has ended."));
+                let rich = words
+                    .clone()
+                    .unwrap_or_else(|| crate::render::Rich::plain("The session has ended."));
                 answer(bot, &row, Content::parts(&rich), false).await?;
             }
             Mode::StartSession { .. } | Mode::ToSession { .. } if row.state == MessageState::Handed => {

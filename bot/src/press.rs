@@ -30,11 +30,18 @@ pub async fn answer(bot: Arc<Bot>, press: Press) -> Result<(), StoreError> {
 
 async fn carry_out(bot: &Bot, press: &Press) -> Result<String, StoreError> {
     if !bot.routing.allowed_users.contains(&press.user) {
-        tracing::debug!(user = press.user, "a button was pressed by somebody who is not on the list");
+        tracing::debug!(
+            user = press.user,
+            "a button was pressed by somebody who is not on the list"
+        );
         return Ok(words::NOT_YOURS.to_owned());
     }
-    let Some((row, choice)) = prompt::read_data(&press.data) else { return Ok(words::TOO_LATE.to_owned()) };
-    let Some(approval) = bot.store.approval(row).await? else { return Ok(words::TOO_LATE.to_owned()) };
+    let Some((row, choice)) = prompt::read_data(&press.data) else {
+        return Ok(words::TOO_LATE.to_owned());
+    };
+    let Some(approval) = bot.store.approval(row).await? else {
+        return Ok(words::TOO_LATE.to_owned());
+    };
     if !approval.open || approval.shown_at != (press.chat, Some(press.message)) {
         return Ok(words::TOO_LATE.to_owned());
     }
@@ -46,7 +53,9 @@ async fn carry_out(bot: &Bot, press: &Press) -> Result<String, StoreError> {
             let Some((_, asked)) = next.filter(|(number, _)| *number == question) else {
                 return Ok(words::TOO_LATE.to_owned());
             };
-            let Some((label, _)) = asked.options.get(option) else { return Ok(words::TOO_LATE.to_owned()) };
+            let Some((label, _)) = asked.options.get(option) else {
+                return Ok(words::TOO_LATE.to_owned());
+            };
             express::give_answer(bot, row, asked.text.clone(), label.clone(), &press.user_name).await
         }
     }
@@ -60,9 +69,11 @@ async fn verdict(bot: &Bot, approval: &ApprovalRow, verdict: Verdict, press: &Pr
         answers: Default::default(),
         by: Some(press.user_name.clone()),
     };
-    Ok(match express::decide(bot, &approval.session, &approval.approval.id, &decision).await? {
-        Ok(()) if verdict == Verdict::Allow => "Allowed.".to_owned(),
-        Ok(()) => "Denied.".to_owned(),
-        Err(sentence) => sentence,
-    })
+    Ok(
+        match express::decide(bot, &approval.session, &approval.approval.id, &decision).await? {
+            Ok(()) if verdict == Verdict::Allow => "Allowed.".to_owned(),
+            Ok(()) => "Denied.".to_owned(),
+            Err(sentence) => sentence,
+        },
+    )
 }

@@ -139,7 +139,8 @@ impl TryFrom<RunArgs> for Settings {
 
 fn users(list: &str) -> Result<Vec<i64>, SettingsError> {
     let ids = list.split(',').map(str::trim).filter(|id| !id.is_empty());
-    ids.map(|id| id.parse().map_err(|_| SettingsError::User(id.to_owned()))).collect()
+    ids.map(|id| id.parse().map_err(|_| SettingsError::User(id.to_owned())))
+        .collect()
 }
 
 #[cfg(test)]
@@ -147,7 +148,14 @@ mod tests {
     use super::*;
 
     fn settings(more: &[&str]) -> Result<Settings, SettingsError> {
-        let base = ["longshore-bot", "run", "--namespace", "n", "--telegram-bot-token", "1:a"];
+        let base = [
+            "longshore-bot",
+            "run",
+            "--namespace",
+            "n",
+            "--telegram-bot-token",
+            "1:a",
+        ];
         let Command::Run(args) = Cli::try_parse_from(base.iter().chain(more)).unwrap().command;
         Settings::try_from(*args)
     }
@@ -156,13 +164,27 @@ mod tests {
     fn an_empty_list_means_nobody_and_a_broken_one_is_refused() {
         assert_eq!(settings(&[]).unwrap().allowed_users, Vec::<i64>::new());
         assert_eq!(settings(&["--allowed-users", " 5, 6,"]).unwrap().allowed_users, [5, 6]);
-        assert_eq!(settings(&["--allowed-users", "@ada"]).unwrap_err(), SettingsError::User("@ada".into()));
+        assert_eq!(
+            settings(&["--allowed-users", "@ada"]).unwrap_err(),
+            SettingsError::User("@ada".into())
+        );
     }
 
     #[test]
     fn empty_values_count_as_left_out_and_a_flag_needs_no_value() {
-        let left = settings(&["--telegram-api-url", "", "--create-topics", "false", "--workspace-size", ""]).unwrap();
-        assert_eq!((left.telegram_api_url, left.create_topics, left.topic.workspace_size), (None, false, None));
+        let left = settings(&[
+            "--telegram-api-url",
+            "",
+            "--create-topics",
+            "false",
+            "--workspace-size",
+            "",
+        ])
+        .unwrap();
+        assert_eq!(
+            (left.telegram_api_url, left.create_topics, left.topic.workspace_size),
+            (None, false, None)
+        );
         assert!(settings(&["--create-topics"]).unwrap().create_topics);
     }
 }

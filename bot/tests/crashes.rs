@@ -8,10 +8,22 @@ use support::{PATIENCE, Stage};
 /// The question was asked once, and the answer stands once; at most empty placeholders stand beside it.
 async fn answered_once(stage: &Stage, thread: i64, name: &str) {
     stage.sees(thread, "forty-two").await;
-    stage.api.wait("containertasks", name, |task| task["metadata"]["annotations"]["longshore.dev/delivered"].is_string()).await;
+    stage
+        .api
+        .wait("containertasks", name, |task| {
+            task["metadata"]["annotations"]["longshore.dev/delivered"].is_string()
+        })
+        .await;
     let shown = stage.by_bot(Some(thread)).await;
-    assert_eq!(shown.iter().filter(|text| text.contains("forty-two")).count(), 1, "{shown:?}");
-    assert!(shown.iter().all(|text| text.contains("forty-two") || text == "…"), "{shown:?}");
+    assert_eq!(
+        shown.iter().filter(|text| text.contains("forty-two")).count(),
+        1,
+        "{shown:?}"
+    );
+    assert!(
+        shown.iter().all(|text| text.contains("forty-two") || text == "…"),
+        "{shown:?}"
+    );
     assert!(shown.len() <= 2, "{shown:?}");
     assert_eq!(stage.api.names("containertasks"), [name]);
 }
@@ -20,7 +32,11 @@ async fn answered_once(stage: &Stage, thread: i64, name: &str) {
 async fn killed_before_the_update_is_stored() {
     let mut stage = Stage::set().await;
     let thread = stage.topic("A").await;
-    let held = stage.people.fault(&Fault::on("getUpdates", Kind::HoldReply)).await.unwrap();
+    let held = stage
+        .people
+        .fault(&Fault::on("getUpdates", Kind::HoldReply))
+        .await
+        .unwrap();
     let message = stage.say(thread, "what is six by seven?").await;
     stage.start();
     stage.people.fault_hit(held, PATIENCE).await.unwrap();
@@ -82,7 +98,11 @@ async fn killed_while_the_answer_is_on_its_way() {
 async fn killed_while_the_placeholder_is_on_its_way() {
     let mut stage = Stage::play().await;
     let thread = stage.topic("E").await;
-    let held = stage.people.fault(&Fault::on("sendMessage", Kind::HoldReply)).await.unwrap();
+    let held = stage
+        .people
+        .fault(&Fault::on("sendMessage", Kind::HoldReply))
+        .await
+        .unwrap();
     let name = stage.name(thread, stage.say(thread, "what is six by seven?").await);
     stage.people.fault_hit(held, PATIENCE).await.unwrap();
     stage.kill();

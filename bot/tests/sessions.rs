@@ -30,7 +30,14 @@ impl Deep {
         let name = stage.name(thread, first);
         let (runner, endpoint) = Runner::start().await;
         stage.api.wait("persistentsessions", &name, |_| true).await;
-        Self { stage, thread, first, name, runner, endpoint }
+        Self {
+            stage,
+            thread,
+            first,
+            name,
+            runner,
+            endpoint,
+        }
     }
 
     async fn ready() -> Self {
@@ -45,7 +52,9 @@ impl Deep {
 
     async fn posted(&self, message: i64) {
         let id = self.id(message);
-        self.runner.wait("the message", |state| state.posted.iter().any(|posted| posted.id == id)).await;
+        self.runner
+            .wait("the message", |state| state.posted.iter().any(|posted| posted.id == id))
+            .await;
     }
 }
 
@@ -64,7 +73,9 @@ fn approval(id: &str, kind: ApprovalKind, tool: &str, input: Value) -> Event {
 #[tokio::test]
 async fn deep_starts_a_session_that_streams_and_takes_what_follows() {
     let deep = Deep::start().await;
-    let Deep { stage, thread, runner, .. } = &deep;
+    let Deep {
+        stage, thread, runner, ..
+    } = &deep;
     let session = stage.api.get("persistentsessions", &deep.name).unwrap();
     assert_eq!(session["spec"]["prompt"], "fix the build");
     assert_eq!(session["spec"]["origin"]["telegram"]["messageId"], deep.first);
@@ -74,24 +85,45 @@ async fn deep_starts_a_session_that_streams_and_takes_what_follows() {
     stage.ready(&deep.name, runner, &deep.endpoint).await;
     deep.posted(early).await;
     let first = deep.id(deep.first);
-    runner.emit(Event::TurnStarted { turn: 1, message_ids: vec![first] });
+    runner.emit(Event::TurnStarted {
+        turn: 1,
+        message_ids: vec![first],
+    });
     runner.preview(1, "Let me");
     runner.preview(1, " look");
     let streamed = stage.sees(*thread, "Let me look").await;
-    runner.emit(Event::Text { turn: 1, block: 0, text: "Let me look. It is fixed.".into() });
+    runner.emit(Event::Text {
+        turn: 1,
+        block: 0,
+        text: "Let me look. It is fixed.".into(),
+    });
     runner.finish(1, &[first, deep.id(early)]);
     let answer = stage.sees(*thread, "It is fixed.").await;
     stage.sees(*thread, "Answered below").await;
-    assert_ne!(answer.message_id, streamed.message_id, "the newest of the answered messages bears the text");
+    assert_ne!(
+        answer.message_id, streamed.message_id,
+        "the newest of the answered messages bears the text"
+    );
     runner.wait("the acknowledgement", |state| state.acked == 3).await;
     let writes = stage.api.writes().len();
     let later = stage.say(*thread, "thanks").await;
     deep.posted(later).await;
     runner.turn(2, &[deep.id(later)], "You are welcome.");
     stage.sees(*thread, "You are welcome.").await;
-    assert_eq!(stage.api.writes().len(), writes, "chatting costs the API server nothing");
+    assert_eq!(
+        stage.api.writes().len(),
+        writes,
+        "chatting costs the API server nothing"
+    );
     let state = runner.wait("everything", |_| true).await;
-    assert_eq!(state.posted.iter().filter(|posted| posted.author.as_deref() == Some("Ada")).count(), 2);
+    assert_eq!(
+        state
+            .posted
+            .iter()
+            .filter(|posted| posted.author.as_deref() == Some("Ada"))
+            .count(),
+        2
+    );
 }
 
 #[tokio::test]
@@ -128,25 +160,53 @@ async fn what_no_session_took_is_asked_in_a_task_and_what_it_took_is_explained()
 #[tokio::test]
 async fn a_permission_prompt_is_decided_once_and_by_those_who_may() {
     let deep = Deep::ready().await;
-    let Deep { stage, thread, runner, .. } = &deep;
-    runner.emit(Event::TurnStarted { turn: 1, message_ids: vec![deep.id(deep.first)] });
-    runner.emit(approval("req-1", ApprovalKind::Permission, "Bash", json!({"command": "make clean"})));
+    let Deep {
+        stage, thread, runner, ..
+    } = &deep;
+    runner.emit(Event::TurnStarted {
+        turn: 1,
+        message_ids: vec![deep.id(deep.first)],
+    });
+    runner.emit(approval(
+        "req-1",
+        ApprovalKind::Permission,
+        "Bash",
+        json!({"command": "make clean"}),
+    ));
     let prompt = stage.sees(*thread, "make clean").await;
     assert_eq!(prompt.buttons, [["✅ Allow", "⛔ Deny"]]);
     let eve = stage.people.user("Eve").await.unwrap().id;
     let press = async |user: i64, label: &str| {
-        let pressed = stage.people.press(stage.forum, prompt.message_id, user, label).await.unwrap();
-        stage.people.callback(&pressed.id, PATIENCE).await.unwrap().answer.unwrap_or_default().text
+        let pressed = stage
+            .people
+            .press(stage.forum, prompt.message_id, user, label)
+            .await
+            .unwrap();
+        stage
+            .people
+            .callback(&pressed.id, PATIENCE)
+            .await
+            .unwrap()
+            .answer
+            .unwrap_or_default()
+            .text
     };
     assert!(press(eve, "⛔ Deny").await.contains("not on the list"));
     assert_eq!(press(stage.ada, "✅ Allow").await, "Allowed.");
     assert!(press(stage.ada, "⛔ Deny").await.contains("decided already"));
     let state = runner.wait("the decision", |state| !state.decisions.is_empty()).await;
     let (id, decision) = &state.decisions[0];
-    assert_eq!((id.as_str(), decision.verdict, decision.by.as_deref()), ("req-1", Verdict::Allow, Some("Ada")));
+    assert_eq!(
+        (id.as_str(), decision.verdict, decision.by.as_deref()),
+        ("req-1", Verdict::Allow, Some("Ada"))
+    );
     assert_eq!(state.decisions.len(), 1);
     let outcome = ApprovalOutcome::Allowed;
-    runner.emit(Event::ApprovalClosed { id: "req-1".into(), outcome, by: Some("Ada".into()) });
+    runner.emit(Event::ApprovalClosed {
+        id: "req-1".into(),
+        outcome,
+        by: Some("Ada".into()),
+    });
     let closed = stage.sees(*thread, "Allowed by Ada.").await;
     assert_eq!(closed.message_id, prompt.message_id);
     assert!(closed.buttons.is_empty());
@@ -155,26 +215,37 @@ async fn a_permission_prompt_is_decided_once_and_by_those_who_may() {
 #[tokio::test]
 async fn a_question_is_answered_by_a_button_and_by_words() {
     let deep = Deep::ready().await;
-    let Deep { stage, thread, runner, .. } = &deep;
+    let Deep {
+        stage, thread, runner, ..
+    } = &deep;
     let questions = json!({"questions": [
         {"question": "Which database?", "options": [{"label": "SQLite", "description": ""}]},
         {"question": "Which name?", "options": []},
     ]});
     runner.emit(approval("req-2", ApprovalKind::Question, "AskUserQuestion", questions));
     let asked = stage.sees(*thread, "Which database?").await;
-    stage.people.press(stage.forum, asked.message_id, stage.ada, "SQLite").await.unwrap();
+    stage
+        .people
+        .press(stage.forum, asked.message_id, stage.ada, "SQLite")
+        .await
+        .unwrap();
     stage.sees(*thread, "Which name?").await;
     stage.say(*thread, "bot.db").await;
     let state = runner.wait("the answers", |state| !state.decisions.is_empty()).await;
     let answers = &state.decisions[0].1.answers;
-    assert_eq!((answers["Which database?"].as_str(), answers["Which name?"].as_str()), ("SQLite", "bot.db"));
+    assert_eq!(
+        (answers["Which database?"].as_str(), answers["Which name?"].as_str()),
+        ("SQLite", "bot.db")
+    );
     assert!(state.posted.is_empty(), "an answer is no message");
 }
 
 #[tokio::test]
 async fn stop_overtakes_what_waits() {
     let deep = Deep::ready().await;
-    let Deep { stage, thread, runner, .. } = &deep;
+    let Deep {
+        stage, thread, runner, ..
+    } = &deep;
     runner.change(|state| state.busy = usize::MAX);
     stage.say(*thread, "more work").await;
     stage.say(*thread, "/stop").await;
@@ -188,11 +259,22 @@ async fn stop_overtakes_what_waits() {
 async fn a_bot_that_is_killed_in_a_turn_goes_on_with_it_and_answers_once() {
     let mut deep = Deep::ready().await;
     let first = deep.id(deep.first);
-    deep.runner.emit(Event::TurnStarted { turn: 1, message_ids: vec![first] });
-    deep.runner.emit(Event::Text { turn: 1, block: 0, text: "First half.".into() });
+    deep.runner.emit(Event::TurnStarted {
+        turn: 1,
+        message_ids: vec![first],
+    });
+    deep.runner.emit(Event::Text {
+        turn: 1,
+        block: 0,
+        text: "First half.".into(),
+    });
     deep.stage.sees(deep.thread, "First half.").await;
     deep.stage.kill();
-    deep.runner.emit(Event::Text { turn: 1, block: 1, text: "Second half.".into() });
+    deep.runner.emit(Event::Text {
+        turn: 1,
+        block: 1,
+        text: "Second half.".into(),
+    });
     deep.runner.finish(1, &[first]);
     deep.stage.start();
     let answer = deep.stage.sees(deep.thread, "Second half.").await;
@@ -214,7 +296,8 @@ async fn a_message_to_a_session_is_posted_with_one_id_however_often_the_bot_dies
     deep.posted(message).await;
     let state = deep.runner.wait("the post", |_| true).await;
     assert!(state.posted.iter().all(|posted| posted.id == deep.id(message)));
-    deep.runner.turn(1, &[deep.id(deep.first), deep.id(message)], "All done.");
+    deep.runner
+        .turn(1, &[deep.id(deep.first), deep.id(message)], "All done.");
     deep.stage.sees(deep.thread, "All done.").await;
     assert_eq!(deep.stage.said("All done.").await, 1);
 }
@@ -222,14 +305,20 @@ async fn a_message_to_a_session_is_posted_with_one_id_however_often_the_bot_dies
 #[tokio::test]
 async fn a_stream_that_breaks_is_taken_up_where_it_broke() {
     let deep = Deep::ready().await;
-    let Deep { stage, thread, runner, .. } = &deep;
+    let Deep {
+        stage, thread, runner, ..
+    } = &deep;
     for turn in 1..=3 {
         runner.turn(turn, &[], &format!("by the way, {turn}"));
         stage.sees(*thread, &format!("by the way, {turn}")).await;
         runner.change(|state| state.cut += 1);
     }
     let shown = stage.by_bot(Some(*thread)).await;
-    assert_eq!(shown.iter().filter(|text| text.starts_with("by the way")).count(), 3, "{shown:?}");
+    assert_eq!(
+        shown.iter().filter(|text| text.starts_with("by the way")).count(),
+        3,
+        "{shown:?}"
+    );
 }
 
 #[tokio::test]
@@ -244,6 +333,8 @@ async fn a_session_without_a_first_message_says_when_it_is_ready() {
     stage.sees(thread, "The session is ready.").await;
     stage.say(thread, "/deep").await;
     stage.sees(thread, "A session is active already").await;
-    let none = tokio::time::timeout(Duration::from_secs(1), async { runner.wait("nothing", |state| !state.posted.is_empty()).await });
+    let none = tokio::time::timeout(Duration::from_secs(1), async {
+        runner.wait("nothing", |state| !state.posted.is_empty()).await
+    });
     assert!(none.await.is_err());
 }

@@ -2,7 +2,9 @@
 
 mod support;
 
+use longshore_wire::event::Event;
 use serde_json::json;
+use support::runner::Runner;
 use support::{Stage, condition};
 
 #[tokio::test]
@@ -19,16 +21,28 @@ async fn a_question_becomes_a_task_and_its_result_is_edited_into_the_topic() {
     );
     let topic = stage.api.get("topics", &stage.topic_name(thread)).unwrap();
     assert_eq!(topic["spec"]["displayName"], "Payments");
-    assert_eq!(topic["spec"]["telegram"], json!({"chatId": stage.forum, "threadId": thread}));
+    assert_eq!(
+        topic["spec"]["telegram"],
+        json!({"chatId": stage.forum, "threadId": thread})
+    );
     let placeholder = stage.sees(thread, "…").await;
     stage.complete(&name, "Because of **Rayleigh**.").await;
     let answer = stage.sees(thread, "Because of Rayleigh.").await;
     assert_eq!(answer.message_id, placeholder.message_id);
-    stage.api.wait("containertasks", &name, |task| task["metadata"]["annotations"]["longshore.dev/delivered"].is_string()).await;
+    stage
+        .api
+        .wait("containertasks", &name, |task| {
+            task["metadata"]["annotations"]["longshore.dev/delivered"].is_string()
+        })
+        .await;
     assert_eq!(stage.by_bot(Some(thread)).await, ["Because of Rayleigh."]);
     assert_eq!(
         stage.api.writes(),
-        [format!("POST topics/{}", stage.topic_name(thread)), format!("POST containertasks/{name}"), format!("PATCH containertasks/{name}")]
+        [
+            format!("POST topics/{}", stage.topic_name(thread)),
+            format!("POST containertasks/{name}"),
+            format!("PATCH containertasks/{name}")
+        ]
     );
 }
 
@@ -52,8 +66,14 @@ async fn places_of_a_forum_do_not_wait_for_each_other_and_the_general_topic_has_
     let first = stage.say(one, "slow").await;
     let general = stage.people.say(stage.forum, None, stage.ada, "quick").await.unwrap();
     let topic = longshore_crds::names::telegram_topic(stage.forum, None);
-    stage.complete(&longshore_crds::names::for_message(&topic, general), "done quickly").await;
-    stage.people.wait_for(stage.forum, None, 0, "done quickly", support::PATIENCE).await.unwrap();
+    stage
+        .complete(&longshore_crds::names::for_message(&topic, general), "done quickly")
+        .await;
+    stage
+        .people
+        .wait_for(stage.forum, None, 0, "done quickly", support::PATIENCE)
+        .await
+        .unwrap();
     stage.complete(&stage.name(one, first), "done slowly").await;
     stage.sees(one, "done slowly").await;
     assert!(stage.api.get("topics", &topic).unwrap()["spec"]["telegram"]["threadId"].is_null());
@@ -69,12 +89,14 @@ async fn a_failed_and_a_deleted_task_are_told_in_a_sentence() {
     stage.api.merge("containertasks", &first, queued);
     stage.sees(thread, "waits in the queue, at position 2").await;
     let failed = condition("Failed", "True", "Timeout", "It ran longer than 900 s.");
-    stage.api.merge("containertasks", &first, json!({"status": {"conditions": [failed]}}));
+    stage
+        .api
+        .merge("containertasks", &first, json!({"status": {"conditions": [failed]}}));
     stage.sees(thread, "The task failed: It ran longer than 900 s.").await;
     let second = stage.name(thread, stage.say(thread, "two").await);
     stage.api.wait("containertasks", &second, |_| true).await;
     stage.api.delete("containertasks", &second);
-    stage.sees(thread, "deleted before it had answered").await;
+    stage.sees(thread, "withdrawn before it had answered").await;
 }
 
 #[tokio::test]
@@ -82,13 +104,25 @@ async fn a_stranger_gets_nothing_run_and_no_answer() {
     let stage = Stage::play().await;
     let thread = stage.topic("Private").await;
     let eve = stage.people.user("Eve").await.unwrap().id;
-    stage.people.say(stage.forum, Some(thread), eve, "/deep take over").await.unwrap();
+    stage
+        .people
+        .say(stage.forum, Some(thread), eve, "/deep take over")
+        .await
+        .unwrap();
     stage.people.say(stage.forum, Some(thread), eve, "hello").await.unwrap();
     stage.people.say(eve, None, eve, "/start").await.unwrap();
     stage.say(thread, "/help").await;
     stage.sees(thread, "/deep –").await;
     assert_eq!(stage.by_bot(Some(thread)).await.len(), 1);
-    assert!(stage.people.messages(eve, None).await.unwrap().iter().all(|shown| !shown.from_bot));
+    assert!(
+        stage
+            .people
+            .messages(eve, None)
+            .await
+            .unwrap()
+            .iter()
+            .all(|shown| !shown.from_bot)
+    );
     assert!(stage.api.writes().is_empty(), "{:?}", stage.api.writes());
 }
 
@@ -125,18 +159,73 @@ async fn without_leave_to_make_topics_the_bot_says_what_to_do_and_uses_those_tha
     stage.say(unbound, "hello").await;
     stage.sees(unbound, "Ask its operator to create a Topic").await;
     let message = stage.say(bound, "hello").await;
-    stage.complete(&longshore_crds::names::for_message("handmade", message), "from the handmade topic").await;
+    stage
+        .complete(
+            &longshore_crds::names::for_message("handmade", message),
+            "from the handmade topic",
+        )
+        .await;
     stage.sees(bound, "from the handmade topic").await;
 }
 
 #[tokio::test]
-async fn stop_withdraws_a_task_that_has_not_begun() {
-    let stage = Stage::play().await;
+async fn stop_reaches_a_task_as_soon_as_it_begins_even_when_the_bot_dies_in_between() {
+    let mut stage = Stage::play().await;
     let thread = stage.topic("Stop").await;
     let name = stage.name(thread, stage.say(thread, "something long").await);
     stage.api.wait("containertasks", &name, |_| true).await;
     stage.say(thread, "/stop").await;
-    stage.sees(thread, "The task was withdrawn").await;
-    stage.sees(thread, "Stopped before it began.").await;
-    assert!(stage.api.get("containertasks", &name).is_none());
+    stage.sees(thread, "it is stopped as soon as it does").await;
+    stage.kill();
+    let (runner, endpoint) = Runner::start().await;
+    let topic = stage.api.get("topics", &stage.topic_name(thread)).unwrap();
+    runner.let_in(topic["metadata"]["uid"].as_str().unwrap());
+    stage.api.merge(
+        "containertasks",
+        &name,
+        json!({"status": {"phase": "Running", "endpoint": endpoint}}),
+    );
+    stage.start();
+    runner.wait("the interruption", |state| state.interrupts == 1).await;
+    stage.sees(thread, "Stopping.").await;
+    let mut stopped = support::completed("");
+    stopped["status"]["result"]["isError"] = json!(true);
+    stopped["status"]["result"]["terminalReason"] = json!("aborted_streaming");
+    stage.api.merge("containertasks", &name, stopped);
+    stage.sees(thread, "Stopped.").await;
+}
+
+#[tokio::test]
+async fn a_task_shows_what_it_writes_before_it_is_complete() {
+    let stage = Stage::play().await;
+    let thread = stage.topic("Preview").await;
+    let message = stage.say(thread, "write a poem").await;
+    let name = stage.name(thread, message);
+    stage.api.wait("containertasks", &name, |_| true).await;
+    let (runner, endpoint) = Runner::start().await;
+    let topic = stage.api.get("topics", &stage.topic_name(thread)).unwrap();
+    runner.let_in(topic["metadata"]["uid"].as_str().unwrap());
+    let id = longshore_wire::MessageId::from_telegram(stage.forum, message);
+    runner.emit(Event::TurnStarted {
+        turn: 1,
+        message_ids: vec![id],
+    });
+    stage.api.merge(
+        "containertasks",
+        &name,
+        json!({"status": {"phase": "Running", "endpoint": endpoint}}),
+    );
+    runner.emit(Event::Text {
+        turn: 1,
+        block: 0,
+        text: "Roses are red".into(),
+    });
+    let preview = stage.sees(thread, "Roses are red").await;
+    stage.complete(&name, "Roses are red, violets are blue.").await;
+    assert_eq!(stage.sees(thread, "violets").await.message_id, preview.message_id);
+    assert_eq!(
+        runner.wait("nothing", |_| true).await.acked,
+        0,
+        "the operator acknowledges what a task says"
+    );
 }

@@ -79,7 +79,12 @@ pub struct Door {
 impl Runners {
     /// A client.
     pub fn new() -> Result<Self, reqwest::Error> {
-        Ok(Self { http: reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).no_proxy().build()? })
+        Ok(Self {
+            http: reqwest::Client::builder()
+                .connect_timeout(CONNECT_TIMEOUT)
+                .no_proxy()
+                .build()?,
+        })
     }
 
     /// Posts a message. Repeating one is harmless.
@@ -89,22 +94,33 @@ impl Runners {
 
     /// Everything up to `seq` is stored.
     pub async fn ack(&self, door: &Door, seq: u64) -> Result<(), RunnerError> {
-        self.call(door, Method::POST, "/v1/ack", Some(&Ack { seq }), Some(CALL_TIMEOUT)).await.map(drop)
+        self.call(door, Method::POST, "/v1/ack", Some(&Ack { seq }), Some(CALL_TIMEOUT))
+            .await
+            .map(drop)
     }
 
-    /// Stops the running turn. What waits for the next turn stays.
-    pub async fn interrupt(&self, door: &Door) -> Result<Interrupted, RunnerError> {
-        self.json(door, "/v1/interrupt", &Interrupt { cancel_queued: false }).await
+    /// Stops the running turn, and with `cancel_queued` drops what waits for the next one.
+    pub async fn interrupt(&self, door: &Door, cancel_queued: bool) -> Result<Interrupted, RunnerError> {
+        self.json(door, "/v1/interrupt", &Interrupt { cancel_queued }).await
     }
 
     /// Answers a prompt or question.
     pub async fn decide(&self, door: &Door, approval: &str, decision: &Decision) -> Result<(), RunnerError> {
-        let path = format!("/v1/approvals/{}", url::form_urlencoded::byte_serialize(approval.as_bytes()).collect::<String>());
-        self.call(door, Method::POST, &path, Some(decision), Some(CALL_TIMEOUT)).await.map(drop)
+        let path = format!(
+            "/v1/approvals/{}",
+            url::form_urlencoded::byte_serialize(approval.as_bytes()).collect::<String>()
+        );
+        self.call(door, Method::POST, &path, Some(decision), Some(CALL_TIMEOUT))
+            .await
+            .map(drop)
     }
 
     /// Follows the events after `after`. The stream ends when the connection does or when it is silent for too long.
-    pub async fn events(&self, door: &Door, after: u64) -> Result<impl Stream<Item = Heard> + Send + use<>, RunnerError> {
+    pub async fn events(
+        &self,
+        door: &Door,
+        after: u64,
+    ) -> Result<impl Stream<Item = Heard> + Send + use<>, RunnerError> {
         let path = format!("/v1/events?after={after}&client=bot");
         let response = self.call::<()>(door, Method::GET, &path, None, None).await?;
         // The silence is measured on the bytes: the comments that keep the stream alive are no events.
@@ -117,8 +133,15 @@ impl Runners {
             .filter_map(|event| std::future::ready(event.ok().and_then(|event| read(&event.id, &event.data)))))
     }
 
-    async fn json<T: DeserializeOwned>(&self, door: &Door, path: &str, body: &impl Serialize) -> Result<T, RunnerError> {
-        let response = self.call(door, Method::POST, path, Some(body), Some(CALL_TIMEOUT)).await?;
+    async fn json<T: DeserializeOwned>(
+        &self,
+        door: &Door,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, RunnerError> {
+        let response = self
+            .call(door, Method::POST, path, Some(body), Some(CALL_TIMEOUT))
+            .await?;
         response.json().await.map_err(|error| silent(&error))
     }
 
@@ -193,7 +216,10 @@ fn read(id: &str, data: &str) -> Option<Heard> {
         // Ephemeral events bear no id of their own, but the parser repeats the last one it saw; the data decides.
         Ok(seq) => match serde_json::from_str::<Record>(data) {
             Ok(record) => Some(Heard::Event(record)),
-            Err(_) => serde_json::from_str(data).map(Heard::Preview).ok().or_else(|| durable(data, seq)),
+            Err(_) => serde_json::from_str(data)
+                .map(Heard::Preview)
+                .ok()
+                .or_else(|| durable(data, seq)),
         },
         Err(_) => serde_json::from_str(data).map(Heard::Preview).ok(),
     }

@@ -30,8 +30,15 @@ impl Cluster {
                 .filter_map(|key| data.remove(*key))
                 .map(|key| Arc::new(SecretSlice::from(key.0)))
                 .collect();
-            self.keys.known.write().unwrap_or_else(PoisonError::into_inner).clone_from(&keys);
+            self.keys
+                .known
+                .write()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone_from(&keys);
         }
-        Ok(keys.iter().map(|key| topic_token(key.expose_secret(), topic_uid)).collect())
+        Ok(keys
+            .iter()
+            .map(|key| topic_token(key.expose_secret(), topic_uid))
+            .collect())
     }
 }

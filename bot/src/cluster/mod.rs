@@ -35,7 +35,7 @@ pub enum Observed {
     SessionGone(Arc<PersistentSession>),
     /// A Topic is there or changed.
     Topic,
-    /// The reflectors hold everything; what is not in them is gone.
+    /// A reflector began anew and holds everything; what is not in it is gone.
     Synced,
 }
 
@@ -65,11 +65,15 @@ impl Cluster {
         let topic_api = Api::namespaced(client.clone(), namespace);
         let task_api = Api::namespaced(client.clone(), namespace);
         let session_api = Api::namespaced(client.clone(), namespace);
-        let follow = Follow { observed: observed.clone(), tracker, stop };
+        let follow = Follow {
+            observed,
+            tracker,
+            stop,
+        };
         let topics = follow.start(topic_api.clone(), |_| Observed::Topic, |_| Observed::Topic);
         let tasks = follow.start(task_api.clone(), Observed::Task, Observed::TaskGone);
         let sessions = follow.start(session_api.clone(), Observed::Session, Observed::SessionGone);
-        let cluster = Self {
+        Self {
             topic_api,
             task_api,
             session_api,
@@ -79,19 +83,17 @@ impl Cluster {
             tasks,
             sessions,
             keys: access::Keys::default(),
-        };
-        let waiting = cluster.clone();
-        tracker.spawn(async move {
-            if waiting.synced().await {
-                let _ = observed.send(Observed::Synced);
-            }
-        });
-        cluster
+        }
     }
 
-    /// Waits until the reflectors hold everything. False when they were stopped before.
+    /// Waits until the reflectors hold everything. False when they were stopped before. To be called by one task only:
+    /// kube's store wakes the last of several waiters and forgets the others.
     pub async fn synced(&self) -> bool {
-        let ready = (self.topics.wait_until_ready(), self.tasks.wait_until_ready(), self.sessions.wait_until_ready());
+        let ready = (
+            self.topics.wait_until_ready(),
+            self.tasks.wait_until_ready(),
+            self.sessions.wait_until_ready(),
+        );
         ready.0.await.is_ok() && ready.1.await.is_ok() && ready.2.await.is_ok()
     }
 
@@ -144,7 +146,10 @@ impl Cluster {
 
 /// Where a Topic is bound.
 pub fn place_of(topic: &Topic) -> Option<Place> {
-    topic.spec.telegram.as_ref().map(|binding| Place { chat: binding.chat_id, thread: binding.thread_id })
+    topic.spec.telegram.as_ref().map(|binding| Place {
+        chat: binding.chat_id,
+        thread: binding.thread_id,
+    })
 }
 
 struct Follow<'a> {

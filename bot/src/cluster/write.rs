@@ -5,12 +5,12 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Resource, ResourceExt};
 use longshore_crds::conditions::{reasons, types};
 use longshore_crds::{
-    ContainerTask, ContainerTaskSpec, Origin, PersistentSession, PersistentSessionSpec, TelegramBinding, Topic, TopicRef,
-    TopicSpec, Workspace, meta,
+    ContainerTask, ContainerTaskSpec, Origin, PersistentSession, PersistentSessionSpec, TelegramBinding, Topic,
+    TopicRef, TopicSpec, Workspace, meta,
 };
 use serde_json::json;
 
@@ -49,7 +49,9 @@ impl From<kube::Error> for WriteError {
     fn from(error: kube::Error) -> Self {
         match &error {
             kube::Error::Api(status) if status.code == 404 => Self::NotFound,
-            kube::Error::Api(status) if matches!(status.code, 400 | 403 | 413 | 422) => Self::Refused(status.message.clone()),
+            kube::Error::Api(status) if matches!(status.code, 400 | 403 | 413 | 422) => {
+                Self::Refused(status.message.clone())
+            }
             _ => Self::Later(Box::new(error)),
         }
     }
@@ -69,11 +71,17 @@ fn metadata(name: &str, topic: &str) -> ObjectMeta {
 }
 
 fn post() -> PostParams {
-    PostParams { field_manager: Some(meta::BOT.to_owned()), ..PostParams::default() }
+    PostParams {
+        field_manager: Some(meta::BOT.to_owned()),
+        ..PostParams::default()
+    }
 }
 
 fn patch() -> PatchParams {
-    PatchParams { field_manager: Some(meta::BOT.to_owned()), ..PatchParams::default() }
+    PatchParams {
+        field_manager: Some(meta::BOT.to_owned()),
+        ..PatchParams::default()
+    }
 }
 
 impl Cluster {
@@ -88,14 +96,21 @@ impl Cluster {
         let spec = TopicSpec {
             agent_class_name: template.agent_class.clone(),
             display_name: display_name.map(|name| name.chars().take(128).collect()),
-            telegram: Some(TelegramBinding { chat_id: place.chat, thread_id: place.thread }),
+            telegram: Some(TelegramBinding {
+                chat_id: place.chat,
+                thread_id: place.thread,
+            }),
             workspace: Workspace {
                 size: template.workspace_size.clone(),
                 storage_class_name: template.storage_class.clone(),
                 ..Workspace::default()
             },
         };
-        let topic = Topic { metadata: metadata(name, name), spec, status: None };
+        let topic = Topic {
+            metadata: metadata(name, name),
+            spec,
+            status: None,
+        };
         match self.topic_api.create(&post(), &topic).await {
             Ok(topic) => {
                 tracing::info!(topic = name, chat = place.chat, thread = place.thread, "made a Topic");
@@ -103,7 +118,11 @@ impl Cluster {
             }
             Err(error) if exists(&error) => {
                 let live = self.topic_api.get(name).await?;
-                if place_of(&live) == Some(place) { Ok(live) } else { Err(WriteError::NameTaken(format!("Topic {name}"))) }
+                if place_of(&live) == Some(place) {
+                    Ok(live)
+                } else {
+                    Err(WriteError::NameTaken(format!("Topic {name}")))
+                }
             }
             Err(error) => Err(error.into()),
         }
@@ -120,7 +139,11 @@ impl Cluster {
             retries: None,
             origin: Some(origin.clone()),
         };
-        let task = ContainerTask { metadata: metadata(name, topic), spec, status: None };
+        let task = ContainerTask {
+            metadata: metadata(name, topic),
+            spec,
+            status: None,
+        };
         match self.task_api.create(&post(), &task).await {
             Ok(_) => Ok(()),
             Err(error) if exists(&error) => match self.task_api.get(name).await?.spec.origin {
@@ -146,7 +169,11 @@ impl Cluster {
             desired_state: Default::default(),
             origin: Some(origin.clone()),
         };
-        let session = PersistentSession { metadata: metadata(name, topic), spec, status: None };
+        let session = PersistentSession {
+            metadata: metadata(name, topic),
+            spec,
+            status: None,
+        };
         match self.session_api.create(&post(), &session).await {
             Ok(session) => Ok(session),
             Err(error) if exists(&error) => {
@@ -162,25 +189,25 @@ impl Cluster {
 
     /// Asks the operator to end a session.
     pub async fn end_session(&self, name: &str, why: &str) -> Result<(), WriteError> {
-        self.session_api.patch(name, &patch(), &annotation(meta::END, why)).await?;
+        self.session_api
+            .patch(name, &patch(), &annotation(meta::END, why))
+            .await?;
         Ok(())
     }
 
     /// Records that a task's answer stands in the chat; its time to live counts from here. A task that is gone needs none.
     pub async fn mark_delivered(&self, name: &str, at: Timestamp) -> Result<(), WriteError> {
-        match self.task_api.patch(name, &patch(), &annotation(meta::DELIVERED, &at.to_string())).await {
+        match self
+            .task_api
+            .patch(name, &patch(), &annotation(meta::DELIVERED, &at.to_string()))
+            .await
+        {
             Ok(_) => Ok(()),
             Err(error) => match WriteError::from(error) {
                 WriteError::NotFound => Ok(()),
                 error => Err(error),
             },
         }
-    }
-
-    /// Deletes a task that has not begun.
-    pub async fn delete_task(&self, name: &str) -> Result<(), WriteError> {
-        self.task_api.delete(name, &DeleteParams::background()).await?;
-        Ok(())
     }
 
     /// The live task, past the reflector.
@@ -193,15 +220,30 @@ impl Cluster {
         Ok(self.session_api.get_opt(name).await?)
     }
 
-    /// Sets the Topic's condition `ChatReachable`. That it is reachable is said only after it was not.
-    pub async fn set_reachable(&self, topic: &Topic, problem: Option<(&str, &str)>, now: Timestamp) -> Result<(), WriteError> {
-        let known = topic.status.iter().flat_map(|status| &status.conditions).find(|known| known.type_ == types::CHAT_REACHABLE);
+    /// Sets the Topic's condition `ChatReachable`. That it is reachable is said only after it was not, which `was_cut_off`
+    /// knows before the reflector does.
+    pub async fn set_reachable(
+        &self,
+        topic: &Topic,
+        problem: Option<(&str, &str)>,
+        was_cut_off: bool,
+        now: Timestamp,
+    ) -> Result<(), WriteError> {
+        let known = topic
+            .status
+            .iter()
+            .flat_map(|status| &status.conditions)
+            .find(|known| known.type_ == types::CHAT_REACHABLE);
         let (status, reason, message) = match problem {
             None => ("True", reasons::REACHABLE, "The bot can post in the chat."),
             Some((reason, message)) => ("False", reason, message),
         };
         let same = known.is_some_and(|known| known.status == status && known.reason == reason);
-        if same || (problem.is_none() && known.is_none()) {
+        let unneeded = match problem {
+            Some(_) => same && was_cut_off,
+            None => !was_cut_off && (same || known.is_none()),
+        };
+        if unneeded {
             return Ok(());
         }
         let condition = Condition {
@@ -210,7 +252,9 @@ impl Cluster {
             reason: reason.to_owned(),
             message: message.chars().take(1024).collect(),
             observed_generation: topic.metadata.generation,
-            last_transition_time: known.filter(|known| known.status == status).map_or(Time(now), |known| known.last_transition_time.clone()),
+            last_transition_time: known
+                .filter(|known| known.status == status)
+                .map_or(Time(now), |known| known.last_transition_time.clone()),
         };
         let apply = json!({
             "apiVersion": Topic::api_version(&()),
@@ -219,7 +263,9 @@ impl Cluster {
             "status": {"conditions": [condition]},
         });
         let params = PatchParams::apply(meta::BOT).force();
-        self.topic_api.patch_status(&topic.name_any(), &params, &Patch::Apply(&apply)).await?;
+        self.topic_api
+            .patch_status(&topic.name_any(), &params, &Patch::Apply(&apply))
+            .await?;
         Ok(())
     }
 }

@@ -111,7 +111,13 @@ impl Conversation {
                 turn.blocks.insert(*block, text.clone());
                 Vec::new()
             }
-            Event::Tool { turn, id, name, summary, state } => {
+            Event::Tool {
+                turn,
+                id,
+                name,
+                summary,
+                state,
+            } => {
                 let turn = self.turn(*turn);
                 turn.tools.retain(|(known, _)| known != id);
                 if *state == ToolState::Started {
@@ -119,12 +125,29 @@ impl Conversation {
                 }
                 Vec::new()
             }
-            Event::Approval { approval, .. } => vec![Change::Ask { approval: approval.clone() }],
+            Event::Approval { approval, .. } => vec![Change::Ask {
+                approval: approval.clone(),
+            }],
             Event::ApprovalClosed { id, outcome, by } => {
-                vec![Change::Close { id: id.clone(), outcome: *outcome, by: by.clone() }]
+                vec![Change::Close {
+                    id: id.clone(),
+                    outcome: *outcome,
+                    by: by.clone(),
+                }]
             }
-            Event::TurnFinished { turn, message_ids, is_error, terminal_reason, error, .. } => {
-                let said = self.turn.take().filter(|running| running.number == *turn).unwrap_or_default();
+            Event::TurnFinished {
+                turn,
+                message_ids,
+                is_error,
+                terminal_reason,
+                error,
+                ..
+            } => {
+                let said = self
+                    .turn
+                    .take()
+                    .filter(|running| running.number == *turn)
+                    .unwrap_or_default();
                 let mut rich = said.said();
                 if *is_error {
                     rich = rich.paragraph(Rich::plain(outcome::sentence(terminal_reason, error.as_deref())));
@@ -149,7 +172,9 @@ impl Conversation {
             Preview::TextDelta { turn, block, text } => (*turn, *block, Some(text)),
             Preview::TextReset { turn, block } => (*turn, *block, None),
         };
-        let Some(turn) = self.turn.as_mut().filter(|turn| turn.number == number) else { return };
+        let Some(turn) = self.turn.as_mut().filter(|turn| turn.number == number) else {
+            return;
+        };
         match more {
             Some(_) if turn.blocks.contains_key(&block) => {}
             Some(text) => turn.previews.entry(block).or_default().push_str(text),
@@ -176,14 +201,21 @@ impl Conversation {
             rich = rich.paragraph(Rich::plain(line.clone()));
         }
         let shows = !rich.text.trim().is_empty();
-        shows.then(|| Progress { turn: turn.number, messages: turn.messages.clone(), rich })
+        shows.then(|| Progress {
+            turn: turn.number,
+            messages: turn.messages.clone(),
+            rich,
+        })
     }
 
     fn turn(&mut self, number: u64) -> &mut Turn {
         if self.turn.as_ref().is_none_or(|turn| turn.number != number) {
             self.turn = None;
         }
-        self.turn.get_or_insert_with(|| Turn { number, ..Turn::default() })
+        self.turn.get_or_insert_with(|| Turn {
+            number,
+            ..Turn::default()
+        })
     }
 }
 
@@ -191,7 +223,11 @@ impl Turn {
     fn said(&self) -> Rich {
         self.blocks.values().fold(Rich::default(), |all, block| {
             let block = render::markdown(block);
-            if block.text.is_empty() { all } else { all.paragraph(block) }
+            if block.text.is_empty() {
+                all
+            } else {
+                all.paragraph(block)
+            }
         })
     }
 }

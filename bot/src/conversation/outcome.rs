@@ -14,7 +14,7 @@ pub const SESSION_OVER: &str = "The session ended before this was answered.";
 /// A session ended and it is not known whether it had taken the message.
 pub const SESSION_OVER_UNSURE: &str = "The session ended while this message was on its way, so it may or may not have been read. Send it again if it still matters.";
 /// A task is gone.
-pub const TASK_DELETED: &str = "This task was deleted before it had answered.";
+pub const TASK_DELETED: &str = "This task was withdrawn before it had answered.";
 
 /// What to tell about a turn that did not end well.
 pub fn sentence(terminal_reason: &str, error: Option<&str>) -> String {
@@ -44,13 +44,22 @@ pub fn is_true(conditions: &[k8s_openapi::apimachinery::pkg::apis::meta::v1::Con
 pub fn of_task(task: &ContainerTask) -> Option<(Rich, bool)> {
     let status = task.status.as_ref()?;
     if let Some(failed) = condition(&status.conditions, types::FAILED).filter(|failed| failed.status == "True") {
-        let why = if failed.message.is_empty() { failed.reason.clone() } else { failed.message.clone() };
+        let why = if failed.message.is_empty() {
+            failed.reason.clone()
+        } else {
+            failed.message.clone()
+        };
         return Some((Rich::plain(format!("The task failed: {why}")), true));
     }
-    let result = status.result.as_ref().filter(|_| is_true(&status.conditions, types::COMPLETE))?;
+    let result = status
+        .result
+        .as_ref()
+        .filter(|_| is_true(&status.conditions, types::COMPLETE))?;
     let mut rich = render::markdown(&result.text);
     if result.truncated {
-        rich = rich.paragraph(Rich::plain("[The answer was longer than 64 KiB; the rest is not shown.]"));
+        rich = rich.paragraph(Rich::plain(
+            "[The answer was longer than 64 KiB; the rest is not shown.]",
+        ));
     }
     if result.is_error {
         // The runner puts the reason into the text when claude said nothing.
@@ -74,14 +83,17 @@ pub fn task_waits(task: &ContainerTask) -> Option<String> {
 
 /// What a session that is not there yet waits for, when that is worth telling.
 pub fn session_waits(session: &PersistentSession) -> Option<String> {
-    let status = session.status.as_ref()?;
+    const STARTING: &str = "Starting a session …";
+    let Some(status) = &session.status else {
+        return Some(STARTING.to_owned());
+    };
     if status.endpoint.is_some() {
         return None;
     }
     if is_true(&status.conditions, types::SUSPENDED) {
         return Some("The session is suspended; this is delivered when it runs again.".to_owned());
     }
-    waits(status.queue_position, &status.conditions, "The session").or_else(|| Some("Starting a session …".to_owned()))
+    waits(status.queue_position, &status.conditions, "The session").or_else(|| Some(STARTING.to_owned()))
 }
 
 fn waits(
@@ -94,7 +106,8 @@ fn waits(
     }
     let speaking = [types::ADMITTED, types::READY].iter().find_map(|kind| {
         let blocked = condition(conditions, kind).filter(|condition| condition.status == "False")?;
-        let ordinary = ["Starting", "Ended", "Suspended", "Completed", "NotFinished"].contains(&blocked.reason.as_str());
+        let ordinary =
+            ["Starting", "Ended", "Suspended", "Completed", "NotFinished"].contains(&blocked.reason.as_str());
         (!ordinary && !blocked.message.is_empty()).then(|| blocked.message.clone())
     })?;
     Some(format!("{what} waits: {speaking}"))
@@ -108,7 +121,10 @@ pub fn of_session(session: &PersistentSession) -> Rich {
         Some(ended) => Rich::plain(format!("The session has ended: {}", ended.message)),
         None => Rich::plain("The session has ended."),
     };
-    if let Some(summary) = status.and_then(|status| status.summary.as_ref()).filter(|summary| !summary.text.is_empty()) {
+    if let Some(summary) = status
+        .and_then(|status| status.summary.as_ref())
+        .filter(|summary| !summary.text.is_empty())
+    {
         rich = rich.paragraph(render::markdown(&summary.text));
     }
     rich

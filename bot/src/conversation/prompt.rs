@@ -61,7 +61,10 @@ pub fn read_data(data: &str) -> Option<(i64, Choice)> {
         "n" => Choice::Deny,
         other => {
             let (question, option) = other.split_once('.')?;
-            Choice::Option { question: question.parse().ok()?, option: option.parse().ok()? }
+            Choice::Option {
+                question: question.parse().ok()?,
+                option: option.parse().ok()?,
+            }
         }
     };
     Some((row.parse().ok()?, choice))
@@ -78,21 +81,35 @@ pub fn questions(approval: &Approval) -> Vec<Question> {
         text: string(question, "question"),
         options: question["options"]
             .as_array()
-            .map(|options| options.iter().map(|option| (string(option, "label"), string(option, "description"))).collect())
+            .map(|options| {
+                options
+                    .iter()
+                    .map(|option| (string(option, "label"), string(option, "description")))
+                    .collect()
+            })
             .unwrap_or_default(),
         several: question["multiSelect"].as_bool().unwrap_or(false),
     });
-    let questions = questions.filter(|question| !question.text.is_empty()).collect::<Vec<_>>();
+    let questions = questions
+        .filter(|question| !question.text.is_empty())
+        .collect::<Vec<_>>();
     if questions.is_empty() {
         // An input of an unknown shape is still a question that somebody can answer in words.
-        return vec![Question { text: approval.summary.clone(), options: Vec::new(), several: false }];
+        return vec![Question {
+            text: approval.summary.clone(),
+            options: Vec::new(),
+            several: false,
+        }];
     }
     questions
 }
 
 /// The first question without an answer.
 pub fn next_question(approval: &Approval, answers: &BTreeMap<String, String>) -> Option<(usize, Question)> {
-    questions(approval).into_iter().enumerate().find(|(_, question)| !answers.contains_key(&question.text))
+    questions(approval)
+        .into_iter()
+        .enumerate()
+        .find(|(_, question)| !answers.contains_key(&question.text))
 }
 
 /// A prompt that waits.
@@ -100,7 +117,10 @@ pub fn asking(row: i64, approval: &Approval, answers: &BTreeMap<String, String>)
     match approval.kind {
         ApprovalKind::Question => match next_question(approval, answers) {
             Some((number, question)) => ask(row, number, &question),
-            None => Content { rich: head(approval, answers), buttons: Vec::new() },
+            None => Content {
+                rich: head(approval, answers),
+                buttons: Vec::new(),
+            },
         },
         ApprovalKind::Permission => Content {
             rich: head(approval, answers),
@@ -135,16 +155,29 @@ pub fn closed(
         ApprovalOutcome::Expired => "⌛ Nobody answered in time, so it was denied.".to_owned(),
         ApprovalOutcome::Cancelled => "No longer needed.".to_owned(),
     };
-    Content { rich: head(approval, answers).paragraph(Rich::plain(end)), buttons: Vec::new() }
+    Content {
+        rich: head(approval, answers).paragraph(Rich::plain(end)),
+        buttons: Vec::new(),
+    }
 }
 
 fn button(text: &str, callback_data: String) -> Button {
-    Button { text: text.to_owned(), callback_data }
+    Button {
+        text: text.to_owned(),
+        callback_data,
+    }
 }
 
 fn bold(text: String) -> Rich {
     let length = render::units(&text);
-    Rich { text, entities: vec![Entity { style: Style::Bold, offset: 0, length }] }
+    Rich {
+        text,
+        entities: vec![Entity {
+            style: Style::Bold,
+            offset: 0,
+            length,
+        }],
+    }
 }
 
 fn head(approval: &Approval, answers: &BTreeMap<String, String>) -> Rich {
@@ -159,14 +192,19 @@ fn head(approval: &Approval, answers: &BTreeMap<String, String>) -> Rich {
         }
         ApprovalKind::Question => questions(approval).into_iter().fold(Rich::default(), |all, question| {
             let answer = answers.get(&question.text).map_or("–", String::as_str);
-            all.paragraph(cut_end(&bold(question.text.clone()), INPUT_UNITS / 4)).paragraph(cut_end(&Rich::plain(answer), INPUT_UNITS / 4))
+            all.paragraph(cut_end(&bold(question.text.clone()), INPUT_UNITS / 4))
+                .paragraph(cut_end(&Rich::plain(answer), INPUT_UNITS / 4))
         }),
     }
 }
 
 fn ask(row: i64, number: usize, question: &Question) -> Content {
     let mut rich = bold(question.text.clone());
-    for (label, description) in question.options.iter().filter(|(_, description)| !description.is_empty()) {
+    for (label, description) in question
+        .options
+        .iter()
+        .filter(|(_, description)| !description.is_empty())
+    {
         rich = rich.paragraph(Rich::plain(format!("{label}: {description}")));
     }
     let hint = match (question.options.is_empty(), question.several) {
@@ -176,9 +214,21 @@ fn ask(row: i64, number: usize, question: &Question) -> Content {
     };
     let options = question.options.iter().enumerate().map(|(option, (label, _))| {
         let label = label.chars().take(LABEL_CHARS).collect::<String>();
-        vec![button(&label, data(row, Choice::Option { question: number, option }))]
+        vec![button(
+            &label,
+            data(
+                row,
+                Choice::Option {
+                    question: number,
+                    option,
+                },
+            ),
+        )]
     });
-    Content { rich: cut_end(&rich, INPUT_UNITS).paragraph(Rich::plain(hint)), buttons: options.collect() }
+    Content {
+        rich: cut_end(&rich, INPUT_UNITS).paragraph(Rich::plain(hint)),
+        buttons: options.collect(),
+    }
 }
 
 /// What a tool wants to do, in full as far as it fits: nobody should allow what they cannot read.
@@ -189,7 +239,14 @@ fn input(approval: &Approval) -> Rich {
         return Rich::plain(approval.summary.clone());
     }
     let length = render::units(&text);
-    Rich { text, entities: vec![Entity { style: Style::Pre { language: None }, offset: 0, length }] }
+    Rich {
+        text,
+        entities: vec![Entity {
+            style: Style::Pre { language: None },
+            offset: 0,
+            length,
+        }],
+    }
 }
 
 fn cut_end(rich: &Rich, limit: usize) -> Rich {

@@ -8,13 +8,26 @@ fn id(n: i64) -> MessageId {
 }
 
 fn started(turn: u64, ids: &[i64]) -> Event {
-    Event::TurnStarted { turn, message_ids: ids.iter().copied().map(id).collect() }
+    Event::TurnStarted {
+        turn,
+        message_ids: ids.iter().copied().map(id).collect(),
+    }
 }
 fn text(turn: u64, block: u32, text: &str) -> Event {
-    Event::Text { turn, block, text: text.into() }
+    Event::Text {
+        turn,
+        block,
+        text: text.into(),
+    }
 }
 fn tool(turn: u64, name: &str, state: ToolState) -> Event {
-    Event::Tool { turn, id: name.into(), name: name.into(), summary: "cargo test".into(), state }
+    Event::Tool {
+        turn,
+        id: name.into(),
+        name: name.into(),
+        summary: "cargo test".into(),
+        state,
+    }
 }
 fn finished(turn: u64, ids: &[i64], error: Option<(&str, Option<&str>)>) -> Event {
     Event::TurnFinished {
@@ -33,9 +46,14 @@ fn shows(conversation: &Conversation) -> Option<String> {
 
 fn answer(changes: Vec<Change>) -> (Vec<MessageId>, String) {
     match changes.as_slice() {
-        [Change::Answer { messages, parts, .. }] => {
-            (messages.clone(), parts.iter().map(|part| part.rich.text.as_str()).collect::<Vec<_>>().join("|"))
-        }
+        [Change::Answer { messages, parts, .. }] => (
+            messages.clone(),
+            parts
+                .iter()
+                .map(|part| part.rich.text.as_str())
+                .collect::<Vec<_>>()
+                .join("|"),
+        ),
         other => panic!("{other:?}"),
     }
 }
@@ -45,27 +63,51 @@ fn a_turn_streams_and_its_answer_has_every_block_but_no_tool() {
     let mut talk = Conversation::default();
     assert_eq!(talk.take(&started(1, &[7])), []);
     assert_eq!(shows(&talk), None);
-    talk.preview(&Preview::TextDelta { turn: 1, block: 0, text: "Let me ".into() });
-    talk.preview(&Preview::TextDelta { turn: 1, block: 0, text: "look".into() });
+    talk.preview(&Preview::TextDelta {
+        turn: 1,
+        block: 0,
+        text: "Let me ".into(),
+    });
+    talk.preview(&Preview::TextDelta {
+        turn: 1,
+        block: 0,
+        text: "look".into(),
+    });
     assert_eq!(shows(&talk).unwrap(), "Let me look");
     talk.take(&text(1, 0, "Let me look."));
     talk.take(&tool(1, "Bash", ToolState::Started));
     assert_eq!(shows(&talk).unwrap(), "Let me look.\n\n⚙ Bash: cargo test");
     talk.take(&tool(1, "Bash", ToolState::Finished));
-    talk.preview(&Preview::TextDelta { turn: 1, block: 1, text: "wrong".into() });
+    talk.preview(&Preview::TextDelta {
+        turn: 1,
+        block: 1,
+        text: "wrong".into(),
+    });
     talk.preview(&Preview::TextReset { turn: 1, block: 1 });
     talk.take(&text(1, 1, "It works."));
-    talk.preview(&Preview::TextDelta { turn: 1, block: 1, text: "late".into() });
+    talk.preview(&Preview::TextDelta {
+        turn: 1,
+        block: 1,
+        text: "late".into(),
+    });
     assert_eq!(shows(&talk).unwrap(), "Let me look.\n\nIt works.");
     assert_eq!(talk.progress().unwrap().messages, [id(7)]);
-    assert_eq!(answer(talk.take(&finished(1, &[7, 8], None))), (vec![id(7), id(8)], "Let me look.\n\nIt works.".into()));
+    assert_eq!(
+        answer(talk.take(&finished(1, &[7, 8], None))),
+        (vec![id(7), id(8)], "Let me look.\n\nIt works.".into())
+    );
     assert_eq!(talk, Conversation::default());
 }
 
 #[test]
 fn a_turn_that_a_crash_cut_short_keeps_what_it_said() {
     let mut talk = Conversation::default();
-    for event in [started(3, &[1]), text(3, 0, "first"), started(3, &[1]), text(3, 1, "second")] {
+    for event in [
+        started(3, &[1]),
+        text(3, 0, "first"),
+        started(3, &[1]),
+        text(3, 1, "second"),
+    ] {
         talk.take(&event);
     }
     assert_eq!(answer(talk.take(&finished(3, &[1], None))).1, "first\n\nsecond");
@@ -78,7 +120,11 @@ fn a_conversation_is_rebuilt_from_its_events() {
     let mut records = Vec::new();
     for (at, event) in events.into_iter().enumerate() {
         live.take(&event);
-        records.push(Record { seq: at as u64 + 1, at: Timestamp::UNIX_EPOCH, event });
+        records.push(Record {
+            seq: at as u64 + 1,
+            at: Timestamp::UNIX_EPOCH,
+            event,
+        });
     }
     assert_eq!(Conversation::rebuild(&records), live);
 }
@@ -94,8 +140,14 @@ fn errors_are_sentences_after_what_was_said() {
     };
     assert_eq!(end(true, "aborted_streaming", None), "half an\n\nStopped.");
     assert_eq!(end(false, "cancelled", None), "This was dropped before it ran.");
-    assert_eq!(end(false, "api_error", Some("The model is overloaded.")), "The model is overloaded.");
-    assert_eq!(end(false, "api_error", None), "claude stopped with an error (api_error).");
+    assert_eq!(
+        end(false, "api_error", Some("The model is overloaded.")),
+        "The model is overloaded."
+    );
+    assert_eq!(
+        end(false, "api_error", None),
+        "claude stopped with an error (api_error)."
+    );
 }
 
 #[test]
@@ -103,7 +155,9 @@ fn an_answer_longer_than_a_message_comes_in_parts() {
     let mut talk = Conversation::default();
     talk.take(&text(1, 0, &"word ".repeat(3000)));
     assert!(talk.progress().unwrap().rich.units() <= 4096);
-    let [Change::Answer { parts, .. }] = &talk.take(&finished(1, &[1], None))[..] else { panic!() };
+    let [Change::Answer { parts, .. }] = &talk.take(&finished(1, &[1], None))[..] else {
+        panic!()
+    };
     assert_eq!(parts.len(), 4);
     assert!(parts.iter().all(|part| part.rich.units() <= 4096));
 }
@@ -122,7 +176,14 @@ fn approval(kind: ApprovalKind, tool: &str, input: serde_json::Value) -> Approva
 #[test]
 fn buttons_fit_and_say_what_they_stand_for() {
     use prompt::{Choice, data, read_data};
-    for choice in [Choice::Allow, Choice::Deny, Choice::Option { question: 3, option: 11 }] {
+    for choice in [
+        Choice::Allow,
+        Choice::Deny,
+        Choice::Option {
+            question: 3,
+            option: 11,
+        },
+    ] {
         let data = data(i64::MAX, choice);
         assert!(data.len() <= 64, "{data}");
         assert_eq!(read_data(&data), Some((i64::MAX, choice)));
@@ -134,14 +195,25 @@ fn buttons_fit_and_say_what_they_stand_for() {
 
 #[test]
 fn a_permission_prompt_shows_the_whole_command() {
-    let bash = approval(ApprovalKind::Permission, "Bash", json!({"command": "rm -rf target && ls", "description": "Clean"}));
+    let bash = approval(
+        ApprovalKind::Permission,
+        "Bash",
+        json!({"command": "rm -rf target && ls", "description": "Clean"}),
+    );
     let content = prompt::asking(9, &bash, &BTreeMap::new());
     assert_eq!(content.rich.text, "May claude use Bash?\n\nrm -rf target && ls");
     assert_eq!(content.buttons[0].len(), 2);
     let closed = prompt::closed(&bash, &BTreeMap::new(), ApprovalOutcome::Denied, Some("Ada"));
-    assert_eq!(closed.rich.text, "May claude use Bash?\n\nrm -rf target && ls\n\n⛔ Denied by Ada.");
+    assert_eq!(
+        closed.rich.text,
+        "May claude use Bash?\n\nrm -rf target && ls\n\n⛔ Denied by Ada."
+    );
     assert!(closed.buttons.is_empty());
-    let long = approval(ApprovalKind::Permission, "Write", json!({"content": "x".repeat(100_000)}));
+    let long = approval(
+        ApprovalKind::Permission,
+        "Write",
+        json!({"content": "x".repeat(100_000)}),
+    );
     assert!(prompt::asking(9, &long, &BTreeMap::new()).rich.units() <= 4096);
 }
 
@@ -156,10 +228,22 @@ fn questions_are_asked_one_after_the_other() {
         ]}),
     );
     let first = prompt::asking(4, &ask, &BTreeMap::new());
-    assert_eq!(first.rich.text, "Which database?\n\nPostgres: big\n\nPress one, or write another answer.");
-    assert_eq!(first.buttons.iter().map(|row| row[0].text.as_str()).collect::<Vec<_>>(), ["Postgres", "SQLite"]);
+    assert_eq!(
+        first.rich.text,
+        "Which database?\n\nPostgres: big\n\nPress one, or write another answer."
+    );
+    assert_eq!(
+        first.buttons.iter().map(|row| row[0].text.as_str()).collect::<Vec<_>>(),
+        ["Postgres", "SQLite"]
+    );
     let answers = BTreeMap::from([("Which database?".to_owned(), "SQLite".to_owned())]);
-    assert_eq!(prompt::asking(4, &ask, &answers).rich.text, "Which name?\n\nWrite your answer.");
-    let all = BTreeMap::from([("Which database?".to_owned(), "SQLite".to_owned()), ("Which name?".to_owned(), "db".to_owned())]);
+    assert_eq!(
+        prompt::asking(4, &ask, &answers).rich.text,
+        "Which name?\n\nWrite your answer."
+    );
+    let all = BTreeMap::from([
+        ("Which database?".to_owned(), "SQLite".to_owned()),
+        ("Which name?".to_owned(), "db".to_owned()),
+    ]);
     assert_eq!(prompt::next_question(&ask, &all), None);
 }

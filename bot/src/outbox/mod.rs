@@ -77,7 +77,18 @@ impl Outbox {
     ) -> Self {
         let deliveries = Notify::new();
         let chats = Mutex::default();
-        Self { inner: Arc::new(Inner { store, telegram, per_minute, chats, deliveries, reach, tracker, stop }) }
+        Self {
+            inner: Arc::new(Inner {
+                store,
+                telegram,
+                per_minute,
+                chats,
+                deliveries,
+                reach,
+                tracker,
+                stop,
+            }),
+        }
     }
 
     /// Goes on where the last run stopped.
@@ -96,7 +107,10 @@ impl Outbox {
     /// Shows progress in a post, as soon as there is room for it and unless something newer comes first.
     pub fn progress(&self, chat: i64, post: i64, content: Content) {
         let chat = self.chat(chat);
-        chat.progress.lock().unwrap_or_else(PoisonError::into_inner).insert(post, content);
+        chat.progress
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(post, content);
         chat.wake.notify_one();
     }
 
@@ -145,7 +159,11 @@ impl Item {
 async fn run(inner: Arc<Inner>, id: i64, chat: Arc<Chat>) {
     let mut sender = Sender {
         start: Instant::now(),
-        pace: if Place::is_group(id) { Pace::group(inner.per_minute) } else { Pace::private() },
+        pace: if Place::is_group(id) {
+            Pace::group(inner.per_minute)
+        } else {
+            Pace::private()
+        },
         failures: 0,
         looks: HashMap::new(),
         inner,
@@ -214,7 +232,9 @@ impl Sender {
             let mut progress = self.chat.progress.lock().unwrap_or_else(PoisonError::into_inner);
             progress.retain(|post, content| {
                 // Words for good replace progress; a look that is shown already needs no call.
-                let worded = pending.iter().any(|pending| pending.post == *post && pending.version > 0);
+                let worded = pending
+                    .iter()
+                    .any(|pending| pending.post == *post && pending.version > 0);
                 !worded && self.looks.get(post) != Some(content)
             });
             let unsent = |post: &i64| pending.iter().any(|pending| pending.post == *post);
@@ -229,7 +249,10 @@ impl Sender {
         let store = self.inner.store.clone();
         let Some(sent_as) = pending.sent_as else {
             let place = pending.place;
-            let call = self.inner.telegram.send_message(place.chat, place.thread, pending.reply_to, PLACEHOLDER);
+            let call = self
+                .inner
+                .telegram
+                .send_message(place.chat, place.thread, pending.reply_to, PLACEHOLDER);
             let result = call.await;
             self.pace.sent(self.start.elapsed(), pending.priority);
             return match result {
@@ -288,17 +311,28 @@ impl Sender {
 
     async fn edit(&self, message: i64, content: &Content, plain: bool) -> Result<(), CallError> {
         let entities = if plain { &[][..] } else { &content.rich.entities[..] };
-        self.inner.telegram.edit_message(self.id, message, &content.rich.text, entities, &content.buttons).await
+        self.inner
+            .telegram
+            .edit_message(self.id, message, &content.rich.text, entities, &content.buttons)
+            .await
     }
 
     fn went_well(&mut self, place: Place) {
         self.failures = 0;
         // Nobody listens any more only when the bot is shutting down.
-        let _ = self.inner.reach.send(Reach { place, whole_chat: false, problem: None });
+        let _ = self.inner.reach.send(Reach {
+            place,
+            whole_chat: false,
+            problem: None,
+        });
     }
 
     fn refused(&mut self, wait: Duration) {
-        tracing::info!(chat = self.id, seconds = wait.as_secs(), "Telegram asks to wait; nothing goes to this chat");
+        tracing::info!(
+            chat = self.id,
+            seconds = wait.as_secs(),
+            "Telegram asks to wait; nothing goes to this chat"
+        );
         self.pace.refused(self.start.elapsed(), wait);
     }
 
@@ -325,10 +359,19 @@ impl Sender {
                 store.fall_back_to_plain(post, version).await?;
             }
             CallError::Unreachable { scope, reason, why } => {
-                tracing::warn!(chat = self.id, reason, why, "the chat cannot be reached; its posts wait");
+                tracing::warn!(
+                    chat = self.id,
+                    reason,
+                    why,
+                    "the chat cannot be reached; its posts wait"
+                );
                 let whole_chat = scope == Scope::Chat;
                 store.park(pending.place, whole_chat, true).await?;
-                let _ = self.inner.reach.send(Reach { place: pending.place, whole_chat, problem: Some((reason, why)) });
+                let _ = self.inner.reach.send(Reach {
+                    place: pending.place,
+                    whole_chat,
+                    problem: Some((reason, why)),
+                });
             }
             error => {
                 tracing::error!(chat = self.id, post, %error, "Telegram refuses this post for good");

@@ -104,14 +104,27 @@ impl Pace {
 
     /// The most urgent item, the first of equals, if it may go out now.
     pub fn next(&self, now: Duration, items: &[Priority]) -> Next {
-        let urgent = items.iter().enumerate().max_by_key(|(at, priority)| (**priority, std::cmp::Reverse(*at)));
-        let Some((at, priority)) = urgent else { return Next::Idle };
+        let urgent = items
+            .iter()
+            .enumerate()
+            .max_by_key(|(at, priority)| (**priority, std::cmp::Reverse(*at)));
+        let Some((at, priority)) = urgent else {
+            return Next::Idle;
+        };
         let earliest = self.earliest(now, *priority);
-        if earliest <= now { Next::Act(at) } else { Next::Wait(earliest) }
+        if earliest <= now {
+            Next::Act(at)
+        } else {
+            Next::Wait(earliest)
+        }
     }
 
     fn earliest(&self, now: Duration, priority: Priority) -> Duration {
-        let gap = if now < self.careful_until { self.gap.max(CAREFUL_GAP) } else { self.gap };
+        let gap = if now < self.careful_until {
+            self.gap.max(CAREFUL_GAP)
+        } else {
+            self.gap
+        };
         let mut earliest = self.silent_until;
         if let Some(last) = self.last {
             earliest = earliest.max(last + gap);
@@ -186,7 +199,10 @@ mod tests {
     #[test]
     fn answers_go_first_and_equals_in_order() {
         let pace = Pace::group(20);
-        assert_eq!(pace.next(seconds(0), &[Progress, Placeholder, Answer, Notice, Answer]), Next::Act(2));
+        assert_eq!(
+            pace.next(seconds(0), &[Progress, Placeholder, Answer, Notice, Answer]),
+            Next::Act(2)
+        );
         assert_eq!(pace.next(seconds(0), &[Progress, Progress]), Next::Act(0));
         assert_eq!(pace.next(seconds(0), &[]), Next::Idle);
     }

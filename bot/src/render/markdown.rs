@@ -130,7 +130,9 @@ impl Page {
             Tag::Strikethrough => self.begin(Style::Strikethrough),
             Tag::Link { dest_url, title, .. } | Tag::Image { dest_url, title, .. } => {
                 self.titles.push(title.to_string());
-                self.begin(Style::TextLink { url: dest_url.to_string() });
+                self.begin(Style::TextLink {
+                    url: dest_url.to_string(),
+                });
             }
             Tag::Paragraph | Tag::HtmlBlock => self.block_gap(),
             _ => self.block_gap(),
@@ -174,7 +176,13 @@ impl Page {
 
     /// An empty code block has no text that could bear its language, so the language is written out.
     fn close_code(&mut self) {
-        if let Some((Style::Pre { language: Some(language) }, offset)) = self.open.last().cloned() {
+        if let Some((
+            Style::Pre {
+                language: Some(language),
+            },
+            offset,
+        )) = self.open.last().cloned()
+        {
             let newlines = self.text.len() - self.text.trim_end_matches('\n').len();
             if self.units <= offset + newlines {
                 self.write(&language);
@@ -186,8 +194,12 @@ impl Page {
     /// Telegram makes links of web addresses only; another target is written behind the text.
     fn close_link(&mut self) {
         let title = self.titles.pop().unwrap_or_default();
-        let Some((Style::TextLink { url }, offset)) = self.open.last().cloned() else { return };
-        let clickable = ["http://", "https://", "mailto:", "tg://"].iter().any(|scheme| url.starts_with(scheme));
+        let Some((Style::TextLink { url }, offset)) = self.open.last().cloned() else {
+            return;
+        };
+        let clickable = ["http://", "https://", "mailto:", "tg://"]
+            .iter()
+            .any(|scheme| url.starts_with(scheme));
         let empty = self.units == offset;
         if clickable && !empty {
             self.end();

@@ -64,7 +64,10 @@ pub enum Style {
 impl Rich {
     /// Text without formatting.
     pub fn plain(text: impl Into<String>) -> Self {
-        Self { text: text.into(), entities: Vec::new() }
+        Self {
+            text: text.into(),
+            entities: Vec::new(),
+        }
     }
 
     /// Length in UTF-16 code units, as Telegram counts.

@@ -20,7 +20,10 @@ pub fn split(rich: &Rich, limit: usize) -> Vec<Rich> {
         let shown = piece.trim_end();
         if !shown.trim().is_empty() {
             let entities = clip(&rich.entities, offset, super::units(shown));
-            parts.push(Rich { text: shown.to_owned(), entities });
+            parts.push(Rich {
+                text: shown.to_owned(),
+                entities,
+            });
         }
         offset += super::units(piece);
         rest = after;
@@ -52,7 +55,10 @@ pub fn tail(rich: &Rich, limit: usize) -> Rich {
     for entity in &mut entities {
         entity.offset += shift;
     }
-    Rich { text: format!("{MARK}{rest}"), entities }
+    Rich {
+        text: format!("{MARK}{rest}"),
+        entities,
+    }
 }
 
 /// Byte position of the best cut of `text`: everything when it fits.
@@ -87,7 +93,11 @@ fn clip(entities: &[Entity], start: usize, length: usize) -> Vec<Entity> {
         .filter_map(|entity| {
             let from = entity.offset.max(start);
             let to = (entity.offset + entity.length).min(end);
-            (from < to).then(|| Entity { style: entity.style.clone(), offset: from - start, length: to - from })
+            (from < to).then(|| Entity {
+                style: entity.style.clone(),
+                offset: from - start,
+                length: to - from,
+            })
         })
         .collect()
 }
@@ -108,9 +118,19 @@ mod tests {
         let parts = split(&markdown(&format!("before\n\n```rust\n{code}```\n\nafter")), 120);
         assert!(parts.len() > 2);
         for part in &parts[..parts.len() - 1] {
-            let pre = part.entities.iter().find(|e| e.style == Style::Pre { language: Some("rust".into()) });
+            let pre = part.entities.iter().find(|e| {
+                e.style
+                    == Style::Pre {
+                        language: Some("rust".into()),
+                    }
+            });
             assert!(pre.is_some(), "{part:?}");
-            assert!(part.text.lines().all(|line| line == "before" || line.is_empty() || line.starts_with("line ")), "{part:?}");
+            assert!(
+                part.text
+                    .lines()
+                    .all(|line| line == "before" || line.is_empty() || line.starts_with("line ")),
+                "{part:?}"
+            );
         }
     }
 
@@ -118,7 +138,10 @@ mod tests {
     fn surrogate_pairs_count_twice_and_are_never_torn() {
         let parts = split(&Rich::plain("😀".repeat(10)), 5);
         assert_eq!(parts.iter().map(Rich::units).max(), Some(4));
-        assert_eq!(parts.iter().map(|part| part.text.as_str()).collect::<String>(), "😀".repeat(10));
+        assert_eq!(
+            parts.iter().map(|part| part.text.as_str()).collect::<String>(),
+            "😀".repeat(10)
+        );
     }
 
     #[test]
@@ -126,7 +149,14 @@ mod tests {
         let shown = tail(&markdown(&format!("{} **end**", "x".repeat(50))), 20);
         assert!(shown.text.starts_with("[…]\n") && shown.text.ends_with(" end"));
         assert_eq!(shown.units(), 20);
-        assert_eq!(shown.entities, [Entity { style: Style::Bold, offset: 17, length: 3 }]);
+        assert_eq!(
+            shown.entities,
+            [Entity {
+                style: Style::Bold,
+                offset: 17,
+                length: 3
+            }]
+        );
     }
 
     proptest! {

@@ -17,7 +17,11 @@ pub enum Command {
 
 /// All commands with what the menu says about them.
 pub const COMMANDS: [(Command, &str, &str); 5] = [
-    (Command::Deep, "deep", "Start a session that stays, with an optional first message"),
+    (
+        Command::Deep,
+        "deep",
+        "Start a session that stays, with an optional first message",
+    ),
     (Command::End, "end", "End the session"),
     (Command::Stop, "stop", "Stop what is running now"),
     (Command::Status, "status", "Say what is going on here"),
@@ -40,11 +44,16 @@ pub enum Parsed<'a> {
 /// Reads `/name` or `/name@bot`. A path such as `/etc/hosts` is no command: Telegram's commands have letters, digits and
 /// `_` only, at most 32.
 pub fn parse<'a>(text: &'a str, bot_username: &str) -> Parsed<'a> {
-    let Some(after) = text.strip_prefix('/') else { return Parsed::Text };
+    let Some(after) = text.strip_prefix('/') else {
+        return Parsed::Text;
+    };
     let (word, rest) = after.split_once(char::is_whitespace).unwrap_or((after, ""));
-    let (name, bot) = word.split_once('@').map_or((word, None), |(name, bot)| (name, Some(bot)));
+    let (name, bot) = word
+        .split_once('@')
+        .map_or((word, None), |(name, bot)| (name, Some(bot)));
     let valid = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    if name.is_empty() || name.len() > 32 || !name.chars().all(valid) || bot.is_some_and(|bot| !bot.chars().all(valid)) {
+    if name.is_empty() || name.len() > 32 || !name.chars().all(valid) || bot.is_some_and(|bot| !bot.chars().all(valid))
+    {
         return Parsed::Text;
     }
     if bot.is_some_and(|bot| !bot.eq_ignore_ascii_case(bot_username)) {

@@ -140,11 +140,17 @@ pub enum StopTarget {
 impl Mode {
     /// Whether it must not wait behind earlier messages of its place.
     pub fn overtakes(&self) -> bool {
-        matches!(self, Self::Stop { .. } | Self::Answer { .. } | Self::Status | Self::Reply { .. })
+        matches!(
+            self,
+            Self::Stop { .. } | Self::Answer { .. } | Self::Status | Self::Reply { .. }
+        )
     }
 
     fn because(self, reason: impl Into<String>) -> Decision {
-        Decision { mode: self, reason: reason.into() }
+        Decision {
+            mode: self,
+            reason: reason.into(),
+        }
     }
 }
 
@@ -163,7 +169,10 @@ pub fn route(message: &Message<'_>, situation: &Situation, settings: &Settings) 
         Err(kind) => return reply(words::unsupported(kind), format!("{kind} cannot be handed on")),
     };
     if text.chars().count() > MAX_PROMPT_CHARS {
-        return reply(words::TOO_LONG, format!("the message is longer than {MAX_PROMPT_CHARS} characters"));
+        return reply(
+            words::TOO_LONG,
+            format!("the message is longer than {MAX_PROMPT_CHARS} characters"),
+        );
     }
     let command = match command::parse(text, &settings.bot_username) {
         command::Parsed::ForAnother => return Mode::Ignore.because("the command is for another bot"),
@@ -184,11 +193,14 @@ pub fn route(message: &Message<'_>, situation: &Situation, settings: &Settings) 
 
 fn stop(situation: &Situation) -> Decision {
     match (&situation.session, &situation.task) {
-        (Some(session), _) => Mode::Stop { target: StopTarget::Session(session.name.clone()) }
-            .because("/stop stops the turn of the active session"),
-        (None, Some(task)) => {
-            Mode::Stop { target: StopTarget::Task(task.clone()) }.because("/stop stops the task that is not finished")
+        (Some(session), _) => Mode::Stop {
+            target: StopTarget::Session(session.name.clone()),
         }
+        .because("/stop stops the turn of the active session"),
+        (None, Some(task)) => Mode::Stop {
+            target: StopTarget::Task(task.clone()),
+        }
+        .because("/stop stops the task that is not finished"),
         (None, None) => reply(words::NOTHING_TO_STOP, "/stop, and nothing runs here"),
     }
 }
@@ -197,15 +209,21 @@ fn explicit(command: Command, rest: &str, situation: &Situation) -> Decision {
     match (command, &situation.session) {
         (Command::Help, _) => reply(words::help(), "/help"),
         (Command::Status, _) => Mode::Status.because("/status"),
-        (Command::End, Some(session)) => {
-            Mode::EndSession { session: session.name.clone() }.because("/end ends the active session")
+        (Command::End, Some(session)) => Mode::EndSession {
+            session: session.name.clone(),
         }
+        .because("/end ends the active session"),
         (Command::End, None) => reply(words::NO_SESSION, "/end, and no session is active"),
-        (Command::Deep, Some(_)) if rest.is_empty() => {
-            reply(words::ALREADY_DEEP, "/deep without text, and a session is active already")
+        (Command::Deep, Some(_)) if rest.is_empty() => reply(
+            words::ALREADY_DEEP,
+            "/deep without text, and a session is active already",
+        ),
+        (Command::Deep, Some(session)) => Mode::ToSession {
+            session: session.name.clone(),
+            text: rest.to_owned(),
+            deep: true,
         }
-        (Command::Deep, Some(session)) => Mode::ToSession { session: session.name.clone(), text: rest.to_owned(), deep: true }
-            .because("/deep, and a session is active already, so it goes there"),
+        .because("/deep, and a session is active already, so it goes there"),
         (Command::Deep, None) => with_topic(situation, || {
             let prompt = (!rest.is_empty()).then(|| rest.to_owned());
             Mode::StartSession { prompt }.because("/deep starts a session")
@@ -216,31 +234,49 @@ fn explicit(command: Command, rest: &str, situation: &Situation) -> Decision {
 
 fn answer(text: &str, situation: &Situation) -> Option<Decision> {
     let question = situation.session.as_ref()?.question?;
-    Some(Mode::Answer { question, text: text.to_owned() }.because("claude waits for an answer to its question"))
+    Some(
+        Mode::Answer {
+            question,
+            text: text.to_owned(),
+        }
+        .because("claude waits for an answer to its question"),
+    )
 }
 
 fn done(text: &str, situation: &Situation, settings: &Settings) -> Option<Decision> {
     let session = situation.session.as_ref()?;
     let word = text.trim_end_matches(['.', '!']).trim().to_lowercase();
     settings.done_words.contains(&word).then(|| {
-        Mode::EndSession { session: session.name.clone() }
-            .because(format!("“{word}” alone ends the active session"))
+        Mode::EndSession {
+            session: session.name.clone(),
+        }
+        .because(format!("“{word}” alone ends the active session"))
     })
 }
 
 fn plain(text: &str, situation: &Situation) -> Decision {
     if let Some(session) = &situation.session {
-        return Mode::ToSession { session: session.name.clone(), text: text.to_owned(), deep: false }
-            .because(format!("session {} is active", session.name));
+        return Mode::ToSession {
+            session: session.name.clone(),
+            text: text.to_owned(),
+            deep: false,
+        }
+        .because(format!("session {} is active", session.name));
     }
     with_topic(situation, || {
-        Mode::Task { prompt: text.to_owned() }.because("no session is active, and nothing else applies")
+        Mode::Task {
+            prompt: text.to_owned(),
+        }
+        .because("no session is active, and nothing else applies")
     })
 }
 
 fn with_topic(situation: &Situation, decide: impl FnOnce() -> Decision) -> Decision {
     match situation.topic {
-        TopicState::Missing => reply(words::NO_TOPIC, "no Topic is bound to this chat, and the bot may not make one"),
+        TopicState::Missing => reply(
+            words::NO_TOPIC,
+            "no Topic is bound to this chat, and the bot may not make one",
+        ),
         TopicState::Bound(_) | TopicState::Creatable(_) => decide(),
     }
 }

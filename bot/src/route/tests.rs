@@ -3,23 +3,50 @@ use super::*;
 const ADA: i64 = 5;
 
 fn settings() -> Settings {
-    Settings { allowed_users: vec![ADA], bot_username: "longshore_bot".into(), done_words: vec!["done".into(), "fertig".into()] }
+    Settings {
+        allowed_users: vec![ADA],
+        bot_username: "longshore_bot".into(),
+        done_words: vec!["done".into(), "fertig".into()],
+    }
 }
 
 fn quiet() -> Situation {
-    Situation { topic: TopicState::Bound("tp".into()), session: None, task: None }
+    Situation {
+        topic: TopicState::Bound("tp".into()),
+        session: None,
+        task: None,
+    }
 }
 
 fn in_session() -> Situation {
-    Situation { session: Some(ActiveSession { name: "ps".into(), question: None }), ..quiet() }
+    Situation {
+        session: Some(ActiveSession {
+            name: "ps".into(),
+            question: None,
+        }),
+        ..quiet()
+    }
 }
 
 fn asked() -> Situation {
-    Situation { session: Some(ActiveSession { name: "ps".into(), question: Some(3) }), ..quiet() }
+    Situation {
+        session: Some(ActiveSession {
+            name: "ps".into(),
+            question: Some(3),
+        }),
+        ..quiet()
+    }
 }
 
 fn decide(text: &str, situation: &Situation) -> Decision {
-    route(&Message { user: ADA, content: Ok(text) }, situation, &settings())
+    route(
+        &Message {
+            user: ADA,
+            content: Ok(text),
+        },
+        situation,
+        &settings(),
+    )
 }
 
 fn check(text: &str, situation: &Situation, expected: Mode) {
@@ -32,10 +59,16 @@ fn task(prompt: &str) -> Mode {
     Mode::Task { prompt: prompt.into() }
 }
 fn start(prompt: Option<&str>) -> Mode {
-    Mode::StartSession { prompt: prompt.map(Into::into) }
+    Mode::StartSession {
+        prompt: prompt.map(Into::into),
+    }
 }
 fn to_session(text: &str) -> Mode {
-    Mode::ToSession { session: "ps".into(), text: text.into(), deep: false }
+    Mode::ToSession {
+        session: "ps".into(),
+        text: text.into(),
+        deep: false,
+    }
 }
 fn end() -> Mode {
     Mode::EndSession { session: "ps".into() }
@@ -60,28 +93,75 @@ fn without_a_session_plain_text_is_a_task_and_deep_starts_one() {
 #[test]
 fn with_a_session_everything_goes_to_it() {
     check("and the tests?", &in_session(), to_session("and the tests?"));
-    check("/deep more", &in_session(), Mode::ToSession { session: "ps".into(), text: "more".into(), deep: true });
+    check(
+        "/deep more",
+        &in_session(),
+        Mode::ToSession {
+            session: "ps".into(),
+            text: "more".into(),
+            deep: true,
+        },
+    );
     check("/deep", &in_session(), says(words::ALREADY_DEEP));
     check("/end", &in_session(), end());
     check("/end@longshore_bot", &in_session(), end());
     check("Done!", &in_session(), end());
     check("FERTIG", &in_session(), end());
-    check("done with this file, next one", &in_session(), to_session("done with this file, next one"));
-    check("/stop", &in_session(), Mode::Stop { target: StopTarget::Session("ps".into()) });
+    check(
+        "done with this file, next one",
+        &in_session(),
+        to_session("done with this file, next one"),
+    );
+    check(
+        "/stop",
+        &in_session(),
+        Mode::Stop {
+            target: StopTarget::Session("ps".into()),
+        },
+    );
 }
 
 #[test]
 fn an_answer_to_a_question_comes_before_everything_but_commands() {
-    check("the second one", &asked(), Mode::Answer { question: 3, text: "the second one".into() });
-    check("done", &asked(), Mode::Answer { question: 3, text: "done".into() });
-    check("/stop", &asked(), Mode::Stop { target: StopTarget::Session("ps".into()) });
+    check(
+        "the second one",
+        &asked(),
+        Mode::Answer {
+            question: 3,
+            text: "the second one".into(),
+        },
+    );
+    check(
+        "done",
+        &asked(),
+        Mode::Answer {
+            question: 3,
+            text: "done".into(),
+        },
+    );
+    check(
+        "/stop",
+        &asked(),
+        Mode::Stop {
+            target: StopTarget::Session("ps".into()),
+        },
+    );
     check("/end", &asked(), end());
 }
 
 #[test]
 fn stop_without_a_session_stops_the_task() {
-    let running = Situation { task: Some("ct".into()), ..quiet() };
-    check("/stop", &running, Mode::Stop { target: StopTarget::Task("ct".into()) });
+    let running = Situation {
+        task: Some("ct".into()),
+        ..quiet()
+    };
+    check(
+        "/stop",
+        &running,
+        Mode::Stop {
+            target: StopTarget::Task("ct".into()),
+        },
+    );
 }
 
 #[test]
@@ -99,7 +179,10 @@ fn what_only_looks_like_a_command_is_text() {
 #[test]
 fn nobody_else_gets_anything() {
     for (user, allowed) in [(6, vec![ADA]), (ADA, vec![]), (0, vec![])] {
-        let settings = Settings { allowed_users: allowed, ..settings() };
+        let settings = Settings {
+            allowed_users: allowed,
+            ..settings()
+        };
         for content in [Ok("/help"), Ok("hello"), Ok("/stop"), Ok(""), Err("stickers")] {
             let decision = route(&Message { user, content }, &asked(), &settings);
             assert_eq!(decision.mode, Mode::Ignore, "{user} {content:?}");
@@ -110,14 +193,28 @@ fn nobody_else_gets_anything() {
 #[test]
 fn what_cannot_be_run_is_answered_with_a_sentence() {
     check("   ", &quiet(), says(words::EMPTY));
-    let sticker = route(&Message { user: ADA, content: Err("stickers") }, &quiet(), &settings());
+    let sticker = route(
+        &Message {
+            user: ADA,
+            content: Err("stickers"),
+        },
+        &quiet(),
+        &settings(),
+    );
     assert_eq!(sticker.mode, says(words::unsupported("stickers")));
-    check(&"x".repeat(MAX_PROMPT_CHARS), &quiet(), task(&"x".repeat(MAX_PROMPT_CHARS)));
+    check(
+        &"x".repeat(MAX_PROMPT_CHARS),
+        &quiet(),
+        task(&"x".repeat(MAX_PROMPT_CHARS)),
+    );
     check(&"x".repeat(3_000_000), &quiet(), says(words::TOO_LONG));
     let nowhere = Situation::default();
     check("hello", &nowhere, says(words::NO_TOPIC));
     check("/deep hello", &nowhere, says(words::NO_TOPIC));
     check("/help", &nowhere, says(words::help()));
-    let creatable = Situation { topic: TopicState::Creatable("tg-1g-0".into()), ..nowhere };
+    let creatable = Situation {
+        topic: TopicState::Creatable("tg-1g-0".into()),
+        ..nowhere
+    };
     check("hello", &creatable, task("hello"));
 }

@@ -27,8 +27,11 @@ pub fn unknown_command(name: &str) -> String {
 
 /// `/help`.
 pub fn help() -> String {
-    let commands =
-        COMMANDS.iter().map(|(_, name, what)| format!("/{name} – {what}.")).collect::<Vec<_>>().join("\n");
+    let commands = COMMANDS
+        .iter()
+        .map(|(_, name, what)| format!("/{name} – {what}."))
+        .collect::<Vec<_>>()
+        .join("\n");
     format!(
         "Write a question, and claude answers it in a pod of its own, on the files of this topic.\n\
          For longer work start a session: claude stays, remembers what was said, and asks before it does something it \
@@ -44,10 +47,8 @@ pub const STOPPED: &str = "Stopping.";
 pub const SESSION_IDLE: &str = "The session is not working on anything right now.";
 /// `/stop` with a session that has not begun.
 pub const SESSION_NOT_THERE: &str = "The session is not running yet, so there is nothing to stop. /end ends it.";
-/// `/stop` took a task out of the queue.
-pub const TASK_WITHDRAWN: &str = "The task was withdrawn before it began.";
-/// What is shown at that task.
-pub const TASK_STOPPED: &str = "Stopped before it began.";
+/// `/stop` waits for the task to begin.
+pub const STOPPED_LATER: &str = "The task has not begun; it is stopped as soon as it does.";
 /// An answer reached claude.
 pub const ANSWER_TAKEN: &str = "Noted.";
 /// A prompt or question was decided before.

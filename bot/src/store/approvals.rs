@@ -53,10 +53,17 @@ pub(super) fn open(tx: &Transaction<'_>, uid: &str, place: Place, approval: &App
         "INSERT OR IGNORE INTO approvals (session, id, post, approval, state) VALUES (?1, ?2, ?3, ?4, 'open')",
         params![uid, approval.id, post, Json(approval)],
     )?;
-    let row = tx.query_row("SELECT row FROM approvals WHERE session = ?1 AND id = ?2", params![uid, approval.id], |row| {
-        row.get(0)
-    })?;
-    posts::show(tx, post, &prompt::asking(row, approval, &BTreeMap::new()), Priority::Answer)
+    let row = tx.query_row(
+        "SELECT row FROM approvals WHERE session = ?1 AND id = ?2",
+        params![uid, approval.id],
+        |row| row.get(0),
+    )?;
+    posts::show(
+        tx,
+        post,
+        &prompt::asking(row, approval, &BTreeMap::new()),
+        Priority::Answer,
+    )
 }
 
 /// Takes the buttons away and says how it ended.
@@ -68,9 +75,16 @@ pub(super) fn close(
     by: Option<&str>,
 ) -> Result<(), StoreError> {
     let sql = format!("{SELECT} a.session = ?1 AND a.id = ?2");
-    let Some(row) = tx.query_row(&sql, params![uid, id], read).optional()? else { return Ok(()) };
+    let Some(row) = tx.query_row(&sql, params![uid, id], read).optional()? else {
+        return Ok(());
+    };
     tx.execute("UPDATE approvals SET state = 'closed' WHERE row = ?1", [row.row])?;
-    posts::show(tx, row.post, &prompt::closed(&row.approval, &row.answers, outcome, by), Priority::Answer)
+    posts::show(
+        tx,
+        row.post,
+        &prompt::closed(&row.approval, &row.answers, outcome, by),
+        Priority::Answer,
+    )
 }
 
 impl Store {
@@ -90,19 +104,36 @@ impl Store {
             let sql = format!("{SELECT} a.session = ?1 AND a.state = 'open' ORDER BY a.row");
             let mut select = connection.prepare_cached(&sql)?;
             let rows = select.query_map([uid], read)?.collect::<Result<Vec<_>, _>>()?;
-            Ok(rows.into_iter().find(|row| row.approval.kind == longshore_wire::api::ApprovalKind::Question))
+            Ok(rows
+                .into_iter()
+                .find(|row| row.approval.kind == longshore_wire::api::ApprovalKind::Question))
         })
         .await
     }
 
     /// Keeps an answer to one of several questions and shows the next.
-    pub async fn keep_answer(&self, row: i64, question: String, answer: String) -> Result<Option<ApprovalRow>, StoreError> {
+    pub async fn keep_answer(
+        &self,
+        row: i64,
+        question: String,
+        answer: String,
+    ) -> Result<Option<ApprovalRow>, StoreError> {
         self.transaction(move |tx| {
             let sql = format!("{SELECT} a.row = ?1 AND a.state = 'open'");
-            let Some(mut approval) = tx.query_row(&sql, [row], read).optional()? else { return Ok(None) };
+            let Some(mut approval) = tx.query_row(&sql, [row], read).optional()? else {
+                return Ok(None);
+            };
             approval.answers.insert(question, answer);
-            tx.execute("UPDATE approvals SET answers = ?2 WHERE row = ?1", params![row, Json(&approval.answers)])?;
-            posts::show(tx, approval.post, &prompt::asking(row, &approval.approval, &approval.answers), Priority::Answer)?;
+            tx.execute(
+                "UPDATE approvals SET answers = ?2 WHERE row = ?1",
+                params![row, Json(&approval.answers)],
+            )?;
+            posts::show(
+                tx,
+                approval.post,
+                &prompt::asking(row, &approval.approval, &approval.answers),
+                Priority::Answer,
+            )?;
             Ok(Some(approval))
         })
         .await
@@ -113,7 +144,9 @@ impl Store {
         let uid = uid.to_owned();
         self.transaction(move |tx| {
             let mut select = tx.prepare_cached("SELECT id FROM approvals WHERE session = ?1 AND state = 'open'")?;
-            let ids = select.query_map([&uid], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
+            let ids = select
+                .query_map([&uid], |row| row.get::<_, String>(0))?
+                .collect::<Result<Vec<_>, _>>()?;
             for id in ids {
                 close(tx, &uid, &id, ApprovalOutcome::Cancelled, None)?;
             }

@@ -18,7 +18,10 @@ impl Store {
             for (id, raw) in updates {
                 insert.execute(params![id, Json(raw), now])?;
             }
-            tx.execute("DELETE FROM inbox WHERE done = 1 AND received_at < ?1", [now - REMEMBER_SECONDS])?;
+            tx.execute(
+                "DELETE FROM inbox WHERE done = 1 AND received_at < ?1",
+                [now - REMEMBER_SECONDS],
+            )?;
             Ok(())
         })
         .await

@@ -75,8 +75,7 @@ pub struct MessageRow {
     pub object: Option<String>,
 }
 
-const COLUMNS: &str =
-    "row, chat, thread, message, user, user_name, title, wire_id, decision, state, object";
+const COLUMNS: &str = "row, chat, thread, message, user, user_name, title, wire_id, decision, state, object";
 
 pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
     let text = |at: usize| row.get::<_, String>(at);
@@ -92,7 +91,9 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
         title: row.get(6)?,
         wire_id: MessageId(text(7)?.parse().map_err(|error: uuid::Error| broken(7, error.into()))?),
         decision: row.get::<_, Json<Decision>>(8)?.0,
-        state: text(9)?.parse().map_err(|error: strum::ParseError| broken(9, error.into()))?,
+        state: text(9)?
+            .parse()
+            .map_err(|error: strum::ParseError| broken(9, error.into()))?,
         object: row.get(10)?,
     })
 }
@@ -127,7 +128,13 @@ pub(super) fn insert(tx: &Transaction<'_>, new: &NewMessage) -> Result<(), Store
         return Ok(());
     }
     let row = tx.last_insert_rowid();
-    posts::ensure(tx, &answer_key(place, new.message, 0), place, Some(new.message), Some(row))?;
+    posts::ensure(
+        tx,
+        &answer_key(place, new.message, 0),
+        place,
+        Some(new.message),
+        Some(row),
+    )?;
     match mode {
         Mode::Reply { text } => answer(tx, row, vec![Content::plain(text)], Priority::Answer)?,
         Mode::StartSession { .. } => {
@@ -153,8 +160,15 @@ pub(super) fn by_wire_id(tx: &Transaction<'_>, id: MessageId) -> Result<Option<M
 }
 
 /// Writes the final words about a message, unless there are some already.
-pub(super) fn answer(tx: &Transaction<'_>, row: i64, parts: Vec<Content>, priority: Priority) -> Result<(), StoreError> {
-    let Some(message) = select_one(tx, row)? else { return Ok(()) };
+pub(super) fn answer(
+    tx: &Transaction<'_>,
+    row: i64,
+    parts: Vec<Content>,
+    priority: Priority,
+) -> Result<(), StoreError> {
+    let Some(message) = select_one(tx, row)? else {
+        return Ok(());
+    };
     if matches!(message.state, MessageState::Answered | MessageState::Closed) {
         return Ok(());
     }
@@ -168,7 +182,11 @@ pub(super) fn answer(tx: &Transaction<'_>, row: i64, parts: Vec<Content>, priori
 }
 
 impl Store {
-    async fn rows(&self, condition: &'static str, values: Vec<rusqlite::types::Value>) -> Result<Vec<MessageRow>, StoreError> {
+    async fn rows(
+        &self,
+        condition: &'static str,
+        values: Vec<rusqlite::types::Value>,
+    ) -> Result<Vec<MessageRow>, StoreError> {
         self.call(move |connection| {
             let sql = format!("SELECT {COLUMNS} FROM messages WHERE {condition}");
             let mut select = connection.prepare_cached(&sql)?;
@@ -180,13 +198,21 @@ impl Store {
 
     /// The oldest message of a place that waits to be carried out in its turn.
     pub async fn next_in(&self, place: Place) -> Result<Option<MessageRow>, StoreError> {
-        let condition = "state IN ('routed', 'posting') AND express = 0 AND chat = ?1 AND thread = ?2 ORDER BY row LIMIT 1";
-        Ok(self.rows(condition, vec![place.chat.into(), place.thread_key().into()]).await?.pop())
+        let condition =
+            "state IN ('routed', 'posting') AND express = 0 AND chat = ?1 AND thread = ?2 ORDER BY row LIMIT 1";
+        Ok(self
+            .rows(condition, vec![place.chat.into(), place.thread_key().into()])
+            .await?
+            .pop())
     }
 
     /// Messages that wait to be carried out without waiting for others.
     pub async fn express(&self) -> Result<Vec<MessageRow>, StoreError> {
-        self.rows("state IN ('routed', 'posting') AND express = 1 ORDER BY row", Vec::new()).await
+        self.rows(
+            "state IN ('routed', 'posting') AND express = 1 ORDER BY row",
+            Vec::new(),
+        )
+        .await
     }
 
     /// Messages whose final words are written down but not known to stand in the chat.
@@ -208,7 +234,8 @@ impl Store {
     /// Messages of a place that are not answered.
     pub async fn unanswered_in(&self, place: Place) -> Result<Vec<MessageRow>, StoreError> {
         let condition = "state IN ('routed', 'posting', 'handed') AND chat = ?1 AND thread = ?2 ORDER BY row";
-        self.rows(condition, vec![place.chat.into(), place.thread_key().into()]).await
+        self.rows(condition, vec![place.chat.into(), place.thread_key().into()])
+            .await
     }
 
     /// The message with this identity.

@@ -26,13 +26,22 @@ pub struct Content {
 impl Content {
     /// Text without formatting and buttons.
     pub fn plain(text: impl Into<String>) -> Self {
-        Self { rich: Rich::plain(text), buttons: Vec::new() }
+        Self {
+            rich: Rich::plain(text),
+            buttons: Vec::new(),
+        }
     }
 
     /// As many posts as a text needs.
     pub fn parts(rich: &Rich) -> Vec<Self> {
         let parts = render::split(rich, render::MESSAGE_UNITS);
-        parts.into_iter().map(|rich| Self { rich, buttons: Vec::new() }).collect()
+        parts
+            .into_iter()
+            .map(|rich| Self {
+                rich,
+                buttons: Vec::new(),
+            })
+            .collect()
     }
 }
 
@@ -69,7 +78,14 @@ pub(super) fn ensure(
 ) -> Result<i64, StoreError> {
     tx.execute(
         "INSERT OR IGNORE INTO posts (key, chat, thread, reply_to, subject, priority) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        params![key, place.chat, place.thread_key(), reply_to, subject, Priority::Placeholder.number()],
+        params![
+            key,
+            place.chat,
+            place.thread_key(),
+            reply_to,
+            subject,
+            Priority::Placeholder.number()
+        ],
     )?;
     Ok(tx.query_row("SELECT post FROM posts WHERE key = ?1", [key], |row| row.get(0))?)
 }
@@ -107,7 +123,9 @@ impl Store {
     /// The post under this key.
     pub async fn post_id(&self, key: String) -> Result<Option<i64>, StoreError> {
         self.call(move |connection| {
-            Ok(connection.query_row("SELECT post FROM posts WHERE key = ?1", [key], |row| row.get(0)).optional()?)
+            Ok(connection
+                .query_row("SELECT post FROM posts WHERE key = ?1", [key], |row| row.get(0))
+                .optional()?)
         })
         .await
     }
@@ -151,8 +169,9 @@ impl Store {
     /// Chats with posts that are not up to date.
     pub async fn chats_with_work(&self) -> Result<Vec<i64>, StoreError> {
         self.call(|connection| {
-            let mut select = connection
-                .prepare_cached("SELECT DISTINCT chat FROM posts WHERE parked = 0 AND (sent_as IS NULL OR version > shown)")?;
+            let mut select = connection.prepare_cached(
+                "SELECT DISTINCT chat FROM posts WHERE parked = 0 AND (sent_as IS NULL OR version > shown)",
+            )?;
             let rows = select.query_map([], |row| row.get(0))?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
@@ -161,17 +180,28 @@ impl Store {
 
     /// The placeholder got this id.
     pub async fn sent(&self, post: i64, sent_as: i64) -> Result<(), StoreError> {
-        self.change("UPDATE posts SET sent_as = ?2 WHERE post = ?1 AND sent_as IS NULL", post, sent_as).await
+        self.change(
+            "UPDATE posts SET sent_as = ?2 WHERE post = ?1 AND sent_as IS NULL",
+            post,
+            sent_as,
+        )
+        .await
     }
 
     /// Telegram confirmed this version.
     pub async fn shown(&self, post: i64, version: i64) -> Result<(), StoreError> {
-        self.change("UPDATE posts SET shown = max(shown, ?2) WHERE post = ?1", post, version).await
+        self.change("UPDATE posts SET shown = max(shown, ?2) WHERE post = ?1", post, version)
+            .await
     }
 
     /// Formatting of this version was refused.
     pub async fn fall_back_to_plain(&self, post: i64, version: i64) -> Result<(), StoreError> {
-        self.change("UPDATE posts SET plain = 1 WHERE post = ?1 AND version = ?2", post, version).await
+        self.change(
+            "UPDATE posts SET plain = 1 WHERE post = ?1 AND version = ?2",
+            post,
+            version,
+        )
+        .await
     }
 
     /// Somebody deleted the message; it is sent anew.

@@ -101,7 +101,10 @@ const STEPS: &[&str] = &["
 pub fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     let version: usize = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if version > STEPS.len() {
-        return Err(StoreError::Newer { has: version, knows: STEPS.len() });
+        return Err(StoreError::Newer {
+            has: version,
+            knows: STEPS.len(),
+        });
     }
     for (at, step) in STEPS.iter().enumerate().skip(version) {
         let transaction = connection.transaction()?;
@@ -120,9 +123,13 @@ mod tests {
     fn a_database_is_brought_up_once_and_a_newer_one_is_refused() {
         let mut connection = Connection::open_in_memory().unwrap();
         migrate(&mut connection).unwrap();
-        connection.execute("INSERT INTO topic_names VALUES (1, 2, 'kept')", []).unwrap();
+        connection
+            .execute("INSERT INTO topic_names VALUES (1, 2, 'kept')", [])
+            .unwrap();
         migrate(&mut connection).unwrap();
-        let name: String = connection.query_row("SELECT name FROM topic_names", [], |row| row.get(0)).unwrap();
+        let name: String = connection
+            .query_row("SELECT name FROM topic_names", [], |row| row.get(0))
+            .unwrap();
         assert_eq!(name, "kept");
         connection.pragma_update(None, "user_version", STEPS.len() + 1).unwrap();
         assert!(matches!(migrate(&mut connection), Err(StoreError::Newer { .. })));

@@ -162,14 +162,22 @@ impl Store {
         let uid = uid.to_owned();
         self.transaction(move |tx| {
             let known: u64 = tx
-                .query_row("SELECT stored_seq FROM sessions WHERE uid = ?1", [&uid], |row| row.get(0))
+                .query_row("SELECT stored_seq FROM sessions WHERE uid = ?1", [&uid], |row| {
+                    row.get(0)
+                })
                 .optional()?
                 .unwrap_or(0);
             if record.seq <= known {
                 return Ok(false);
             }
-            tx.execute("UPDATE sessions SET stored_seq = ?2 WHERE uid = ?1", params![uid, record.seq])?;
-            tx.execute("INSERT OR IGNORE INTO events VALUES (?1, ?2, ?3)", params![uid, record.seq, Json(&record)])?;
+            tx.execute(
+                "UPDATE sessions SET stored_seq = ?2 WHERE uid = ?1",
+                params![uid, record.seq],
+            )?;
+            tx.execute(
+                "INSERT OR IGNORE INTO events VALUES (?1, ?2, ?3)",
+                params![uid, record.seq, Json(&record)],
+            )?;
             for change in changes {
                 apply(tx, &uid, place, record.seq, change)?;
             }
@@ -181,7 +189,13 @@ impl Store {
 
 fn apply(tx: &Transaction<'_>, uid: &str, place: Place, seq: u64, change: Change) -> Result<(), StoreError> {
     match change {
-        Change::Answer { turn, messages, parts, refer, error } => {
+        Change::Answer {
+            turn,
+            messages,
+            parts,
+            refer,
+            error,
+        } => {
             answer_turn(tx, uid, place, turn, &messages, parts, &refer, error)?;
             // The turn is over: nothing of it is needed to rebuild the conversation.
             tx.execute("DELETE FROM events WHERE session = ?1 AND seq <= ?2", params![uid, seq])?;
@@ -222,7 +236,11 @@ fn answer_turn(
         }
         return Ok(());
     };
-    let parts = if parts.is_empty() { vec![Content::plain(outcome::SILENT)] } else { parts };
+    let parts = if parts.is_empty() {
+        vec![Content::plain(outcome::SILENT)]
+    } else {
+        parts
+    };
     for message in known {
         messages::answer(tx, message.row, vec![refer.clone()], priority)?;
     }

@@ -12,7 +12,10 @@ use longshore_wire::api::{Approval, ApprovalKind};
 use longshore_wire::event::{ApprovalOutcome, Event, Record};
 use serde_json::json;
 
-const PLACE: Place = Place { chat: -100, thread: Some(42) };
+const PLACE: Place = Place {
+    chat: -100,
+    thread: Some(42),
+};
 
 async fn store() -> (tempfile::TempDir, Store) {
     let folder = tempfile::tempdir().unwrap();
@@ -27,7 +30,10 @@ fn new(message: i64, mode: Mode, object: Option<&str>) -> NewMessage {
         user: 5,
         user_name: "Ada".into(),
         title: None,
-        decision: Decision { mode, reason: "because".into() },
+        decision: Decision {
+            mode,
+            reason: "because".into(),
+        },
         object: object.map(Into::into),
         now: 1,
     }
@@ -38,14 +44,27 @@ fn task(message: i64) -> NewMessage {
 }
 
 fn record(seq: u64) -> Record {
-    Record { seq, at: Timestamp::UNIX_EPOCH, event: Event::Restarted { message: "again".into() } }
+    Record {
+        seq,
+        at: Timestamp::UNIX_EPOCH,
+        event: Event::Restarted {
+            message: "again".into(),
+        },
+    }
 }
 
 fn answer(messages: &[i64], text: &str) -> Change {
     Change::Answer {
         turn: 1,
-        messages: messages.iter().map(|id| MessageId::from_telegram(PLACE.chat, *id)).collect(),
-        parts: if text.is_empty() { vec![] } else { vec![Content::plain(text)] },
+        messages: messages
+            .iter()
+            .map(|id| MessageId::from_telegram(PLACE.chat, *id))
+            .collect(),
+        parts: if text.is_empty() {
+            vec![]
+        } else {
+            vec![Content::plain(text)]
+        },
         refer: Content::plain("below"),
         error: false,
     }
@@ -54,14 +73,20 @@ fn answer(messages: &[i64], text: &str) -> Change {
 /// Texts that are not shown yet, in the order of their posts.
 async fn texts(store: &Store) -> Vec<String> {
     let pending = store.pending(PLACE.chat).await.unwrap();
-    pending.into_iter().map(|post| post.content.map_or("…".into(), |content| content.rich.text)).collect()
+    pending
+        .into_iter()
+        .map(|post| post.content.map_or("…".into(), |content| content.rich.text))
+        .collect()
 }
 
 #[tokio::test]
 async fn an_update_that_comes_again_changes_nothing() {
     let (_folder, store) = store().await;
     for _ in 0..2 {
-        store.receive(vec![(1, json!({"a": 1})), (2, json!({}))], 10).await.unwrap();
+        store
+            .receive(vec![(1, json!({"a": 1})), (2, json!({}))], 10)
+            .await
+            .unwrap();
     }
     assert_eq!(store.next_update().await.unwrap(), Some((1, json!({"a": 1}))));
     for _ in 0..2 {
@@ -71,7 +96,10 @@ async fn an_update_that_comes_again_changes_nothing() {
     assert_eq!(store.next_update().await.unwrap().map(|(id, _)| id), Some(2));
     assert_eq!(store.pending(PLACE.chat).await.unwrap().len(), 1);
     let row = store.next_in(PLACE).await.unwrap().unwrap();
-    assert_eq!((row.message, row.state, row.object.as_deref()), (7, MessageState::Routed, Some("ct")));
+    assert_eq!(
+        (row.message, row.state, row.object.as_deref()),
+        (7, MessageState::Routed, Some("ct"))
+    );
 }
 
 #[tokio::test]
@@ -91,8 +119,18 @@ async fn a_message_is_answered_once_and_closed_when_the_answer_is_shown() {
     let (_folder, store) = store().await;
     store.decide(1, task(7)).await.unwrap();
     let row = store.next_in(PLACE).await.unwrap().unwrap().row;
-    store.answer(row, vec![Content::plain("one"), Content::plain("two")], Priority::Answer).await.unwrap();
-    store.answer(row, vec![Content::plain("again")], Priority::Answer).await.unwrap();
+    store
+        .answer(
+            row,
+            vec![Content::plain("one"), Content::plain("two")],
+            Priority::Answer,
+        )
+        .await
+        .unwrap();
+    store
+        .answer(row, vec![Content::plain("again")], Priority::Answer)
+        .await
+        .unwrap();
     assert_eq!(texts(&store).await, ["one", "two"]);
     for (shown, post) in store.pending(PLACE.chat).await.unwrap().into_iter().enumerate() {
         assert!(store.delivered().await.unwrap().is_empty(), "{shown} of 2");
@@ -115,26 +153,44 @@ async fn the_first_id_of_a_placeholder_stays_and_progress_stops_at_the_answer() 
     store.sent(post, 51).await.unwrap();
     assert_eq!(store.open_for_progress(post).await.unwrap(), Some(50));
     let row = store.next_in(PLACE).await.unwrap().unwrap().row;
-    store.answer(row, vec![Content::plain("one")], Priority::Answer).await.unwrap();
+    store
+        .answer(row, vec![Content::plain("one")], Priority::Answer)
+        .await
+        .unwrap();
     assert_eq!(store.open_for_progress(post).await.unwrap(), None);
 }
 
 async fn session(store: &Store) {
-    store.decide(1, new(1, Mode::StartSession { prompt: None }, Some("ps"))).await.unwrap();
-    store.observe_session("ps".into(), "uid".into(), PLACE, SessionState::Live).await.unwrap();
+    store
+        .decide(1, new(1, Mode::StartSession { prompt: None }, Some("ps")))
+        .await
+        .unwrap();
+    store
+        .observe_session("ps".into(), "uid".into(), PLACE, SessionState::Live)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
 async fn an_event_counts_once_however_often_it_is_streamed() {
     let (_folder, store) = store().await;
     session(&store).await;
-    let notice = || vec![Change::Notice { text: "restarted".into() }];
+    let notice = || {
+        vec![Change::Notice {
+            text: "restarted".into(),
+        }]
+    };
     assert!(store.take_event("uid", PLACE, record(1), notice()).await.unwrap());
     assert!(!store.take_event("uid", PLACE, record(1), notice()).await.unwrap());
     assert_eq!(texts(&store).await, ["…", "restarted"]);
     assert_eq!(store.session("ps").await.unwrap().unwrap().stored_seq, 1);
     assert_eq!(store.events("uid").await.unwrap(), [record(1)]);
-    assert!(store.take_event("uid", PLACE, record(2), vec![answer(&[1], "hi")]).await.unwrap());
+    assert!(
+        store
+            .take_event("uid", PLACE, record(2), vec![answer(&[1], "hi")])
+            .await
+            .unwrap()
+    );
     assert!(store.events("uid").await.unwrap().is_empty());
 }
 
@@ -142,21 +198,46 @@ async fn an_event_counts_once_however_often_it_is_streamed() {
 async fn a_turn_that_answers_several_messages_answers_the_newest_and_refers_the_others() {
     let (_folder, store) = store().await;
     session(&store).await;
-    let to = |message| new(message, Mode::ToSession { session: "ps".into(), text: "x".into(), deep: false }, Some("ps"));
+    let to = |message| {
+        new(
+            message,
+            Mode::ToSession {
+                session: "ps".into(),
+                text: "x".into(),
+                deep: false,
+            },
+            Some("ps"),
+        )
+    };
     store.decide(2, to(8)).await.unwrap();
     store.decide(3, to(9)).await.unwrap();
-    store.take_event("uid", PLACE, record(1), vec![answer(&[9, 8], "both")]).await.unwrap();
+    store
+        .take_event("uid", PLACE, record(1), vec![answer(&[9, 8], "both")])
+        .await
+        .unwrap();
     assert_eq!(texts(&store).await, ["…", "below", "both"]);
-    store.take_event("uid", PLACE, record(2), vec![answer(&[1], "")]).await.unwrap();
-    assert_eq!(texts(&store).await, [crate::conversation::outcome::SILENT, "below", "both"]);
+    store
+        .take_event("uid", PLACE, record(2), vec![answer(&[1], "")])
+        .await
+        .unwrap();
+    assert_eq!(
+        texts(&store).await,
+        [crate::conversation::outcome::SILENT, "below", "both"]
+    );
 }
 
 #[tokio::test]
 async fn a_turn_that_nobody_asked_for_gets_posts_of_its_own_unless_it_is_silent() {
     let (_folder, store) = store().await;
     session(&store).await;
-    store.take_event("uid", PLACE, record(1), vec![answer(&[], "")]).await.unwrap();
-    store.take_event("uid", PLACE, record(2), vec![answer(&[77], "by the way")]).await.unwrap();
+    store
+        .take_event("uid", PLACE, record(1), vec![answer(&[], "")])
+        .await
+        .unwrap();
+    store
+        .take_event("uid", PLACE, record(2), vec![answer(&[77], "by the way")])
+        .await
+        .unwrap();
     assert_eq!(texts(&store).await, ["…", "by the way"]);
 }
 
@@ -165,9 +246,15 @@ async fn a_session_only_goes_forward() {
     let (_folder, store) = store().await;
     session(&store).await;
     assert_eq!(store.active_session(PLACE).await.unwrap().unwrap().name, "ps");
-    store.decide(2, new(2, Mode::EndSession { session: "ps".into() }, Some("ps"))).await.unwrap();
+    store
+        .decide(2, new(2, Mode::EndSession { session: "ps".into() }, Some("ps")))
+        .await
+        .unwrap();
     assert_eq!(store.active_session(PLACE).await.unwrap(), None);
-    store.observe_session("ps".into(), "uid".into(), PLACE, SessionState::Live).await.unwrap();
+    store
+        .observe_session("ps".into(), "uid".into(), PLACE, SessionState::Live)
+        .await
+        .unwrap();
     assert_eq!(store.session("ps").await.unwrap().unwrap().state, SessionState::Ending);
 }
 
@@ -183,16 +270,28 @@ async fn a_prompt_shows_buttons_until_it_is_closed() {
         input: json!({"command": "ls"}),
         expires_at: Timestamp::UNIX_EPOCH,
     };
-    store.take_event("uid", PLACE, record(1), vec![Change::Ask { approval }]).await.unwrap();
+    store
+        .take_event("uid", PLACE, record(1), vec![Change::Ask { approval }])
+        .await
+        .unwrap();
     let row = store.approval(1).await.unwrap().unwrap();
     assert!(row.open);
     let shown = store.pending(PLACE.chat).await.unwrap().pop().unwrap();
     assert_eq!((shown.post, shown.content.unwrap().buttons[0].len()), (row.post, 2));
-    let close = || vec![Change::Close { id: "req".into(), outcome: ApprovalOutcome::Allowed, by: Some("Ada".into()) }];
+    let close = || {
+        vec![Change::Close {
+            id: "req".into(),
+            outcome: ApprovalOutcome::Allowed,
+            by: Some("Ada".into()),
+        }]
+    };
     store.take_event("uid", PLACE, record(2), close()).await.unwrap();
     store.close_approvals("uid").await.unwrap();
     let shown = store.pending(PLACE.chat).await.unwrap().pop().unwrap().content.unwrap();
-    assert!(shown.buttons.is_empty() && shown.rich.text.ends_with("✅ Allowed by Ada."), "{shown:?}");
+    assert!(
+        shown.buttons.is_empty() && shown.rich.text.ends_with("✅ Allowed by Ada."),
+        "{shown:?}"
+    );
     assert!(!store.approval(1).await.unwrap().unwrap().open);
 }
 

@@ -58,7 +58,9 @@ pub enum ClientError {
 impl Telegram {
     /// Client for the bot with this token. `api_url` replaces Telegram's own servers.
     pub fn new(token: &str, api_url: Option<&str>) -> Result<Self, ClientError> {
-        let client = teloxide_core::net::default_reqwest_settings().timeout(CLIENT_TIMEOUT).build()?;
+        let client = teloxide_core::net::default_reqwest_settings()
+            .timeout(CLIENT_TIMEOUT)
+            .build()?;
         let mut bot = Bot::with_client(token, client);
         if let Some(url) = api_url {
             // teloxide appends to the path; a trailing slash would double it.
@@ -76,7 +78,11 @@ impl Telegram {
 
     /// The next updates from `offset` on, raw. Everything below `offset` is forgotten by Telegram.
     pub async fn get_updates(&self, offset: Option<i64>) -> Result<Vec<Value>, CallError> {
-        let updates = GetUpdates { offset, timeout: POLL_SECONDS, allowed_updates: &ALLOWED_UPDATES };
+        let updates = GetUpdates {
+            offset,
+            timeout: POLL_SECONDS,
+            allowed_updates: &ALLOWED_UPDATES,
+        };
         match self.call(updates).await? {
             Value::Array(updates) => Ok(updates),
             other => Err(CallError::Unknown(format!("getUpdates answered {other}"))),
@@ -94,8 +100,10 @@ impl Telegram {
 
     /// Sets the menu of commands that people see.
     pub async fn set_my_commands(&self, commands: &[(&'static str, &'static str)]) -> Result<(), CallError> {
-        let commands =
-            commands.iter().map(|(command, description)| BotCommand { command, description }).collect::<Vec<_>>();
+        let commands = commands
+            .iter()
+            .map(|(command, description)| BotCommand { command, description })
+            .collect::<Vec<_>>();
         self.call(SetMyCommands { commands }).await.map(drop)
     }
 
@@ -107,12 +115,21 @@ impl Telegram {
         reply_to: Option<i64>,
         text: &str,
     ) -> Result<i64, CallError> {
-        let reply_parameters =
-            reply_to.map(|message_id| ReplyParameters { message_id, allow_sending_without_reply: true });
+        let reply_parameters = reply_to.map(|message_id| ReplyParameters {
+            message_id,
+            allow_sending_without_reply: true,
+        });
         let sent = self
-            .call(SendMessage { chat_id: chat, message_thread_id: thread, text: text.to_owned(), reply_parameters })
+            .call(SendMessage {
+                chat_id: chat,
+                message_thread_id: thread,
+                text: text.to_owned(),
+                reply_parameters,
+            })
             .await?;
-        sent["message_id"].as_i64().ok_or_else(|| CallError::Unknown("sendMessage answered no message_id".to_owned()))
+        sent["message_id"]
+            .as_i64()
+            .ok_or_else(|| CallError::Unknown("sendMessage answered no message_id".to_owned()))
     }
 
     /// Puts text, formatting and buttons into a message of the bot. No buttons removes those it has.
@@ -130,14 +147,19 @@ impl Telegram {
             text: text.to_owned(),
             entities: entities.to_vec(),
             link_preview_options: LinkPreviewOptions { is_disabled: true },
-            reply_markup: (!buttons.is_empty()).then(|| InlineKeyboard { inline_keyboard: buttons.to_vec() }),
+            reply_markup: (!buttons.is_empty()).then(|| InlineKeyboard {
+                inline_keyboard: buttons.to_vec(),
+            }),
         };
         self.call(edit).await.map(drop)
     }
 
     /// Ends the waiting sign on a pressed button and shows a short text.
     pub async fn answer_callback(&self, query: &str, text: &str) -> Result<(), CallError> {
-        let answer = AnswerCallbackQuery { callback_query_id: query.to_owned(), text: text.to_owned() };
+        let answer = AnswerCallbackQuery {
+            callback_query_id: query.to_owned(),
+            text: text.to_owned(),
+        };
         self.call(answer).await.map(drop)
     }
 }

@@ -94,7 +94,11 @@ impl CallError {
         }
         for (needle, scope, reason) in UNREACHABLE {
             if has(needle) {
-                return Self::Unreachable { scope: *scope, reason, why: description.to_owned() };
+                return Self::Unreachable {
+                    scope: *scope,
+                    reason,
+                    why: description.to_owned(),
+                };
             }
         }
         Self::Refused(description.to_owned())
@@ -113,7 +117,9 @@ impl From<RequestError> for CallError {
             },
             // The token is part of the address; a network error must not carry it into a log.
             RequestError::Network(error) => Self::Unknown(network(&error)),
-            RequestError::InvalidJson { source, .. } => Self::Unknown(format!("the answer is not what it should be: {source}")),
+            RequestError::InvalidJson { source, .. } => {
+                Self::Unknown(format!("the answer is not what it should be: {source}"))
+            }
             RequestError::Io(error) => Self::Unknown(error.to_string()),
         }
     }
@@ -152,7 +158,9 @@ mod tests {
         assert_eq!(reason("Bad Request: TOPIC_CLOSED"), "TopicClosed");
         assert_eq!(reason("Bad Request: chat not found"), "ChatNotFound");
         assert_eq!(
-            CallError::from_description("Bad Request: message is not modified: specified new message content is the same"),
+            CallError::from_description(
+                "Bad Request: message is not modified: specified new message content is the same"
+            ),
             CallError::NotModified
         );
         assert!(matches!(
@@ -163,6 +171,9 @@ mod tests {
             CallError::from_description("Bad Request: message to edit not found"),
             CallError::MessageGone(_)
         ));
-        assert!(matches!(CallError::from_description("Bad Request: no idea"), CallError::Refused(_)));
+        assert!(matches!(
+            CallError::from_description("Bad Request: no idea"),
+            CallError::Refused(_)
+        ));
     }
 }

@@ -101,15 +101,46 @@ const MEDIA: &[(&str, &str)] = &[
 
 /// Messages that Telegram writes about the chat itself. Nobody expects an answer.
 const SERVICE: &[&str] = &[
-    "new_chat_members", "left_chat_member", "new_chat_title", "new_chat_photo", "delete_chat_photo",
-    "group_chat_created", "supergroup_chat_created", "channel_chat_created", "message_auto_delete_timer_changed",
-    "migrate_to_chat_id", "migrate_from_chat_id", "pinned_message", "invoice", "successful_payment",
-    "refunded_payment", "users_shared", "chat_shared", "connected_website", "write_access_allowed", "passport_data",
-    "proximity_alert_triggered", "boost_added", "chat_background_set", "general_forum_topic_hidden",
-    "general_forum_topic_unhidden", "giveaway_created", "giveaway", "giveaway_winners", "giveaway_completed",
-    "video_chat_scheduled", "video_chat_started", "video_chat_ended", "video_chat_participants_invited",
-    "web_app_data", "gift", "unique_gift", "paid_message_price_changed", "direct_message_price_changed",
-    "checklist_tasks_done", "checklist_tasks_added",
+    "new_chat_members",
+    "left_chat_member",
+    "new_chat_title",
+    "new_chat_photo",
+    "delete_chat_photo",
+    "group_chat_created",
+    "supergroup_chat_created",
+    "channel_chat_created",
+    "message_auto_delete_timer_changed",
+    "migrate_to_chat_id",
+    "migrate_from_chat_id",
+    "pinned_message",
+    "invoice",
+    "successful_payment",
+    "refunded_payment",
+    "users_shared",
+    "chat_shared",
+    "connected_website",
+    "write_access_allowed",
+    "passport_data",
+    "proximity_alert_triggered",
+    "boost_added",
+    "chat_background_set",
+    "general_forum_topic_hidden",
+    "general_forum_topic_unhidden",
+    "giveaway_created",
+    "giveaway",
+    "giveaway_winners",
+    "giveaway_completed",
+    "video_chat_scheduled",
+    "video_chat_started",
+    "video_chat_ended",
+    "video_chat_participants_invited",
+    "web_app_data",
+    "gift",
+    "unique_gift",
+    "paid_message_price_changed",
+    "direct_message_price_changed",
+    "checklist_tasks_done",
+    "checklist_tasks_added",
 ];
 
 /// `update_id` of a raw update; none when it has none, which Telegram never does.
@@ -140,7 +171,10 @@ fn string(value: &Value, pointer: &str) -> Option<String> {
 }
 
 fn person(user: &Value) -> String {
-    let full = [string(user, "/first_name"), string(user, "/last_name")].into_iter().flatten().collect::<Vec<_>>();
+    let full = [string(user, "/first_name"), string(user, "/last_name")]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>();
     match full.is_empty() {
         false => full.join(" "),
         true => string(user, "/username").unwrap_or_else(|| "somebody".to_owned()),
@@ -150,7 +184,10 @@ fn person(user: &Value) -> String {
 /// A thread id alone proves nothing: in plain groups it marks a chain of replies. Only `is_topic_message` makes it a topic.
 fn place(message: &Value) -> Option<Place> {
     let chat = number(message, "/chat/id")?;
-    let in_topic = message.get("is_topic_message").and_then(Value::as_bool).unwrap_or(false);
+    let in_topic = message
+        .get("is_topic_message")
+        .and_then(Value::as_bool)
+        .unwrap_or(false);
     let thread = number(message, "/message_thread_id").filter(|id| in_topic && *id > 1);
     Some(Place { chat, thread })
 }
@@ -163,7 +200,10 @@ fn read_message(message: &Value) -> Option<Update> {
     if SERVICE.iter().any(|key| message.get(key).is_some()) {
         return Some(Update::Other);
     }
-    let media = MEDIA.iter().find(|(key, _)| message.get(key).is_some()).map(|(_, name)| *name);
+    let media = MEDIA
+        .iter()
+        .find(|(key, _)| message.get(key).is_some())
+        .map(|(_, name)| *name);
     let content = match (string(message, "/text"), media) {
         (Some(text), _) => Content::Text(text),
         (None, Some(name)) => Content::Unsupported(name),
@@ -183,7 +223,9 @@ fn read_message(message: &Value) -> Option<Update> {
 
 fn read_topic(message: &Value, place: Place) -> Option<Update> {
     let has = |key: &str| message.get(key).is_some();
-    let named = message.get("forum_topic_created").or_else(|| message.get("forum_topic_edited"));
+    let named = message
+        .get("forum_topic_created")
+        .or_else(|| message.get("forum_topic_edited"));
     let open = if has("forum_topic_closed") || has("general_forum_topic_closed") {
         Some(false)
     } else if has("forum_topic_reopened") || has("forum_topic_created") || has("general_forum_topic_reopened") {
@@ -193,7 +235,11 @@ fn read_topic(message: &Value, place: Place) -> Option<Update> {
     } else {
         return None;
     };
-    Some(Update::Topic { place, name: named.and_then(|topic| string(topic, "/name")), open })
+    Some(Update::Topic {
+        place,
+        name: named.and_then(|topic| string(topic, "/name")),
+        open,
+    })
 }
 
 fn read_press(query: &Value) -> Option<Press> {
@@ -212,7 +258,10 @@ fn read_membership(change: &Value) -> Option<Update> {
     let member = change.get("new_chat_member")?;
     let reachable = match string(member, "/status")?.as_str() {
         "left" | "kicked" => false,
-        "restricted" => member.get("can_send_messages").and_then(Value::as_bool).unwrap_or(false),
+        "restricted" => member
+            .get("can_send_messages")
+            .and_then(Value::as_bool)
+            .unwrap_or(false),
         _ => true,
     };
     Some(Update::Membership { chat, reachable })
@@ -255,10 +304,28 @@ mod tests {
     fn a_thread_counts_only_when_the_message_is_in_a_topic() {
         let place = |extra| incoming(&message(extra)).place;
         let topic = json!({"text": "a", "message_thread_id": 42, "is_topic_message": true});
-        assert_eq!(place(topic), Place { chat: -100, thread: Some(42) });
-        assert_eq!(place(json!({"text": "a", "message_thread_id": 42})), Place { chat: -100, thread: None });
+        assert_eq!(
+            place(topic),
+            Place {
+                chat: -100,
+                thread: Some(42)
+            }
+        );
+        assert_eq!(
+            place(json!({"text": "a", "message_thread_id": 42})),
+            Place {
+                chat: -100,
+                thread: None
+            }
+        );
         let general = json!({"text": "a", "message_thread_id": 1, "is_topic_message": true});
-        assert_eq!(place(general), Place { chat: -100, thread: None });
+        assert_eq!(
+            place(general),
+            Place {
+                chat: -100,
+                thread: None
+            }
+        );
     }
 
     #[test]
@@ -267,8 +334,18 @@ mod tests {
             "message_thread_id": 42, "is_topic_message": true,
             "forum_topic_created": {"name": "Payments", "icon_color": 1},
         }));
-        let place = Place { chat: -100, thread: Some(42) };
-        assert_eq!(read(&created), Update::Topic { place, name: Some("Payments".into()), open: Some(true) });
+        let place = Place {
+            chat: -100,
+            thread: Some(42),
+        };
+        assert_eq!(
+            read(&created),
+            Update::Topic {
+                place,
+                name: Some("Payments".into()),
+                open: Some(true)
+            }
+        );
         let reply = message(json!({
             "text": "hello", "message_thread_id": 42, "is_topic_message": true,
             "reply_to_message": {"message_id": 42, "forum_topic_created": {"name": "Payments"}},
@@ -280,8 +357,14 @@ mod tests {
     fn what_cannot_be_handed_on_has_a_name_and_service_messages_are_silent() {
         let content = |extra| incoming(&message(extra)).content;
         assert_eq!(content(json!({"sticker": {}})), Content::Unsupported("stickers"));
-        assert_eq!(content(json!({"photo": [], "caption": "look"})), Content::Unsupported("pictures"));
-        assert_eq!(content(json!({"hologram": {}})), Content::Unsupported("messages of this kind"));
+        assert_eq!(
+            content(json!({"photo": [], "caption": "look"})),
+            Content::Unsupported("pictures")
+        );
+        assert_eq!(
+            content(json!({"hologram": {}})),
+            Content::Unsupported("messages of this kind")
+        );
         assert_eq!(read(&message(json!({"new_chat_members": []}))), Update::Other);
         assert_eq!(read(&json!({"update_id": 3, "unheard_of": {}})), Update::Other);
         assert_eq!(read(&json!("no object")), Update::Other);
@@ -290,7 +373,19 @@ mod tests {
     #[test]
     fn being_thrown_out_and_let_in_again_is_noticed() {
         let change = |status| json!({"update_id": 1, "my_chat_member": {"chat": {"id": -5}, "new_chat_member": {"status": status}}});
-        assert_eq!(read(&change("kicked")), Update::Membership { chat: -5, reachable: false });
-        assert_eq!(read(&change("member")), Update::Membership { chat: -5, reachable: true });
+        assert_eq!(
+            read(&change("kicked")),
+            Update::Membership {
+                chat: -5,
+                reachable: false
+            }
+        );
+        assert_eq!(
+            read(&change("member")),
+            Update::Membership {
+                chat: -5,
+                reachable: true
+            }
+        );
     }
 }

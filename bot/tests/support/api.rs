@@ -70,7 +70,9 @@ impl Api {
     /// Waits until so many creates have come in.
     pub async fn creates_arrive(&self, count: usize) {
         let mut arrived = self.inner.arrived.subscribe();
-        super::in_time("creates", arrived.wait_for(|n| *n >= count)).await.unwrap();
+        super::in_time("creates", arrived.wait_for(|n| *n >= count))
+            .await
+            .unwrap();
     }
 
     /// Mutating calls so far, as `METHOD plural/name`.
@@ -79,12 +81,21 @@ impl Api {
     }
 
     pub fn get(&self, plural: &str, name: &str) -> Option<Value> {
-        self.inner.objects.lock().unwrap().get(&(plural.into(), name.into())).cloned()
+        self.inner
+            .objects
+            .lock()
+            .unwrap()
+            .get(&(plural.into(), name.into()))
+            .cloned()
     }
 
     pub fn names(&self, plural: &str) -> Vec<String> {
         let objects = self.inner.objects.lock().unwrap();
-        objects.keys().filter(|(kind, _)| kind == plural).map(|(_, name)| name.clone()).collect()
+        objects
+            .keys()
+            .filter(|(kind, _)| kind == plural)
+            .map(|(_, name)| name.clone())
+            .collect()
     }
 
     /// Waits for an object, and for something to be true of it.
@@ -137,7 +148,11 @@ impl Api {
         *version += 1;
         object["metadata"]["resourceVersion"] = json!(version.to_string());
         let event = json!({"type": event, "object": object});
-        self.inner.log.lock().unwrap().push((*version, plural.into(), event.clone()));
+        self.inner
+            .log
+            .lock()
+            .unwrap()
+            .push((*version, plural.into(), event.clone()));
         let _ = self.inner.events.send((plural.into(), event));
         object
     }
@@ -174,18 +189,31 @@ async fn list(
     if query.get("watch").map(String::as_str) != Some("true") {
         let version = *api.inner.version.lock().unwrap();
         let objects = api.inner.objects.lock().unwrap();
-        let items = objects.iter().filter(|((kind, _), _)| *kind == plural).map(|(_, object)| object).collect::<Vec<_>>();
+        let items = objects
+            .iter()
+            .filter(|((kind, _), _)| *kind == plural)
+            .map(|(_, object)| object)
+            .collect::<Vec<_>>();
         let list = json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": version.to_string()}, "items": items});
         return axum::Json(list).into_response();
     }
-    let from: u64 = query.get("resourceVersion").and_then(|version| version.parse().ok()).unwrap_or(0);
+    let from: u64 = query
+        .get("resourceVersion")
+        .and_then(|version| version.parse().ok())
+        .unwrap_or(0);
     // The log is locked while subscribing, so no event falls between what was and what comes.
     let (past, live) = {
         let log = api.inner.log.lock().unwrap();
-        let past = log.iter().filter(|(version, kind, _)| *version > from && *kind == plural).map(|(_, _, event)| event.clone());
+        let past = log
+            .iter()
+            .filter(|(version, kind, _)| *version > from && *kind == plural)
+            .map(|(_, _, event)| event.clone());
         (past.collect::<Vec<_>>(), api.inner.events.subscribe())
     };
-    let known = past.last().and_then(|event| event["object"]["metadata"]["resourceVersion"].as_str()?.parse().ok()).unwrap_or(from);
+    let known = past
+        .last()
+        .and_then(|event| event["object"]["metadata"]["resourceVersion"].as_str()?.parse().ok())
+        .unwrap_or(from);
     let live = BroadcastStream::new(live).filter_map(move |event| {
         let plural = plural.clone();
         async move {
@@ -194,7 +222,9 @@ async fn list(
             (kind == plural && version > known).then_some(event)
         }
     });
-    let lines = futures::stream::iter(past).chain(live).map(|event| Ok::<_, std::io::Error>(format!("{event}\n")));
+    let lines = futures::stream::iter(past)
+        .chain(live)
+        .map(|event| Ok::<_, std::io::Error>(format!("{event}\n")));
     Body::from_stream(lines).into_response()
 }
 
@@ -221,11 +251,17 @@ async fn one(
     body: Bytes,
 ) -> Response {
     let (plural, name) = (path["plural"].clone(), path["name"].clone());
-    let Some(mut object) = api.get(&plural, &name) else { return problem(404, "NotFound") };
+    let Some(mut object) = api.get(&plural, &name) else {
+        return problem(404, "NotFound");
+    };
     if method == Method::GET {
         return axum::Json(object).into_response();
     }
-    api.inner.calls.lock().unwrap().push(format!("{method} {plural}/{name}"));
+    api.inner
+        .calls
+        .lock()
+        .unwrap()
+        .push(format!("{method} {plural}/{name}"));
     if method == Method::DELETE {
         api.delete(&plural, &name);
         return axum::Json(object).into_response();

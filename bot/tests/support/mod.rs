@@ -43,7 +43,12 @@ impl Stage {
     pub async fn set() -> Self {
         let telegram = Emulator::local().await.unwrap();
         let people = telegram.client();
-        let limits = Limits { group: None, private: None, overall: None, ..Limits::default() };
+        let limits = Limits {
+            group: None,
+            private: None,
+            overall: None,
+            ..Limits::default()
+        };
         people.set_limits(&limits).await.unwrap();
         let (api, url) = Api::start().await;
         let folder = tempfile::tempdir().unwrap();
@@ -57,7 +62,17 @@ impl Stage {
         std::fs::write(&kubeconfig, config.to_string()).unwrap();
         let ada = people.user("Ada").await.unwrap().id;
         let forum = people.forum("Harbour", ada).await.unwrap();
-        Self { telegram, people, api, ada, forum, folder, kubeconfig, bot: None, args: vec!["--create-topics".into()] }
+        Self {
+            telegram,
+            people,
+            api,
+            ada,
+            forum,
+            folder,
+            kubeconfig,
+            bot: None,
+            args: vec!["--create-topics".into()],
+        }
     }
 
     /// The same with the bot running.
@@ -74,17 +89,36 @@ impl Stage {
 
     pub fn start(&mut self) {
         assert!(self.bot.is_none());
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.folder.path().join("bot.log")).unwrap();
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.folder.path().join("bot.log"))
+            .unwrap();
         let bot = Command::new(env!("CARGO_BIN_EXE_longshore-bot"))
             .arg("run")
-            .args(["--namespace", api::NAMESPACE, "--listen", "127.0.0.1:0", "--messages-per-minute", "600"])
-            .args(["--telegram-api-url", &self.telegram.url(), "--allowed-users", &self.ada.to_string()])
+            .args([
+                "--namespace",
+                api::NAMESPACE,
+                "--listen",
+                "127.0.0.1:0",
+                "--messages-per-minute",
+                "600",
+            ])
+            .args([
+                "--telegram-api-url",
+                &self.telegram.url(),
+                "--allowed-users",
+                &self.ada.to_string(),
+            ])
             .arg("--store")
             .arg(self.folder.path().join("bot.db"))
             .args(&self.args)
             .env("TELEGRAM_BOT_TOKEN", TOKEN)
             .env("KUBECONFIG", &self.kubeconfig)
-            .env("RUST_LOG", "info,longshore_bot=debug")
+            .env(
+                "RUST_LOG",
+                std::env::var("BOT_LOG").unwrap_or("info,longshore_bot=debug".into()),
+            )
             .env("NO_PROXY", "*")
             .stderr(Stdio::from(log))
             .spawn()
@@ -125,21 +159,32 @@ impl Stage {
     /// All that stands in a topic by the bot.
     pub async fn by_bot(&self, thread: Option<i64>) -> Vec<String> {
         let all = self.people.messages(self.forum, thread).await.unwrap();
-        all.into_iter().filter(|shown| shown.from_bot).map(|shown| shown.text).collect()
+        all.into_iter()
+            .filter(|shown| shown.from_bot)
+            .map(|shown| shown.text)
+            .collect()
     }
 
     /// How often the bot has sent or edited something that says this.
     pub async fn said(&self, text: &str) -> usize {
         let calls = self.people.calls(&WantedCalls::default()).await.unwrap();
-        calls.iter().filter(|call| call.params["text"].as_str().is_some_and(|said| said.contains(text))).count()
+        calls
+            .iter()
+            .filter(|call| call.params["text"].as_str().is_some_and(|said| said.contains(text)))
+            .count()
     }
 
     /// Waits until the bot has said something so often in a topic.
     pub async fn sees_times(&self, thread: i64, text: &str, times: usize) {
         let mut after = 0;
         for _ in 0..times {
-            let shown = self.people.wait_for(self.forum, Some(thread), after, text, PATIENCE).await;
-            after = shown.unwrap_or_else(|error| panic!("{error}: {text:?} not {times} times\n{}", self.log())).message_id;
+            let shown = self
+                .people
+                .wait_for(self.forum, Some(thread), after, text, PATIENCE)
+                .await;
+            after = shown
+                .unwrap_or_else(|error| panic!("{error}: {text:?} not {times} times\n{}", self.log()))
+                .message_id;
         }
     }
 
@@ -164,15 +209,26 @@ impl Stage {
     /// The operator makes a session ready.
     pub async fn ready(&self, name: &str, runner: &runner::Runner, endpoint: &str) {
         let session = self.api.wait("persistentsessions", name, |_| true).await;
-        let topic = self.api.get("topics", session["spec"]["topicRef"]["name"].as_str().unwrap()).unwrap();
+        let topic = self
+            .api
+            .get("topics", session["spec"]["topicRef"]["name"].as_str().unwrap())
+            .unwrap();
         runner.let_in(topic["metadata"]["uid"].as_str().unwrap());
-        self.api.merge("persistentsessions", name, json!({"status": {"phase": "Running", "endpoint": endpoint}}));
+        self.api.merge(
+            "persistentsessions",
+            name,
+            json!({"status": {"phase": "Running", "endpoint": endpoint}}),
+        );
     }
 
     /// The operator ends a session.
     pub fn end(&self, name: &str) {
         let ended = condition("Ended", "True", "UserEnded", "");
-        self.api.merge("persistentsessions", name, json!({"status": {"phase": "Ended", "endpoint": null, "conditions": [ended]}}));
+        self.api.merge(
+            "persistentsessions",
+            name,
+            json!({"status": {"phase": "Ended", "endpoint": null, "conditions": [ended]}}),
+        );
     }
 }
 

@@ -42,7 +42,10 @@ pub struct State_ {
 
 impl Runner {
     pub async fn start() -> (Self, String) {
-        let runner = Self { state: Arc::new(watch::Sender::new(State_::default())), token: Arc::default() };
+        let runner = Self {
+            state: Arc::new(watch::Sender::new(State_::default())),
+            token: Arc::default(),
+        };
         let routes = Router::new()
             .route("/v1/messages", post(messages))
             .route("/v1/events", get(events))
@@ -67,18 +70,33 @@ impl Runner {
     pub fn emit(&self, event: Event) {
         self.change(|state| {
             let seq = state.records.len() as u64 + 1;
-            state.records.push(Record { seq, at: Timestamp::UNIX_EPOCH, event });
+            state.records.push(Record {
+                seq,
+                at: Timestamp::UNIX_EPOCH,
+                event,
+            });
         });
     }
 
     pub fn preview(&self, turn: u64, text: &str) {
-        let delta = Preview::TextDelta { turn, block: 0, text: text.into() };
+        let delta = Preview::TextDelta {
+            turn,
+            block: 0,
+            text: text.into(),
+        };
         self.change(|state| state.previews.push((state.records.len(), delta)));
     }
 
     pub fn turn(&self, turn: u64, ids: &[MessageId], text: &str) {
-        self.emit(Event::TurnStarted { turn, message_ids: ids.to_vec() });
-        self.emit(Event::Text { turn, block: 0, text: text.into() });
+        self.emit(Event::TurnStarted {
+            turn,
+            message_ids: ids.to_vec(),
+        });
+        self.emit(Event::Text {
+            turn,
+            block: 0,
+            text: text.into(),
+        });
         self.finish(turn, ids);
     }
 
@@ -95,11 +113,17 @@ impl Runner {
 
     pub async fn wait(&self, what: &str, holds: impl Fn(&State_) -> bool) -> State_ {
         let mut state = self.state.subscribe();
-        super::in_time(what, async { state.wait_for(|state| holds(state)).await.unwrap().clone() }).await
+        super::in_time(what, async {
+            state.wait_for(|state| holds(state)).await.unwrap().clone()
+        })
+        .await
     }
 
     fn refuses(&self, headers: &HeaderMap) -> Option<Response> {
-        let given = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let given = headers
+            .get("authorization")
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
         let right = format!("Bearer {}", self.token.lock().unwrap());
         (given != right).then(|| problem(StatusCode::UNAUTHORIZED))
     }
@@ -128,27 +152,37 @@ async fn messages(State(runner): State<Runner>, headers: HeaderMap, Json(message
     (StatusCode::ACCEPTED, Json(MessageAccepted { id: message.id, seq: 1 })).into_response()
 }
 
-async fn events(State(runner): State<Runner>, headers: HeaderMap, Query(query): Query<BTreeMap<String, String>>) -> Response {
+async fn events(
+    State(runner): State<Runner>,
+    headers: HeaderMap,
+    Query(query): Query<BTreeMap<String, String>>,
+) -> Response {
     if let Some(refusal) = runner.refuses(&headers) {
         return refusal;
     }
     let mut sent = query["after"].parse::<u64>().unwrap();
     let receiver = runner.state.subscribe();
     let (cut, mut shown) = (receiver.borrow().cut, receiver.borrow().previews.len());
-    let stream = WatchStream::new(receiver).take_while(move |state| std::future::ready(state.cut == cut)).flat_map(move |state| {
-        let mut events = Vec::new();
-        for record in state.records.iter().filter(|record| record.seq > sent) {
-            let data = serde_json::to_string(record).unwrap();
-            events.push(Ok::<_, Infallible>(Sse::default().id(record.seq.to_string()).data(data)));
-        }
-        sent = sent.max(state.records.len() as u64);
-        for (_, preview) in state.previews.iter().skip(shown) {
-            events.push(Ok(Sse::default().data(serde_json::to_string(preview).unwrap())));
-        }
-        shown = state.previews.len();
-        futures::stream::iter(events)
-    });
-    axum::response::Sse::new(stream).keep_alive(KeepAlive::default()).into_response()
+    let stream = WatchStream::new(receiver)
+        .take_while(move |state| std::future::ready(state.cut == cut))
+        .flat_map(move |state| {
+            let mut events = Vec::new();
+            for record in state.records.iter().filter(|record| record.seq > sent) {
+                let data = serde_json::to_string(record).unwrap();
+                events.push(Ok::<_, Infallible>(
+                    Sse::default().id(record.seq.to_string()).data(data),
+                ));
+            }
+            sent = sent.max(state.records.len() as u64);
+            for (_, preview) in state.previews.iter().skip(shown) {
+                events.push(Ok(Sse::default().data(serde_json::to_string(preview).unwrap())));
+            }
+            shown = state.previews.len();
+            futures::stream::iter(events)
+        });
+    axum::response::Sse::new(stream)
+        .keep_alive(KeepAlive::default())
+        .into_response()
 }
 
 async fn ack(State(runner): State<Runner>, Json(Ack { seq }): Json<Ack>) -> StatusCode {
@@ -158,7 +192,10 @@ async fn ack(State(runner): State<Runner>, Json(Ack { seq }): Json<Ack>) -> Stat
 
 async fn interrupt(State(runner): State<Runner>) -> Json<Interrupted> {
     runner.change(|state| state.interrupts += 1);
-    Json(Interrupted { stopped: vec![MessageId::from_telegram(1, 1)], ..Interrupted::default() })
+    Json(Interrupted {
+        stopped: vec![MessageId::from_telegram(1, 1)],
+        ..Interrupted::default()
+    })
 }
 
 async fn decide(State(runner): State<Runner>, Path(id): Path<String>, Json(decision): Json<Decision>) -> Response {
@@ -169,5 +206,9 @@ async fn decide(State(runner): State<Runner>, Path(id): Path<String>, Json(decis
             state.decisions.push((id, decision));
         }
     });
-    if known { StatusCode::NO_CONTENT.into_response() } else { problem(StatusCode::NOT_FOUND) }
+    if known {
+        StatusCode::NO_CONTENT.into_response()
+    } else {
+        problem(StatusCode::NOT_FOUND)
+    }
 }
