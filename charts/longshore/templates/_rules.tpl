@@ -27,7 +27,7 @@
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [apps]
   resources: [statefulsets]
-  verbs: [get, list, watch, create, patch, delete]
+  verbs: [get, list, watch, create, update, patch, delete] # update: a new template and the first replica in one write
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch, delete]
