@@ -13,7 +13,7 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ListParams, Patch, PatchParams};
 use kube::{Client, Resource, ResourceExt};
-use longshore_crds::{AgentClass, ContainerTask, GROUP, PersistentSession, Topic, meta};
+use longshore_crds::{ContainerTask, GROUP, PersistentSession, Topic, meta};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -33,7 +33,6 @@ pub async fn uninstall(client: Client, args: UninstallArgs) -> anyhow::Result<()
                 "some sessions did not end in time; their pods are left to Kubernetes"
             ),
         }
-        lift_finalizers::<AgentClass>(&client, &scope).await?;
         lift_finalizers::<Topic>(&client, &scope).await?;
         lift_finalizers::<ContainerTask>(&client, &scope).await?;
         lift_finalizers::<PersistentSession>(&client, &scope).await?;
