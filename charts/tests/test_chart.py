@@ -99,15 +99,19 @@ class Access(unittest.TestCase):
         self.assertEqual(core, {"secrets"})
         self.assertFalse(any("delete" in rule["verbs"] for rule in rules(self.objects, "-bot")))
 
+    def test_the_operator_never_edits_a_spec(self):
+        for resource in ("agentclasses", "topics", "containertasks", "persistentsessions"):
+            self.assertFalse({"create", "update", "patch"} & allowed(self.objects, "-operator", resource), resource)
+
     def test_the_operator_never_deletes_volumes_or_topics_and_never_runs_commands_in_pods(self):
-        for resource in ("persistentvolumeclaims", "topics", "persistentsessions", "agentclasses"):
+        for resource in ("persistentvolumeclaims", "pods", "topics", "persistentsessions", "agentclasses"):
             self.assertNotIn("delete", allowed(self.objects, "-operator", resource), resource)
         for resource in ("pods/exec", "pods/log", "roles", "serviceaccounts", "configmaps"):
             self.assertEqual(allowed(self.objects, "-operator", resource), set(), resource)
 
-    def test_operator_and_bot_have_accounts_of_their_own(self):
+    def test_operator_bot_and_uninstall_have_accounts_of_their_own(self):
         accounts = {name: spec["serviceAccountName"] for name, spec in pod_specs(self.objects).items()}
-        self.assertEqual(accounts, {"longshore-operator": "longshore-operator", "longshore-bot": "longshore-bot", "longshore-uninstall": "longshore-operator"})
+        self.assertEqual(accounts, {"longshore-operator": "longshore-operator", "longshore-bot": "longshore-bot", "longshore-uninstall": "longshore-uninstall"})
 
     def test_every_binding_leads_to_a_role_and_an_account_that_exist(self):
         for values in ({}, {"watchNamespaces": ["a", "b"]}, {"watchNamespaces": ["*"]}):
@@ -132,7 +136,7 @@ class Namespaces(unittest.TestCase):
 
     def test_a_star_needs_the_cluster_role(self):
         objects = render({"watchNamespaces": ["*"]})
-        self.assertEqual(len(of_kind(objects, "ClusterRole", "ClusterRoleBinding")), 2)
+        self.assertEqual(len(of_kind(objects, "ClusterRole", "ClusterRoleBinding")), 4)
         self.assertEqual(environment(objects, "longshore-operator")["LONGSHORE_WATCH_NAMESPACES"], "*")
         self.assertEqual(environment(objects, "longshore-bot")["LONGSHORE_NAMESPACE"], "here")
 

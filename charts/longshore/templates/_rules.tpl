@@ -1,42 +1,39 @@
 {{/* What operator and bot may do in a watched namespace. tests/test_chart.py holds the line: no wildcards, no listing of Secrets. */}}
 
 {{- define "longshore.operatorRules" -}}
-# Our kinds. Deleting tasks is their time to live; patching sessions and topics is for finalizers (RBAC knows no smaller right).
+# Our kinds: specs are read, never written. Deleting tasks is their time to live.
 - apiGroups: [longshore.dev]
-  resources: [agentclasses]
+  resources: [agentclasses, topics, persistentsessions]
   verbs: [get, list, watch]
 - apiGroups: [longshore.dev]
-  resources: [topics, persistentsessions]
-  verbs: [get, list, watch, patch]
-- apiGroups: [longshore.dev]
   resources: [containertasks]
-  verbs: [get, list, watch, patch, delete]
+  verbs: [get, list, watch, delete]
 - apiGroups: [longshore.dev]
   resources: [agentclasses/status, topics/status, containertasks/status, persistentsessions/status]
-  verbs: [get, patch, update]
+  verbs: [patch]
 # For clusters that check who may block the deletion of an owner (OwnerReferencesPermissionEnforcement).
 - apiGroups: [longshore.dev]
   resources: [agentclasses/finalizers, topics/finalizers, containertasks/finalizers, persistentsessions/finalizers]
   verbs: [update]
-# What they become. Volumes are never deleted by the operator.
+# What they become. Volumes are never deleted by the operator, and pods neither: their Jobs and StatefulSets do that.
 - apiGroups: [""]
   resources: [persistentvolumeclaims]
   verbs: [get, list, watch, create, patch]
 - apiGroups: [batch]
   resources: [jobs]
-  verbs: [get, list, watch, create, patch, delete]
+  verbs: [get, list, watch, create, delete]
 - apiGroups: [apps]
   resources: [statefulsets]
-  verbs: [get, list, watch, create, update, patch, delete] # update: a new template and the first replica in one write
+  verbs: [get, list, watch, create, update, patch, delete]
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch, delete]
+  verbs: [get, list, watch]
 - apiGroups: [""]
   resources: [services]
-  verbs: [get, create, patch]
+  verbs: [get, create]
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]
-  verbs: [get, list, watch, create, patch, update]
+  verbs: [get, list, watch, create, update]
 # The keys of the runners' access tokens. No other Secret can be read.
 - apiGroups: [""]
   resources: [secrets]
@@ -45,9 +42,19 @@
   resources: [secrets]
   resourceNames: [longshore-access]
   verbs: [get]
-- apiGroups: ["", events.k8s.io]
+- apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
+{{- end }}
+
+{{/* Asking sessions to end, and lifting finalizers: RBAC knows no smaller right for either than patch. */}}
+{{- define "longshore.uninstallRules" -}}
+- apiGroups: [longshore.dev]
+  resources: [topics, containertasks, persistentsessions]
+  verbs: [list, patch]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list]
 {{- end }}
 
 {{- define "longshore.botRules" -}}
