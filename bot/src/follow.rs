@@ -247,15 +247,12 @@ impl Follower {
     /// The newest message of the turn that came from the chat has a post; a turn without one gets its own.
     async fn post_of(&self, progress: &Progress) -> Result<i64, StoreError> {
         for id in progress.messages.iter().rev() {
-            if let Some(message) = self.bot.store.message(*id).await? {
-                if let Some(post) = self
-                    .bot
-                    .store
-                    .post_id(answer_key(message.place, message.message, 0))
-                    .await?
-                {
-                    return Ok(post);
-                }
+            let Some(message) = self.bot.store.message(*id).await? else {
+                continue;
+            };
+            let key = answer_key(message.place, message.message, 0);
+            if let Some(post) = self.bot.store.post_id(key).await? {
+                return Ok(post);
             }
         }
         let key = format!("turn/{}/{}/0", self.uid, progress.turn);

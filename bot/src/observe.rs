@@ -43,10 +43,9 @@ async fn everything(bot: &Arc<Bot>) -> Result<(), StoreError> {
         session(bot, &seen).await?;
     }
     for open in bot.store.open_sessions().await? {
-        if open.uid.is_some() && bot.cluster.session(&open.name).is_none() {
-            if let Ok(None) = bot.cluster.live_session(&open.name).await {
-                session_gone(bot, &open.name).await?;
-            }
+        let unseen = open.uid.is_some() && bot.cluster.session(&open.name).is_none();
+        if unseen && matches!(bot.cluster.live_session(&open.name).await, Ok(None)) {
+            session_gone(bot, &open.name).await?;
         }
     }
     for row in bot.store.handed().await? {

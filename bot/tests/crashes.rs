@@ -1,5 +1,7 @@
 //! The bot is killed, or an answer of Telegram's is lost, at every point that matters: each message is answered exactly once.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)]
+
 mod support;
 
 use longshore_telegram_emulator::faults::{Fault, Kind};

@@ -1,5 +1,7 @@
 //! Messages with a session: posting, streaming, prompts, stopping, ending, and restarts in between.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)]
+
 mod support;
 
 use std::time::Duration;

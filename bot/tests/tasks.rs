@@ -1,5 +1,7 @@
 //! Messages without a session: ContainerTasks, answers, and everything that is answered without running anything.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)]
+
 mod support;
 
 use longshore_wire::event::Event;

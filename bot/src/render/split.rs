@@ -77,10 +77,8 @@ fn cut(text: &str, limit: usize) -> usize {
     }
     let fits = &text[..end];
     for separator in ["\n\n", "\n", " "] {
-        if let Some(at) = fits.rfind(separator) {
-            if at > end / 2 {
-                return at + separator.len();
-            }
+        if let Some(at) = fits.rfind(separator).filter(|at| *at > end / 2) {
+            return at + separator.len();
         }
     }
     end

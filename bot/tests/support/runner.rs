@@ -22,12 +22,12 @@ use tokio_stream::wrappers::WatchStream;
 
 #[derive(Clone)]
 pub struct Runner {
-    state: Arc<watch::Sender<State_>>,
+    state: Arc<watch::Sender<Seen>>,
     token: Arc<Mutex<String>>,
 }
 
 #[derive(Clone, Default)]
-pub struct State_ {
+pub struct Seen {
     pub records: Vec<Record>,
     pub previews: Vec<(usize, Preview)>,
     pub posted: Vec<PostMessage>,
@@ -43,7 +43,7 @@ pub struct State_ {
 impl Runner {
     pub async fn start() -> (Self, String) {
         let runner = Self {
-            state: Arc::new(watch::Sender::new(State_::default())),
+            state: Arc::new(watch::Sender::new(Seen::default())),
             token: Arc::default(),
         };
         let routes = Router::new()
@@ -63,7 +63,7 @@ impl Runner {
         *self.token.lock().unwrap() = topic_token(super::api::KEY, topic_uid);
     }
 
-    pub fn change(&self, change: impl FnOnce(&mut State_)) {
+    pub fn change(&self, change: impl FnOnce(&mut Seen)) {
         self.state.send_modify(change);
     }
 
@@ -111,7 +111,7 @@ impl Runner {
         });
     }
 
-    pub async fn wait(&self, what: &str, holds: impl Fn(&State_) -> bool) -> State_ {
+    pub async fn wait(&self, what: &str, holds: impl Fn(&Seen) -> bool) -> Seen {
         let mut state = self.state.subscribe();
         super::in_time(what, async {
             state.wait_for(|state| holds(state)).await.unwrap().clone()
