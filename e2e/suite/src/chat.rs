@@ -5,6 +5,7 @@ use longshore_crds::names;
 use longshore_telegram_emulator::Client;
 use longshore_telegram_emulator::control::NewUser;
 use longshore_telegram_emulator::control::view::{Shown, Wanted};
+use longshore_telegram_emulator::limits::Limits;
 
 use crate::install::{ALICE, DEADLINE, Install, MALLORY};
 
@@ -36,6 +37,7 @@ impl Chat {
                 })
                 .await?;
         }
+        telegram.set_limits(&Limits::none()).await?;
         let forum = telegram.forum("The team", ALICE).await?;
         let thread = telegram.topic(forum, ALICE, topic).await?;
         Ok(Self {

@@ -493,6 +493,8 @@ fn base_values(telegram_stand_in: bool, model_stand_in: bool) -> Value {
             "tokenSecret": {"name": "telegram", "key": "token"},
             "allowedUsers": [ALICE],
             "createTopics": true,
+            // These tests are about messages, not about Telegram's patience with them; the bot's own tests cover that.
+            "messagesPerMinute": 1000,
         },
         "anthropic": {"credentialsSecret": {"name": "anthropic", "key": "api-key"}},
         "agentClass": {"resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "1536Mi"}}},

@@ -101,10 +101,8 @@ impl Runner {
         let mut seen = Vec::new();
         while let Some(event) = stream.next().await {
             let event = event?;
-            if event.id.is_empty() {
-                continue;
-            }
-            let record: longshore_wire::Record = serde_json::from_str(&event.data)?;
+            // Previews carry no sequence; they are not part of the journal.
+            let Ok(record) = serde_json::from_str::<longshore_wire::Record>(&event.data) else { continue };
             let enough = until(&record);
             seen.push(record);
             if enough {

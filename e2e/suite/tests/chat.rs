@@ -123,7 +123,7 @@ async fn a_permission_prompt_waits_for_allow_or_deny() -> Result<()> {
         let asked = chat
             .say("/deep [[bash touch allowed.txt && ls]] [[say It said {{last_tool_result}}.]]")
             .await?;
-        let prompt = chat.button(asked, "Allow").await?;
+        let prompt = chat.button(asked, "✅ Allow").await?;
         ensure!(
             prompt.text.contains("touch allowed.txt"),
             "the prompt hides the command: {}",
@@ -131,12 +131,12 @@ async fn a_permission_prompt_waits_for_allow_or_deny() -> Result<()> {
         );
         let refused = chat
             .telegram
-            .press(chat.forum, prompt.message_id, MALLORY, "Allow")
+            .press(chat.forum, prompt.message_id, MALLORY, "✅ Allow")
             .await?;
         chat.telegram.callback(&refused.id, DEADLINE).await?;
         let pressed = chat
             .telegram
-            .press(chat.forum, prompt.message_id, ALICE, "Allow")
+            .press(chat.forum, prompt.message_id, ALICE, "✅ Allow")
             .await?;
         ensure!(
             chat.telegram.callback(&pressed.id, DEADLINE).await?.answer.is_some(),
@@ -149,9 +149,9 @@ async fn a_permission_prompt_waits_for_allow_or_deny() -> Result<()> {
         let asked = chat
             .say("[[bash touch denied.txt]] [[say The tool answered: {{last_tool_result}}]]")
             .await?;
-        let prompt = chat.button(asked, "Deny").await?;
+        let prompt = chat.button(asked, "⛔ Deny").await?;
         chat.telegram
-            .press(chat.forum, prompt.message_id, ALICE, "Deny")
+            .press(chat.forum, prompt.message_id, ALICE, "⛔ Deny")
             .await?;
         chat.answer(asked, "The tool answered:").await?;
         let asked = chat
@@ -163,7 +163,7 @@ async fn a_permission_prompt_waits_for_allow_or_deny() -> Result<()> {
             "the denied command ran: {}",
             shown.text
         );
-        let late = chat.telegram.press(chat.forum, prompt.message_id, ALICE, "Deny").await;
+        let late = chat.telegram.press(chat.forum, prompt.message_id, ALICE, "⛔ Deny").await;
         ensure!(late.is_err(), "the buttons of an answered prompt are still there");
         Ok(())
     })

@@ -144,6 +144,9 @@ async fn a_session_pod_deleted_mid_turn_answers_the_interrupted_message_exactly_
             .say("Long work [[bash echo ran >> ran.txt]] [[hold cut]] [[say The long work is over.]]")
             .await?;
         install.model_holds("cut").await?;
+        // The new pod tells claude what happened instead of asking again; this is what the model says to that.
+        let told = json!({"name": "told", "match": {"user": "ended unexpectedly"}, "steps": [{"text": "The long work is over."}]});
+        install.model()?.add_rules(&told).await?;
         install.kill_pod(&format!("ls-{}-0", chat.topic)).await?;
         install.open_gate("cut").await?;
         install

@@ -10,6 +10,7 @@ use longshore_e2e::chat::Chat;
 use longshore_e2e::forward::Forward;
 use longshore_e2e::install::{Install, Options, TELEGRAM_PORT, real_telegram};
 use longshore_telegram_emulator::control::view::Shown;
+use longshore_telegram_emulator::limits::Limits;
 use serde_json::json;
 
 /// Local port of the chat page, when it is free.
@@ -19,7 +20,7 @@ const PAGE_PORT: u16 = 8088;
 async fn main() -> Result<()> {
     tell("installing the chart in a namespace of its own");
     let start = Instant::now();
-    let values = json!({"agentClass": {"permissions": {"allowedTools": ["Read", "Glob", "Grep", "Bash(ls *)", "Bash(echo *)"]}}});
+    let values = json!({"telegram": {"messagesPerMinute": 20}, "agentClass": {"permissions": {"allowedTools": ["Read", "Glob", "Grep", "Bash"]}}});
     let install = tokio::select! {
         started = Install::start(Options::named("longshore-demo").with(values)) => started?,
         _ = tokio::signal::ctrl_c() => anyhow::bail!("stopped before it was installed"),
@@ -47,6 +48,10 @@ async fn play(install: &Install) -> Result<()> {
         return follow_kinds(install).await;
     }
     let chat = Chat::open(install, "Build failures").await?;
+    chat.telegram.set_limits(&Limits::default()).await?;
+    if let Ok(model) = install.model() {
+        model.add_rules(&script()).await?;
+    }
     conversation(install, &chat).await?;
     if std::env::var("ONCE").is_ok_and(|once| once == "1") {
         return Ok(());
@@ -108,6 +113,23 @@ async fn conversation(install: &Install, chat: &Chat) -> Result<()> {
         install.session(name, "Ended", "True").await?;
     }
     kinds(install).await
+}
+
+/// What the stand-in for the model says in this conversation. claude, its tools and its memory are real.
+fn script() -> serde_json::Value {
+    let quick = "Exit code 137 is 128 + 9: the process was ended by SIGKILL, in a container most often because it used more \
+        memory than its limit.";
+    let look = "I will look at what the build leaves behind.";
+    let found = "The workspace says:\n\n```\n{{last_tool_result}}\n```\n\nThe linker ran out of memory. I would build with one job \
+        fewer, or raise the limit of the build container. Shall I change the build script?";
+    json!([
+        {"name": "demo: quick", "match": {"user": "exit code 137 mean"}, "steps": [{"text": quick}]},
+        {"name": "demo: deep", "match": {"user": "nightly build fails"}, "steps": [
+            {"text": {"text": look, "chunk": 8, "delay_ms": 150}},
+            {"tool": {"name": "Bash", "input": {"command": "echo 'ld: killed (137)' > build.log && cat build.log", "description": "Look at the log"}}},
+            {"text": {"text": found, "chunk": 24, "delay_ms": 200}},
+        ]},
+    ])
 }
 
 /// Alice writes, the answer is printed as it grows, until nothing has changed for a while.
