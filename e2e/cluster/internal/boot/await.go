@@ -43,18 +43,22 @@ func apiReady(client kubernetes.Interface) func(context.Context) error {
 	}
 }
 
-func nodeReady(client kubernetes.Interface) func(context.Context) error {
+// nodeReady believes no report from before the start: after a crash the node's
+// object still says Ready.
+func nodeReady(client kubernetes.Interface, started time.Time) func(context.Context) error {
+	// Kubernetes writes times in whole seconds.
+	started = started.Truncate(time.Second)
 	return func(ctx context.Context) error {
 		node, err := client.CoreV1().Nodes().Get(ctx, layout.NodeName, meta.GetOptions{})
 		if err != nil {
 			return err
 		}
 		for _, condition := range node.Status.Conditions {
-			if condition.Type == core.NodeReady && condition.Status == core.ConditionTrue {
+			if condition.Type == core.NodeReady && condition.Status == core.ConditionTrue && !condition.LastHeartbeatTime.Time.Before(started) {
 				return nil
 			}
 		}
-		return errors.New("its condition Ready is not True")
+		return errors.New("it has not said so since the start")
 	}
 }
 

@@ -26,7 +26,7 @@ import (
 const Ready = "ready"
 
 // stepDeadline is generous: the machine may be busy compiling.
-const stepDeadline = 3 * time.Minute
+const stepDeadline = 100 * time.Second
 
 // Supervise runs inside the cluster's namespaces: it brings all components up,
 // reports each step, and keeps them running until it is killed.
@@ -52,6 +52,7 @@ func Supervise(ctx context.Context, state layout.State) error {
 }
 
 func bringUp(ctx context.Context, state layout.State, progress io.Writer) error {
+	started := time.Now()
 	fresh := !exists(state.Etcd())
 	group := supervise.NewGroup(state.Health(), environment(state))
 	for _, child := range append(plane.Storage(state), plane.APIServer(state)) {
@@ -87,7 +88,7 @@ func bringUp(ctx context.Context, state layout.State, progress io.Writer) error 
 		return err
 	}
 	fmt.Fprintln(progress, "default StorageClass and DNS service made")
-	if err := await(ctx, nodeReady(client)); err != nil {
+	if err := await(ctx, nodeReady(client, started)); err != nil {
 		return fmt.Errorf("the node is not ready: %w", err)
 	}
 	fmt.Fprintln(progress, "node Ready")

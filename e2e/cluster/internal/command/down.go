@@ -62,6 +62,9 @@ func stop(state layout.State) (*os.File, error) {
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if pid, err := isolation.InitPID(state); err == nil {
 			isolation.Kill(pid)
+			if err := isolation.AwaitEnd(state, pid, downDeadline); err != nil {
+				return nil, err
+			}
 			return isolation.AwaitLock(state, downDeadline)
 		}
 		if lock, err := isolation.TryLock(state); err != nil || lock != nil {

@@ -75,7 +75,12 @@ func awaitRunning(ctx context.Context, state layout.State, started time.Time) er
 
 func start(ctx context.Context, state layout.State, lock *os.File, started time.Time) error {
 	report := func(step string) { fmt.Printf("%6.2fs  %s\n", time.Since(started).Seconds(), step) }
-	// A crash leaves nothing but control groups and files.
+	// A crash leaves nothing but control groups and files, in a moment.
+	if pid, err := isolation.InitPID(state); err == nil {
+		if err := isolation.AwaitEnd(state, pid, downDeadline); err != nil {
+			return err
+		}
+	}
 	if err := isolation.RemoveCgroups(state.CgroupName(), 10*time.Second); err != nil {
 		return err
 	}

@@ -5,13 +5,17 @@
 package isolation
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"longshore.dev/cluster/internal/layout"
 )
@@ -22,6 +26,9 @@ const (
 	listenerFD = 4
 	lockFD     = 5
 )
+
+// programName is what the kernel calls init: the base of layout.State.Program.
+const programName = "cluster"
 
 // Start runs `program init` in namespaces of its own and returns its process
 // id and the reading end of its progress pipe. The lock stays held for as long
@@ -75,6 +82,46 @@ func InitPID(state layout.State) (int, error) {
 
 // Kill ends init, and by that everything in its namespaces.
 func Kill(pid int) { _ = syscall.Kill(pid, syscall.SIGKILL) }
+
+// AwaitEnd waits until a killed init and all that was in its namespaces is
+// dead. That is later than the release of the lock: the kernel closes init's
+// files first, then kills the others, and only then makes a zombie of it.
+func AwaitEnd(state layout.State, pid int, deadline time.Duration) error {
+	// A pidfd tells of the end of a process with all its threads; the state in
+	// /proc is that of the first thread alone.
+	fd, err := unix.PidfdOpen(pid, 0)
+	if errors.Is(err, unix.ESRCH) || (err == nil && !isInit(state, pid)) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("watching process %d: %w", pid, err)
+	}
+	defer unix.Close(fd)
+	for end := time.Now().Add(deadline); ; {
+		left := time.Until(end)
+		if left <= 0 {
+			return fmt.Errorf("process %d is not dead after %s", pid, deadline)
+		}
+		ready, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(left.Milliseconds())+1)
+		if ready > 0 {
+			return nil
+		}
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return fmt.Errorf("watching process %d: %w", pid, err)
+		}
+	}
+}
+
+// isInit tells a cluster's init from another program that got its process id
+// meanwhile. The command line of a process is empty once its memory is gone.
+func isInit(state layout.State, pid int) bool {
+	name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+	if err != nil || strings.TrimSpace(string(name)) != programName {
+		return false
+	}
+	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	return err == nil && (len(line) == 0 || strings.Contains(string(line), state.Dir))
+}
 
 // TryLock takes the state's lock. It returns nil without an error when a
 // running cluster holds it.

@@ -52,7 +52,11 @@ func readProcess(pid int) (process, bool) {
 	if err != nil {
 		return process{}, false
 	}
-	name, parent := parseStat(string(stat))
+	name, state, parent := parseStat(string(stat))
+	if state == "Z" {
+		// Dead; it holds nothing and waits for a parent that is not ours.
+		return process{}, false
+	}
 	p := process{pid: pid, parent: parent, name: name}
 	p.args = strings.Split(strings.TrimRight(string(command), "\x00"), "\x00")
 	p.pidNS, _ = os.Readlink(dir + "ns/pid")
@@ -60,17 +64,18 @@ func readProcess(pid int) (process, bool) {
 	return p, true
 }
 
-// parseStat takes the name and the parent from a line of proc_pid_stat(5). The
+// parseStat takes name, state and parent from a line of proc_pid_stat(5). The
 // name stands in parentheses and may contain some itself.
-func parseStat(line string) (name string, parent int) {
+func parseStat(line string) (name, state string, parent int) {
 	open, shut := strings.Index(line, "("), strings.LastIndex(line, ")")
 	if open < 0 || shut < open {
-		return "", 0
+		return "", "", 0
 	}
 	if fields := strings.Fields(line[shut+1:]); len(fields) > 1 {
+		state = fields[0]
 		parent, _ = strconv.Atoi(fields[1])
 	}
-	return line[open+1 : shut], parent
+	return line[open+1 : shut], state, parent
 }
 
 // liveClusters gives all processes below the init of a running cluster, and the

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 )
 
 // Attachment says that a pod sandbox has an address.
@@ -20,8 +21,9 @@ type Attachment struct {
 // Attachments outlive the engine but not the cluster's namespaces: they are
 // kept in memory-backed files, one per sandbox.
 type Attachments struct {
-	dir  string
-	list []Attachment
+	dir   string
+	mutex sync.Mutex
+	list  []Attachment
 }
 
 // OpenAttachments reads what an earlier engine knew.
@@ -50,9 +52,11 @@ func OpenAttachments(dir string) (*Attachments, error) {
 
 // Add remembers an attachment; whoever had that address before is gone.
 func (a *Attachments) Add(attachment Attachment) error {
-	for _, other := range a.list {
+	a.mutex.Lock()
+	defer a.mutex.Unlock()
+	for _, other := range slices.Clone(a.list) {
 		if other.Address == attachment.Address && other.Container != attachment.Container {
-			if err := a.Remove(other.Container); err != nil {
+			if err := a.remove(other.Container); err != nil {
 				return err
 			}
 		}
@@ -70,6 +74,19 @@ func (a *Attachments) Add(attachment Attachment) error {
 
 // Remove forgets a sandbox; one that is not known is no error.
 func (a *Attachments) Remove(container string) error {
+	a.mutex.Lock()
+	defer a.mutex.Unlock()
+	return a.remove(container)
+}
+
+// List gives all attachments of this moment.
+func (a *Attachments) List() []Attachment {
+	a.mutex.Lock()
+	defer a.mutex.Unlock()
+	return slices.Clone(a.list)
+}
+
+func (a *Attachments) remove(container string) error {
 	a.list = slices.DeleteFunc(a.list, of(container))
 	if err := os.Remove(a.file(container)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err

@@ -34,8 +34,8 @@ type Engine struct {
 	policies   networklisters.NetworkPolicyLister
 	changed    chan struct{}
 
-	mutex       sync.Mutex // guards the rest
 	attachments *Attachments
+	loading     sync.Mutex // guards loaded, and one load at a time
 	loaded      string
 }
 
@@ -81,10 +81,7 @@ func (e *Engine) Run(ctx context.Context) {
 			return
 		case <-e.changed:
 		}
-		e.mutex.Lock()
-		err := e.load()
-		e.mutex.Unlock()
-		if err != nil {
+		if err := e.load(); err != nil {
 			slog.Error("the packet filter cannot be changed", "error", err)
 			time.AfterFunc(time.Second, e.note)
 		}
@@ -100,8 +97,6 @@ func (e *Engine) Attach(ctx context.Context, attachment Attachment) error {
 	if err := e.awaitView(ctx, attachment.Namespace, attachment.Pod); err != nil {
 		return fmt.Errorf("waiting for a view of %s/%s: %w", attachment.Namespace, attachment.Pod, err)
 	}
-	e.mutex.Lock()
-	defer e.mutex.Unlock()
 	if err := e.attachments.Add(attachment); err != nil {
 		return err
 	}
@@ -114,8 +109,6 @@ func (e *Engine) Attach(ctx context.Context, attachment Attachment) error {
 
 // Detach takes the network from a sandbox.
 func (e *Engine) Detach(container string) error {
-	e.mutex.Lock()
-	defer e.mutex.Unlock()
 	if err := e.attachments.Remove(container); err != nil {
 		return err
 	}
@@ -171,8 +164,11 @@ func older(cached, live meta.Object) bool {
 	return a < b
 }
 
-// load is called with the mutex held. It sends nothing when nothing changed.
+// load brings the kernel to what we know now. It sends nothing when nothing has
+// changed, so of many pods that wait here the first one loads for all.
 func (e *Engine) load() error {
+	e.loading.Lock()
+	defer e.loading.Unlock()
 	world, err := e.world()
 	if err != nil {
 		return err
@@ -190,7 +186,7 @@ func (e *Engine) load() error {
 
 func (e *Engine) world() (World, error) {
 	var world World
-	for _, attachment := range e.attachments.list {
+	for _, attachment := range e.attachments.List() {
 		pod, err := e.pods.Pods(attachment.Namespace).Get(attachment.Pod)
 		if err != nil {
 			// Deleted while its sandbox still stands: unknown, so cut off.

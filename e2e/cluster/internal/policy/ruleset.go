@@ -79,12 +79,15 @@ const hooks = `  chain origin {
 `
 
 // chainFor names a chain by its content, so that pods with equal permissions
-// share one. A refusal is told to the sender, who need not wait for a timeout.
+// share one. A refusal is told to the sender, who need not wait for a timeout:
+// by a reset for TCP, since an ICMP error that arrives while connect() still
+// holds the socket only counts after the next try, a second later.
 func chainFor(chains map[string]string, prefix string, matches []string) string {
 	var body strings.Builder
 	for _, match := range matches {
 		fmt.Fprintf(&body, "    %s\n", strings.TrimSpace(match+" return"))
 	}
+	body.WriteString("    meta l4proto tcp reject with tcp reset\n")
 	body.WriteString("    reject with icmpx admin-prohibited\n")
 	sum := sha256.Sum256([]byte(body.String()))
 	name := prefix + hex.EncodeToString(sum[:8])
