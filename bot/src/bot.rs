@@ -50,8 +50,8 @@ pub struct Bot {
     pub followed: Mutex<HashSet<String>>,
     /// Tasks whose previews are followed, by name.
     pub previewed: Mutex<HashSet<String>>,
-    /// Names of the Topics that were last written down as out of reach.
-    pub cut_off: Mutex<HashSet<String>>,
+    /// Places where the bot cannot post.
+    pub out_of_reach: Mutex<reach::OutOfReach>,
     /// Everything that runs.
     pub tracker: TaskTracker,
     /// Ends everything.
@@ -144,7 +144,7 @@ pub async fn run(
         lanes: Mutex::default(),
         followed: Mutex::default(),
         previewed: Mutex::default(),
-        cut_off: Mutex::default(),
+        out_of_reach: Mutex::default(),
         tracker,
         stop,
     });

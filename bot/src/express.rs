@@ -44,7 +44,17 @@ pub async fn carry_out(bot: Arc<Bot>, row: MessageRow) -> Result<(), StoreError>
 
 async fn stop_session(bot: &Bot, name: &str) -> String {
     for attempt in 0..TRIES {
-        let Some(door) = follow::door(bot, name, attempt > 0).await else {
+        // Read past the reflector: somebody waits for this, and it may have become ready just now.
+        let door = match bot.cluster.live_session(name).await {
+            Ok(Some(session)) => follow::session_door(bot, &session, attempt > 0).await,
+            Ok(None) => None,
+            Err(error) => {
+                tracing::info!(session = name, %error, "/stop is tried again");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                continue;
+            }
+        };
+        let Some(door) = door else {
             return words::SESSION_NOT_THERE.to_owned();
         };
         match bot.runners.interrupt(&door, false).await {

@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use futures::{Stream, StreamExt};
 use kube::ResourceExt;
-use longshore_crds::ContainerTask;
+use longshore_crds::{ContainerTask, PersistentSession};
 use longshore_wire::event::Event;
 use tokio::time::Instant;
 
 use crate::agent::{Door, Heard, RunnerError};
 use crate::bot::Bot;
 use crate::chat::Place;
-use crate::conversation::{Conversation, Progress};
+use crate::conversation::{Conversation, Progress, outcome};
 use crate::observe;
 use crate::outbox::pace::Priority;
 use crate::store::StoreError;
@@ -33,7 +33,11 @@ const RECONNECT: Duration = Duration::from_secs(10);
 
 /// How to reach the runner of a session, while it has one. `fresh` reads the tokens again.
 pub async fn door(bot: &Bot, name: &str, fresh: bool) -> Option<Door> {
-    let session = bot.cluster.session(name)?;
+    session_door(bot, bot.cluster.session(name)?.as_ref(), fresh).await
+}
+
+/// How to reach the runner of a session that was read just now.
+pub async fn session_door(bot: &Bot, session: &PersistentSession, fresh: bool) -> Option<Door> {
     let endpoint = session.status.as_ref()?.endpoint.clone()?;
     open(bot, &session.spec.topic_ref.name, endpoint, fresh).await
 }
@@ -307,16 +311,33 @@ async fn preview_task(bot: &Bot, task: &ContainerTask, row: &MessageRow) -> Resu
     let Some(post) = bot.store.post_id(answer_key(row.place, row.message, 0)).await? else {
         return Ok(());
     };
-    let Some(door) = task_door(bot, task, false).await else {
-        return Ok(());
-    };
-    let stream = match bot.runners.events(&door, 0).await {
-        Ok(stream) => stream,
-        Err(error) => {
-            tracing::debug!(task = task.name_any(), %error, "no preview of this task");
+    let name = task.name_any();
+    let mut changes = bot.changes.subscribe();
+    let mut fresh = false;
+    loop {
+        changes.mark_unchanged();
+        let Some(task) = bot.cluster.task(&name).filter(|task| outcome::of_task(task).is_none()) else {
             return Ok(());
+        };
+        if let Some(door) = task_door(bot, &task, fresh).await {
+            match bot.runners.events(&door, 0).await {
+                Ok(stream) => {
+                    if show_task(bot, row.place.chat, post, stream).await {
+                        return Ok(());
+                    }
+                }
+                Err(error) => {
+                    fresh = error == RunnerError::Unauthorized;
+                    tracing::debug!(task = name, %error, "the task's stream cannot be followed; trying again");
+                }
+            }
         }
-    };
+        bot.change(&mut changes, RECONNECT).await;
+    }
+}
+
+/// Shows a task's stream in a post. True when its turn is over.
+async fn show_task(bot: &Bot, chat: i64, post: i64, stream: impl Stream<Item = Heard>) -> bool {
     let mut stream = pin!(stream);
     let mut talk = Conversation::default();
     let mut refresh: Option<Instant> = None;
@@ -324,27 +345,21 @@ async fn preview_task(bot: &Bot, task: &ContainerTask, row: &MessageRow) -> Resu
     loop {
         tokio::select! {
             heard = stream.next() => match heard {
-                Some(Heard::Event(record)) => {
-                    if matches!(record.event, Event::TurnFinished { .. }) {
-                        return Ok(());
-                    }
-                    talk.take(&record.event);
-                    refresh.get_or_insert(looked + REFRESH);
-                }
-                Some(Heard::Preview(preview)) => {
-                    talk.preview(&preview);
-                    refresh.get_or_insert(looked + REFRESH);
-                }
-                Some(Heard::Unknown(_)) => {}
-                None => return Ok(()),
+                Some(Heard::Event(record)) if matches!(record.event, Event::TurnFinished { .. }) => return true,
+                Some(Heard::Event(record)) => drop(talk.take(&record.event)),
+                Some(Heard::Preview(preview)) => talk.preview(&preview),
+                Some(Heard::Unknown(_)) => continue,
+                None => return false,
             },
             () = until(refresh) => {
                 refresh = None;
                 looked = Instant::now();
                 if let Some(progress) = talk.progress() {
-                    bot.outbox.progress(row.place.chat, post, Content { rich: progress.rich, buttons: Vec::new() });
+                    bot.outbox.progress(chat, post, Content { rich: progress.rich, buttons: Vec::new() });
                 }
+                continue;
             }
         }
+        refresh.get_or_insert(looked + REFRESH);
     }
 }

@@ -261,7 +261,7 @@ async fn to_session(
             }
             Err(RunnerError::Refused(why)) => return explain(bot, row, words::not_taken(&why)).await,
             Err(error) => {
-                tracing::info!(session = name, message_id = row.message, %error, "the message waits");
+                tracing::debug!(session = name, message_id = row.message, %error, "the message waits");
                 unsure |= matches!(error, RunnerError::Silent(_));
                 fresh = error == RunnerError::Unauthorized;
                 if let RunnerError::Busy { after, .. } = error {

@@ -19,7 +19,7 @@ use crate::store::StoreError;
 use crate::store::messages::{MessageRow, MessageState};
 use crate::store::posts::Content;
 use crate::store::sessions::SessionState;
-use crate::{follow, lane};
+use crate::{follow, lane, reach};
 
 /// Follows the cluster until the bot stops.
 pub async fn run(bot: Arc<Bot>, mut events: mpsc::UnboundedReceiver<Observed>) -> Result<(), StoreError> {
@@ -29,7 +29,11 @@ pub async fn run(bot: Arc<Bot>, mut events: mpsc::UnboundedReceiver<Observed>) -
             Observed::TaskGone(gone) => task_gone(&bot, &gone.name_any()).await?,
             Observed::Session(seen) => session(&bot, &seen).await?,
             Observed::SessionGone(gone) => session_gone(&bot, &gone.name_any()).await?,
-            Observed::Topic => {}
+            Observed::Topic(seen) => {
+                bot.cluster.shown(Some(&seen.name_any()));
+                reach::seen(&bot, &seen).await;
+            }
+            Observed::TopicGone => {}
             Observed::Synced => everything(&bot).await?,
         }
         bot.changes.send_modify(|changes| *changes += 1);
@@ -39,6 +43,7 @@ pub async fn run(bot: Arc<Bot>, mut events: mpsc::UnboundedReceiver<Observed>) -
 
 /// Looks at everything once: at the start, and after a watch began anew and may have missed something.
 async fn everything(bot: &Arc<Bot>) -> Result<(), StoreError> {
+    bot.cluster.shown(None);
     for seen in bot.cluster.sessions() {
         session(bot, &seen).await?;
     }

@@ -7,7 +7,8 @@
 pub mod access;
 pub mod write;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Secret;
@@ -34,7 +35,9 @@ pub enum Observed {
     /// A session is gone.
     SessionGone(Arc<PersistentSession>),
     /// A Topic is there or changed.
-    Topic,
+    Topic(Arc<Topic>),
+    /// A Topic is gone.
+    TopicGone,
     /// A reflector began anew and holds everything; what is not in it is gone.
     Synced,
 }
@@ -51,6 +54,8 @@ pub struct Cluster {
     tasks: Store<ContainerTask>,
     sessions: Store<PersistentSession>,
     keys: access::Keys,
+    /// Topics that were made just now, until the reflector shows them.
+    made: Arc<Mutex<HashMap<String, Arc<Topic>>>>,
 }
 
 impl Cluster {
@@ -70,7 +75,7 @@ impl Cluster {
             tracker,
             stop,
         };
-        let topics = follow.start(topic_api.clone(), |_| Observed::Topic, |_| Observed::Topic);
+        let topics = follow.start(topic_api.clone(), Observed::Topic, |_| Observed::TopicGone);
         let tasks = follow.start(task_api.clone(), Observed::Task, Observed::TaskGone);
         let sessions = follow.start(session_api.clone(), Observed::Session, Observed::SessionGone);
         Self {
@@ -83,6 +88,7 @@ impl Cluster {
             tasks,
             sessions,
             keys: access::Keys::default(),
+            made: Arc::default(),
         }
     }
 
@@ -101,7 +107,10 @@ impl Cluster {
     pub fn topic_at(&self, place: Place) -> Option<Arc<Topic>> {
         let mut bound = self.topics.state_filter(|topic| place_of(topic) == Some(place));
         bound.sort_by_key(|topic| (topic.creation_timestamp().map(|time| time.0), topic.name_any()));
-        bound.into_iter().next()
+        bound
+            .into_iter()
+            .next()
+            .or_else(|| self.made(|topic| place_of(topic) == Some(place)))
     }
 
     /// The Topics that are bound to a place, or to any place of its chat.
@@ -113,7 +122,25 @@ impl Cluster {
 
     /// The Topic of this name.
     pub fn topic(&self, name: &str) -> Option<Arc<Topic>> {
-        self.topics.get(&ObjectRef::new(name).within(&self.namespace))
+        let seen = self.topics.get(&ObjectRef::new(name).within(&self.namespace));
+        seen.or_else(|| self.made(|topic| topic.name_any() == name))
+    }
+
+    fn made(&self, wanted: impl Fn(&Topic) -> bool) -> Option<Arc<Topic>> {
+        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.values().find(|topic| wanted(topic)).cloned()
+    }
+
+    /// Remembers a Topic that was made just now.
+    fn remember(&self, topic: &Topic) {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.insert(topic.name_any(), Arc::new(topic.clone()));
+    }
+
+    /// The reflector has shown this Topic, or with none, everything there is.
+    pub fn shown(&self, topic: Option<&str>) {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.retain(|name, _| topic.is_some_and(|shown| shown != name));
     }
 
     /// The task of this name.

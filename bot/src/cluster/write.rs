@@ -113,6 +113,7 @@ impl Cluster {
         };
         match self.topic_api.create(&post(), &topic).await {
             Ok(topic) => {
+                self.remember(&topic);
                 tracing::info!(topic = name, chat = place.chat, thread = place.thread, "made a Topic");
                 Ok(topic)
             }
@@ -220,28 +221,24 @@ impl Cluster {
         Ok(self.session_api.get_opt(name).await?)
     }
 
-    /// Sets the Topic's condition `ChatReachable`. That it is reachable is said only after it was not, which `was_cut_off`
-    /// knows before the reflector does.
+    /// Sets the Topic's condition `ChatReachable`, unless it says so already. That a chat is reachable is said only after
+    /// it was not; `news` knows that before the reflector does.
     pub async fn set_reachable(
         &self,
         topic: &Topic,
         problem: Option<(&str, &str)>,
-        was_cut_off: bool,
+        news: bool,
         now: Timestamp,
     ) -> Result<(), WriteError> {
-        let known = topic
-            .status
-            .iter()
-            .flat_map(|status| &status.conditions)
-            .find(|known| known.type_ == types::CHAT_REACHABLE);
+        let known = topic.status.iter().flat_map(|status| &status.conditions);
+        let known = known.into_iter().find(|known| known.type_ == types::CHAT_REACHABLE);
         let (status, reason, message) = match problem {
             None => ("True", reasons::REACHABLE, "The bot can post in the chat."),
             Some((reason, message)) => ("False", reason, message),
         };
-        let same = known.is_some_and(|known| known.status == status && known.reason == reason);
-        let unneeded = match problem {
-            Some(_) => same && was_cut_off,
-            None => !was_cut_off && (same || known.is_none()),
+        let unneeded = match (problem, known) {
+            (Some(_), known) => known.is_some_and(|known| known.status == status && known.reason == reason),
+            (None, known) => !news && known.is_none_or(|known| known.status == status),
         };
         if unneeded {
             return Ok(());
