@@ -356,17 +356,20 @@ impl Install {
         Ok(())
     }
 
-    /// Waits until a Topic is Ready.
+    /// Waits until a Topic is Ready and its volume is there, so that nothing more will be written about it.
     ///
     /// # Errors
     /// As [`Self::wait_for`].
-    pub async fn topic_ready(&self, name: &str) -> Result<Topic> {
-        self.wait_for(name, "Ready=True", |object: Option<&Topic>| {
+    pub async fn topic_settled(&self, name: &str) -> Result<Topic> {
+        self.wait_for(name, "Ready with a bound volume", |object: Option<&Topic>| {
             object.and_then(|topic| topic.status.as_ref()).is_some_and(|found| {
-                found
-                    .conditions
-                    .iter()
-                    .any(|entry| entry.type_ == "Ready" && entry.status == "True")
+                let is_true = |type_: &str| {
+                    found
+                        .conditions
+                        .iter()
+                        .any(|one| one.type_ == type_ && one.status == "True")
+                };
+                is_true("Ready") && is_true("WorkspaceBound")
             })
         })
         .await

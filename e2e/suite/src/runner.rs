@@ -102,7 +102,9 @@ impl Runner {
         while let Some(event) = stream.next().await {
             let event = event?;
             // Previews carry no sequence; they are not part of the journal.
-            let Ok(record) = serde_json::from_str::<longshore_wire::Record>(&event.data) else { continue };
+            let Ok(record) = serde_json::from_str::<longshore_wire::Record>(&event.data) else {
+                continue;
+            };
             let enough = until(&record);
             seen.push(record);
             if enough {

@@ -108,6 +108,8 @@ async fn done_ends_the_session_and_stop_interrupts_its_turn() -> Result<()> {
         install.model_holds("forever").await?;
         let stop = chat.say("/stop").await?;
         chat.answer(stop, "").await?;
+        // claude hands the stopped message to the model once more, in front of the next one.
+        install.open_gate("forever").await?;
         chat.ask("Still there? [[say Still here.]]", "Still here.").await?;
         chat.say("Done").await?;
         install.session(&chat.object(asked), "Ended", "True").await?;
@@ -163,7 +165,10 @@ async fn a_permission_prompt_waits_for_allow_or_deny() -> Result<()> {
             "the denied command ran: {}",
             shown.text
         );
-        let late = chat.telegram.press(chat.forum, prompt.message_id, ALICE, "⛔ Deny").await;
+        let late = chat
+            .telegram
+            .press(chat.forum, prompt.message_id, ALICE, "⛔ Deny")
+            .await;
         ensure!(late.is_err(), "the buttons of an answered prompt are still there");
         Ok(())
     })

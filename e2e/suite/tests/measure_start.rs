@@ -60,7 +60,7 @@ async fn a_session_is_ready_about_as_soon_as_a_bare_pod() -> Result<()> {
     let options = Options::named("measure").with(json!({"bot": {"enabled": false}}));
     with_install(options, async |install| {
         install.apply(&topic("speed")).await?;
-        install.topic_ready("speed").await?;
+        install.topic_settled("speed").await?;
         time_session(install, "warm-up", "speed").await?;
         let (mut pods, mut sessions) = (Vec::new(), Vec::new());
         for run in 0..RUNS {

@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::ListParams;
 use longshore_crds::ContainerTask;
@@ -60,31 +61,46 @@ async fn a_task_works_on_the_files_that_an_earlier_task_of_its_topic_left() -> R
         install.apply(&second).await?;
         let done = install.task("read", "Complete", "True").await?;
         ensure!(text(&done)?.contains("kept"), "{}", text(&done)?);
-        ensure!(
-            overlaps(install).await? == 0,
-            "two tasks of one topic had a running Job at once"
-        );
+        let over =
+            |pod: &str| ["wait", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s", pod].map(str::to_owned);
+        for owner in ["write", "read"] {
+            let pod = format!(
+                "pod/{}",
+                install.pod_with(&format!("longshore.dev/owner={owner}")).await?
+            );
+            install.kubectl(&over(&pod).each_ref().map(String::as_str)).await?;
+        }
+        ensure!(overlaps(install).await? == 0, "two tasks of one topic ran at once");
         Ok(())
     })
     .await
 }
 
-/// Pairs of Jobs whose times of running overlap.
+/// Pairs of task pods whose agents ran at the same time.
 async fn overlaps(install: &Install) -> Result<usize> {
-    let jobs: Api<Job> = install.api();
+    let pods: Api<Pod> = install.api();
     let mut spans = Vec::new();
-    for job in jobs.list(&ListParams::default()).await? {
-        let status = job.status.context("a Job has a status")?;
+    for pod in pods
+        .list(&ListParams::default().labels("longshore.dev/kind=task"))
+        .await?
+    {
+        let containers = pod
+            .status
+            .and_then(|status| status.container_statuses)
+            .unwrap_or_default();
+        let ended = containers
+            .into_iter()
+            .filter_map(|container| container.state?.terminated)
+            .next();
+        let ended = ended.context("a finished task's agent has ended")?;
         spans.push((
-            status.start_time.context("it started")?.0,
-            status.completion_time.map(|time| time.0),
+            ended.started_at.context("it started")?.0,
+            ended.finished_at.context("it ended")?.0,
         ));
     }
     spans.sort();
-    Ok(spans
-        .windows(2)
-        .filter(|pair| pair[0].1.is_none_or(|end| end > pair[1].0))
-        .count())
+    ensure!(spans.len() == 2, "{} pods", spans.len());
+    Ok(spans.windows(2).filter(|pair| pair[0].1 > pair[1].0).count())
 }
 
 #[tokio::test]

@@ -25,7 +25,7 @@ async fn a_session_start_costs_at_most_six_writes_and_a_warm_message_none() -> R
         install.apply(&session("first", "warm-up", "[[say hello]]")).await?;
         install.session("first", "Ready", "True").await?;
         install.apply(&topic("counted")).await?;
-        install.topic_ready("counted").await?;
+        install.topic_settled("counted").await?;
 
         let start = Audit::start(log.clone())?;
         install.apply(&session("second", "counted", "[[say hello]]")).await?;
