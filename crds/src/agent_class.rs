@@ -259,7 +259,11 @@ pub struct TaskDefaults {
 
 impl Default for TaskDefaults {
     fn default() -> Self {
-        Self { timeout_seconds: task_timeout(), ttl_seconds_after_finished: task_ttl(), retries: task_retries() }
+        Self {
+            timeout_seconds: task_timeout(),
+            ttl_seconds_after_finished: task_ttl(),
+            retries: task_retries(),
+        }
     }
 }
 

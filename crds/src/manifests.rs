@@ -7,7 +7,12 @@ use crate::{AgentClass, ContainerTask, PersistentSession, Topic};
 
 /// All kinds, in the order in which people read them.
 pub fn all_crds() -> Vec<CustomResourceDefinition> {
-    vec![AgentClass::crd(), Topic::crd(), ContainerTask::crd(), PersistentSession::crd()]
+    vec![
+        AgentClass::crd(),
+        Topic::crd(),
+        ContainerTask::crd(),
+        PersistentSession::crd(),
+    ]
 }
 
 /// The manifest as it stands under `manifests/crds` and in the chart.
@@ -16,5 +21,7 @@ pub fn all_crds() -> Vec<CustomResourceDefinition> {
 /// Only when a value cannot be written as YAML, which a test rules out.
 pub fn to_yaml(crd: &CustomResourceDefinition) -> Result<String, serde_saphyr::ser::Error> {
     let body = serde_saphyr::to_string(crd)?;
-    Ok(format!("# Generated from crds/src; UPDATE_GOLDEN=1 cargo test -p longshore-crds writes it anew.\n{body}"))
+    Ok(format!(
+        "# Generated from crds/src; UPDATE_GOLDEN=1 cargo test -p longshore-crds writes it anew.\n{body}"
+    ))
 }

@@ -20,7 +20,11 @@ pub const AGENT_SERVICE: &str = "longshore-agents";
 
 /// Job of a task. Attempt 0 is the first; a lost pod is replaced by a Job with the next number.
 pub fn job(task: &str, attempt: i32) -> String {
-    if attempt == 0 { task.to_owned() } else { format!("{task}-{attempt}") }
+    if attempt == 0 {
+        task.to_owned()
+    } else {
+        format!("{task}-{attempt}")
+    }
 }
 
 /// Topic that the bot makes for a chat: `tg-<abs chatId><g|p>-<thread or 0>`. Groups have negative ids.

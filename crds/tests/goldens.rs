@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use longshore_crds::{all_crds, to_yaml};
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate stands in the workspace").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the crate stands in the workspace")
+        .to_owned()
 }
 
 #[test]
@@ -21,7 +24,10 @@ fn manifests_and_chart_hold_the_generated_crds_byte_for_byte() {
                 std::fs::write(&path, &expected).unwrap();
             }
             let found = std::fs::read_to_string(&path).unwrap_or_default();
-            assert!(found == expected, "{folder}/{name} is stale: UPDATE_GOLDEN=1 cargo test -p longshore-crds");
+            assert!(
+                found == expected,
+                "{folder}/{name} is stale: UPDATE_GOLDEN=1 cargo test -p longshore-crds"
+            );
         }
     }
 }
@@ -29,7 +35,9 @@ fn manifests_and_chart_hold_the_generated_crds_byte_for_byte() {
 #[test]
 fn every_field_of_our_own_has_a_description() {
     fn walk(path: &str, schema: &serde_json::Value, missing: &mut Vec<String>) {
-        let Some(properties) = schema.get("properties").and_then(|p| p.as_object()) else { return };
+        let Some(properties) = schema.get("properties").and_then(|p| p.as_object()) else {
+            return;
+        };
         for (name, property) in properties {
             let path = format!("{path}.{name}");
             if property.get("description").is_none() {
