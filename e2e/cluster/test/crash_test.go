@@ -73,7 +73,7 @@ func TestAKilledSupervisorTakesTheClusterWithIt(t *testing.T) {
 func TestDownLeavesNothingButImages(t *testing.T) {
 	up(t)
 	cluster(t, "down")
-	if found := leftovers(); found != "" {
+	if found := settled(); found != "" {
 		t.Error("left on the machine:\n" + found)
 	}
 	entries, err := os.ReadDir(state)

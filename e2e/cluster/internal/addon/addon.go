@@ -19,6 +19,7 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	"longshore.dev/cluster/internal/layout"
+	"longshore.dev/cluster/internal/outside"
 )
 
 //go:embed manifests
@@ -31,6 +32,7 @@ var namespaced = []string{"ServiceAccount", "ConfigMap", "Service", "Deployment"
 type values struct {
 	layout.State
 	Domain, DNSIP, PauseImage string
+	Names                     []outside.Name
 }
 
 // Objects gives all objects in the order in which they are to be applied.
@@ -39,7 +41,7 @@ func Objects(state layout.State) ([]*unstructured.Unstructured, error) {
 	if err != nil {
 		return nil, err
 	}
-	input := values{state, layout.Domain, layout.DNSIP, layout.PauseImage}
+	input := values{state, layout.Domain, layout.DNSIP, layout.PauseImage, outside.Names}
 	var objects []*unstructured.Unstructured
 	for _, entry := range entries {
 		parsed, err := template.ParseFS(manifests, "manifests/"+entry.Name())

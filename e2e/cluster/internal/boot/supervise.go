@@ -18,6 +18,7 @@ import (
 	"longshore.dev/cluster/internal/image"
 	"longshore.dev/cluster/internal/isolation"
 	"longshore.dev/cluster/internal/layout"
+	"longshore.dev/cluster/internal/outside"
 	"longshore.dev/cluster/internal/plane"
 	"longshore.dev/cluster/internal/supervise"
 )
@@ -37,7 +38,14 @@ func Supervise(ctx context.Context, state layout.State) error {
 		return fmt.Errorf("the API server's port: %w", err)
 	}
 	socket.Close()
-	go forward(listener, net.JoinHostPort("127.0.0.1", layout.APIPort))
+	// The listener was opened in the machine's network namespace and keeps
+	// belonging to it; dialling happens in ours.
+	go outside.Join(listener, func() (net.Conn, error) {
+		return net.Dial("tcp", net.JoinHostPort("127.0.0.1", layout.APIPort))
+	})
+	if err := outside.Serve(state.Outside()); err != nil {
+		return err
+	}
 	if err := bringUp(ctx, state, progress); err != nil {
 		fmt.Fprintln(progress, "failed: "+err.Error())
 		return err
@@ -135,38 +143,6 @@ func environment(state layout.State) []string {
 	return []string{
 		"PATH=" + state.Path("bin") + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 		"HOME=/run", "TMPDIR=/run",
-	}
-}
-
-// forward joins every connection of the machine's port with one to the API
-// server. The listener was opened in the machine's network namespace and keeps
-// belonging to it; dialling happens in ours.
-func forward(listener net.Listener, target string) {
-	for {
-		from, err := listener.Accept()
-		if err != nil {
-			return
-		}
-		go func() {
-			defer from.Close()
-			to, err := net.Dial("tcp", target)
-			if err != nil {
-				return
-			}
-			defer to.Close()
-			done := make(chan struct{}, 2)
-			for _, way := range [][2]net.Conn{{from, to}, {to, from}} {
-				go func() {
-					_, _ = io.Copy(way[1], way[0])
-					if half, ok := way[1].(*net.TCPConn); ok {
-						_ = half.CloseWrite()
-					}
-					done <- struct{}{}
-				}()
-			}
-			<-done
-			<-done
-		}()
 	}
 }
 

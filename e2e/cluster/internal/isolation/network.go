@@ -8,6 +8,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"longshore.dev/cluster/internal/layout"
+	"longshore.dev/cluster/internal/outside"
 )
 
 // configureNetwork sets up the empty network namespace. The node's address
@@ -19,12 +20,18 @@ func configureNetwork() error {
 	if err != nil {
 		return err
 	}
-	address, err := netlink.ParseAddr(layout.NodeIP + "/32")
-	if err != nil {
-		return err
+	addresses := []string{layout.NodeIP}
+	for _, name := range outside.Names {
+		addresses = append(addresses, name.Address)
 	}
-	if err := netlink.AddrReplace(loopback, address); err != nil {
-		return fmt.Errorf("adding the node's address: %w", err)
+	for _, text := range addresses {
+		address, err := netlink.ParseAddr(text + "/32")
+		if err != nil {
+			return err
+		}
+		if err := netlink.AddrReplace(loopback, address); err != nil {
+			return fmt.Errorf("adding the address %s: %w", text, err)
+		}
 	}
 	if err := netlink.LinkSetUp(loopback); err != nil {
 		return err

@@ -56,9 +56,12 @@ func (s State) Health() string           { return s.Path("run", "children.json")
 func (s State) ContainerdSocket() string { return s.Path("run", "containerd.sock") }
 func (s State) PolicySocket() string     { return s.Path("run", "policy.sock") }
 func (s State) Images() string           { return s.Path("containerd") }
-func (s State) Etcd() string             { return s.Path("etcd") }
-func (s State) Volumes() string          { return s.Path("volumes") }
-func (s State) Program() string          { return s.Path("bin", "cluster") }
+
+// Outside holds the sockets of the ways out that somebody keeps open.
+func (s State) Outside() string { return s.Path("outside") }
+func (s State) Etcd() string    { return s.Path("etcd") }
+func (s State) Volumes() string { return s.Path("volumes") }
+func (s State) Program() string { return s.Path("bin", "cluster") }
 func (s State) Binary(name string) string {
 	return s.Path("bin", name)
 }
