@@ -70,9 +70,14 @@ impl Cluster {
         })
     }
 
+    /// State folder of the embedded cluster; none on a foreign one.
+    pub fn embedded_state(&self) -> Option<&Path> {
+        self.kubeconfig.is_some().then_some(self.state.as_path())
+    }
+
     /// Where the API server writes its audit log; none on a foreign cluster.
     pub fn audit_log(&self) -> Option<PathBuf> {
-        self.kubeconfig.is_some().then(|| self.state.join("audit.log"))
+        Some(self.embedded_state()?.join("audit.log"))
     }
 
     /// Runs `kubectl` and returns what it printed on standard output.

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
 use crate::forward::Forward;
+use crate::outside::{self, Outside};
 
 /// Name of the Helm release.
 pub const RELEASE: &str = "longshore";
@@ -64,6 +65,7 @@ pub struct Install {
     pub namespace: String,
     telegram: Option<Forward>,
     model: Option<Forward>,
+    _outside: Option<Outside>,
 }
 
 impl Install {
@@ -122,6 +124,16 @@ impl Install {
 
         let mut all = base_values(real_telegram.is_none(), real_model.is_none());
         merge(&mut all, values);
+        let mut outside = None;
+        if let Some(state) = cluster.embedded_state()
+            && (real_telegram.is_some() || real_model.is_some())
+        {
+            outside = Some(Outside::open(state, &[outside::MODEL.0, outside::TELEGRAM.0])?);
+            let egress = json!([{"to": [{"ipBlock": {"cidr": format!("{}/32", outside::MODEL.1)}}]}]);
+            if real_model.is_some() {
+                merge(&mut all, json!({"agentClass": {"egress": egress}}));
+            }
+        }
         let chart = cluster.root.join("charts/longshore");
         let file = tempfile(&all)?;
         let (chart, values) = (chart.to_string_lossy(), file.to_string_lossy());
@@ -150,6 +162,7 @@ impl Install {
             None => Some(open_stand_in(cluster, namespace, "model", MODEL_PORT).await?),
         };
         Ok(Self {
+            _outside: outside,
             cluster: cluster.clone(),
             namespace: namespace.to_owned(),
             telegram,

@@ -14,5 +14,6 @@ pub mod forward;
 pub mod golden;
 pub mod install;
 pub mod kinds;
+pub mod outside;
 pub mod runner;
 pub mod table;
