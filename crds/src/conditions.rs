@@ -38,7 +38,7 @@ pub mod reasons {
     pub const TOPIC_NOT_FOUND: &str = "TopicNotFound";
     /// Everything is there.
     pub const READY: &str = "Ready";
-    /// The pod is on the way, or claude is.
+    /// The topic is being made ready, the pod is on the way, or claude is.
     pub const STARTING: &str = "Starting";
     /// The pod of a session that has run before is on the way, with its conversation.
     pub const RESUMING: &str = "Resuming";

@@ -1,6 +1,6 @@
 //! Processes die at the worst moments; every message is answered exactly once.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use longshore_e2e::chat::Chat;
 use longshore_e2e::install::{DEADLINE, Install, Options, with_install};
 use longshore_telegram_emulator::faults::{Fault, Kind};
@@ -52,7 +52,6 @@ async fn kill_bot_at(install: &Install, chat: &Chat, point: Point, question: &st
     chat.telegram.fault_hit(fault, DEADLINE).await?;
     install.kill_pod(&install.pod_with(BOT).await?).await?;
     chat.telegram.remove_fault(fault).await?;
-    println!("  killed the bot {}", point.what);
     Ok(())
 }
 
@@ -64,8 +63,10 @@ async fn a_bot_killed_at_three_points_answers_every_message_exactly_once() -> Re
             .await?;
         for (number, point) in points().into_iter().enumerate() {
             let answer = format!("The answer number {number}.");
-            kill_bot_at(install, &chat, point, &format!("Question {number} [[say {answer}]]")).await?;
-            chat.answer(0, &answer).await?;
+            let what = point.what;
+            let question = format!("Question {number} [[say {answer}]]");
+            kill_bot_at(install, &chat, point, &question).await.context(what)?;
+            chat.answer(0, &answer).await.context(what)?;
         }
         let last = chat.ask("And now? [[say Last answer.]]", "Last answer.").await?;
         ensure!(last.from_bot);

@@ -9,11 +9,9 @@ use longshore_wire::Event;
 use longshore_wire::api::{MessageId, PostMessage, Priority};
 use serde_json::json;
 
-fn show(title: &str, writes: &[Write]) {
-    println!("\n{title}: {} mutating requests", writes.len());
-    for write in writes {
-        println!("  {write}");
-    }
+fn shown(title: &str, writes: &[Write]) -> String {
+    let lines: String = writes.iter().map(|write| format!("\n  {write}")).collect();
+    format!("\n{title}: {} mutating requests{lines}", writes.len())
 }
 
 #[tokio::test]
@@ -36,7 +34,7 @@ async fn a_session_start_costs_at_most_six_writes_and_a_warm_message_none() -> R
         let runner = Runner::open(&install.cluster, &install.namespace, "counted", "ls-counted-0").await?;
         runner.events(0, |record| matches!(record.event, Event::TurnFinished { .. })).await?;
         let writes = start.writes(&install.namespace)?;
-        show("session start, without the user's own create", &writes);
+        println!("{}", shown("session start, without the user's own create", &writes));
         ensure!(!writes.is_empty(), "the audit log was not read");
         ensure!(writes.len() < 6, "with the create that is more than 6");
 
@@ -51,7 +49,7 @@ async fn a_session_start_costs_at_most_six_writes_and_a_warm_message_none() -> R
                 .await?;
         }
         let writes = warm.writes(&install.namespace)?;
-        show("five warm messages", &writes);
+        println!("{}", shown("five warm messages", &writes));
         ensure!(writes.is_empty());
         Ok(())
     })

@@ -127,11 +127,10 @@ fn obstacle(seen: &Observed) -> Option<Verdict> {
             reason,
             format!("Topic {name} does not exist; create it"),
         )),
-        (Some(topic), ..) if !topic::is_ready(topic) => Some(no(
-            types::ADMITTED,
-            reason,
-            format!("Topic {name} is not Ready; its conditions say why"),
-        )),
+        (Some(topic), ..) if !topic::is_ready(topic) => {
+            let (reason, message) = topic::unready(topic);
+            Some(no(types::ADMITTED, reason, message))
+        }
         (_, None, _) => {
             let class = seen.class_name.as_deref().unwrap_or_default();
             let message = format!("AgentClass {class} does not exist; create it");

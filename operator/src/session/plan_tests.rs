@@ -298,7 +298,7 @@ fn what_stands_in_the_way_is_said() {
     check_without(&|seen| seen.topic = None, "TopicNotFound");
     check_without(
         &|seen| Arc::make_mut(seen.topic.as_mut().unwrap()).status = None,
-        "TopicNotFound",
+        "Starting",
     );
     check_without(&|seen| seen.class = None, "ClassNotFound");
     check_without(&|seen| seen.rival = Some("other".to_owned()), "TopicBusy");

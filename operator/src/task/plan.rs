@@ -238,10 +238,7 @@ fn missing(seen: &Observed) -> Option<(&'static str, String)> {
             reasons::TOPIC_NOT_FOUND,
             format!("Topic {name} does not exist; create it"),
         )),
-        (Some(topic), _) if !topic::is_ready(topic) => Some((
-            reasons::TOPIC_NOT_FOUND,
-            format!("Topic {name} is not Ready; its conditions say why"),
-        )),
+        (Some(topic), _) if !topic::is_ready(topic) => Some(topic::unready(topic)),
         (Some(_), None) => {
             let class = seen.class_name.as_deref().unwrap_or_default();
             Some((

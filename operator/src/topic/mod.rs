@@ -11,8 +11,9 @@ mod status;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use kube::ResourceExt as _;
 use kube::runtime::controller::Action;
-use longshore_crds::conditions::types;
+use longshore_crds::conditions::{reasons, types};
 use longshore_crds::{Topic, TopicStatus};
 
 use crate::cluster::Error;
@@ -41,6 +42,24 @@ pub fn is_ready(topic: &Topic) -> bool {
         .status
         .as_ref()
         .is_some_and(|status| conditions::holds(&status.conditions, types::READY))
+}
+
+/// Reason and message for what has to wait because a topic is not ready. One that was made a moment ago is on its way.
+pub fn unready(topic: &Topic) -> (&'static str, String) {
+    let name = topic.name_any();
+    let conditions = topic
+        .status
+        .as_ref()
+        .map(|status| status.conditions.as_slice())
+        .unwrap_or_default();
+    if conditions.iter().any(|condition| condition.type_ == types::READY) {
+        (
+            reasons::TOPIC_NOT_FOUND,
+            format!("Topic {name} is not Ready; its conditions say why"),
+        )
+    } else {
+        (reasons::STARTING, format!("Topic {name} is being made ready"))
+    }
 }
 
 /// Name of the claim with its volume.

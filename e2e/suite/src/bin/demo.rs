@@ -141,7 +141,7 @@ async fn turn(chat: &Chat, text: &str) -> Result<()> {
     let mut last: Vec<Shown> = Vec::new();
     let mut changed = Instant::now();
     let mut revision = 0;
-    while last.iter().all(|shown| is_placeholder(shown)) || changed.elapsed() < Duration::from_secs(3) {
+    while last.iter().all(is_placeholder) || changed.elapsed() < Duration::from_secs(3) {
         anyhow::ensure!(
             start.elapsed() < Duration::from_secs(180),
             "no answer:\n{}",
