@@ -469,6 +469,19 @@ pub fn real_telegram() -> Option<String> {
     setting("TELEGRAM_BOT_TOKEN")
 }
 
+/// One of our images: as `make images` names them, or for a cluster of one's own as `E2E_IMAGE_PREFIX` and `E2E_IMAGE_TAG` say.
+pub fn image(suffix: &str) -> String {
+    format!("{}{suffix}:{}", image_prefix(), image_tag())
+}
+
+fn image_prefix() -> String {
+    setting("E2E_IMAGE_PREFIX").unwrap_or_else(|| "localhost/longshore".to_owned())
+}
+
+fn image_tag() -> String {
+    setting("E2E_IMAGE_TAG").unwrap_or_else(|| "dev".to_owned())
+}
+
 fn setting(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
@@ -503,8 +516,8 @@ async fn diagnosis(cluster: &Cluster, namespace: &str) -> String {
 
 fn base_values(telegram_stand_in: bool, model_stand_in: bool) -> Value {
     let mut values = json!({
-        "image": {"repository": "localhost/longshore", "tag": "dev"},
-        "agent": {"image": "localhost/longshore-agent:dev"},
+        "image": {"repository": image_prefix(), "tag": image_tag()},
+        "agent": {"image": image("-agent")},
         "telegram": {
             "tokenSecret": {"name": "telegram", "key": "token"},
             "allowedUsers": [ALICE],
@@ -573,7 +586,7 @@ fn stand_in(namespace: &str, name: &str, program: &str, port: u16) -> [Value; 2]
             },
             "containers": [{
                 "name": name,
-                "image": "localhost/longshore-e2e:dev",
+                "image": image("-e2e"),
                 "imagePullPolicy": "IfNotPresent",
                 "command": [program, "--listen", format!("0.0.0.0:{port}")],
                 "ports": [{"containerPort": port}],

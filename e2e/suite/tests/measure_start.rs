@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
-use longshore_e2e::install::{Install, Options, with_install};
+use longshore_e2e::install::{Install, Options, image, with_install};
 use longshore_e2e::kinds::{session, topic};
 use longshore_e2e::table::{median, render};
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ fn bare_pod(name: &str) -> Value {
             "automountServiceAccountToken": false, "terminationGracePeriodSeconds": 0,
             "securityContext": {"runAsNonRoot": true, "runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}},
             "containers": [{
-                "name": "bare", "image": "localhost/longshore-agent:dev", "imagePullPolicy": "IfNotPresent",
+                "name": "bare", "image": image("-agent"), "imagePullPolicy": "IfNotPresent",
                 "command": ["sleep", "600"],
                 "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}},
                 "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},

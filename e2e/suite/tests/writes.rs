@@ -1,7 +1,11 @@
 //! What chatting costs the API server, counted from its audit log.
 
 use anyhow::{Result, ensure};
+use kube::ResourceExt as _;
+use longshore_crds::ContainerTask;
+use longshore_crds::meta::DELIVERED;
 use longshore_e2e::audit::{Audit, Write};
+use longshore_e2e::chat::Chat;
 use longshore_e2e::install::{Options, with_install};
 use longshore_e2e::kinds::{session, topic};
 use longshore_e2e::runner::Runner;
@@ -51,6 +55,49 @@ async fn a_session_start_costs_at_most_six_writes_and_a_warm_message_none() -> R
         let writes = warm.writes(&install.namespace)?;
         println!("{}", shown("five warm messages", &writes));
         ensure!(writes.is_empty());
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn deep_work_from_the_chat_costs_bot_and_operator_together_at_most_six_writes_and_a_message_none() -> Result<()> {
+    let values = json!({"agentClass": {"limits": {"maxActiveSessions": 3}}});
+    with_install(Options::named("chat-writes").with(values), async |install| {
+        let Some(log) = install.cluster.audit_log() else {
+            println!("not counted here: the audit log of a foreign cluster cannot be read");
+            return Ok(());
+        };
+        let chat = Chat::open(install, "counted").await?;
+        let first = chat.say("[[say A task made the topic.]]").await?;
+        chat.answer(first, "A task made the topic.").await?;
+        install.topic_settled(&chat.topic).await?;
+        install
+            .until("the answer is marked as delivered", async || {
+                let task = install.api::<ContainerTask>().get(&chat.object(first)).await?;
+                Ok(task.annotations().contains_key(DELIVERED))
+            })
+            .await?;
+
+        let start = Audit::start(log.clone())?;
+        let asked = chat.say("/deep [[say The session is here.]]").await?;
+        chat.answer(asked, "The session is here.").await?;
+        install.session(&chat.object(asked), "Ready", "True").await?;
+        let writes = start.writes(&install.namespace)?;
+        println!("{}", shown("/deep until its answer, bot and operator", &writes));
+        ensure!((1..=6).contains(&writes.len()), "{} writes", writes.len());
+
+        let warm = Audit::start(log)?;
+        for number in 1..=5 {
+            chat.ask(
+                &format!("message {number} [[say Answer {number}.]]"),
+                &format!("Answer {number}."),
+            )
+            .await?;
+        }
+        let writes = warm.writes(&install.namespace)?;
+        println!("{}", shown("five warm messages from the chat", &writes));
+        ensure!(writes.is_empty(), "{} writes", writes.len());
         Ok(())
     })
     .await
