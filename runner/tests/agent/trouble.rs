@@ -45,7 +45,8 @@ async fn an_endpoint_that_only_fails_is_given_up() {
         ..Setup::default()
     })
     .await;
-    let fails = json!({"match": {"user": "^one$"}, "steps": [{"error": {"status": 529, "times": 99}}]});
+    // Of 529 claude itself has enough after three tries; of 500 it tries for minutes.
+    let fails = json!({"match": {"user": "^one$"}, "steps": [{"error": {"status": 500, "times": 99}}]});
     rig.client().add_rules(&fails).await.unwrap();
     let turn = rig.runner.ask(id(1), "one").await;
     assert_eq!((turn.is_error, turn.reason.as_str()), (true, "retries"));
