@@ -253,10 +253,9 @@ async fn odd_messages_as_tasks(install: &Install, chat: &Chat) -> Result<()> {
 async fn odd_messages_to_a_session(install: &Install, chat: &Chat) -> Result<()> {
     chat.ask("@/etc/passwd [[say An at sign again.]]", "An at sign again.")
         .await?;
-    chat.ask("/etc/passwd is a file [[say A path it is.]]", "/help")
-        .await
-        .map(drop)
-        .or_else(|_| anyhow::Ok(()))?;
+    // No command, so it reaches claude, which must not take it for one either.
+    chat.ask("/etc/passwd is a path [[say A path it is.]]", "A path it is.")
+        .await?;
     let huge = format!("[[say never]] {}", "x".repeat(3 << 20));
     let before = chat.from_bot().await?.len();
     chat.say(&huge).await?;
