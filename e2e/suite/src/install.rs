@@ -344,6 +344,14 @@ impl Install {
         Ok(all.into_iter().filter(|entry| entry.last_user.contains(text)).collect())
     }
 
+    /// Deletes a pod as `kubectl delete pod` does; what controls it makes another once it has ended.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub async fn delete_pod(&self, name: &str) -> Result<()> {
+        self.kubectl(&["delete", "pod", name, "--wait=false"]).await.map(drop)
+    }
+
     /// Kills a pod without grace, as a node's failure would.
     ///
     /// # Errors
@@ -399,16 +407,18 @@ impl Install {
             .map(drop)
     }
 
-    /// Waits until another pod of this name has taken the place of the one with this UID.
+    /// Waits until another pod of this name has taken the place of the one with this UID, and is ready.
     ///
     /// # Errors
     /// After [`DEADLINE`].
     pub async fn replaced(&self, pod: &str, old_uid: &str) -> Result<Pod> {
         let old = old_uid.to_owned();
         self.wait_for(pod, "replaced", move |found: Option<&Pod>| {
-            found
-                .and_then(|pod| pod.metadata.uid.as_ref())
-                .is_some_and(|uid| *uid != old)
+            let Some(pod) = found.filter(|pod| pod.metadata.uid.as_ref().is_some_and(|uid| *uid != old)) else {
+                return false;
+            };
+            let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+            conditions.is_some_and(|all| all.iter().any(|one| one.type_ == "Ready" && one.status == "True"))
         })
         .await
     }

@@ -1,5 +1,7 @@
 //! A person's way to a runner: the topic token from `longshore-access`, a port-forward, and the HTTP API.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Context as _, Result, bail};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt as _};
@@ -10,6 +12,7 @@ use longshore_wire::token::{ACCESS_SECRET, CURRENT_KEY, topic_token};
 
 use crate::cluster::Cluster;
 use crate::forward::Forward;
+use crate::install::DEADLINE;
 
 /// A connection to the runner in one pod.
 pub struct Runner {
@@ -35,12 +38,24 @@ impl Runner {
             .get(topic)
             .await?;
         let token = topic_token(&key.0, &topic.uid().context("the Topic has no UID")?);
-        let forward = Forward::open(cluster.client.clone(), namespace, pod, RUNNER_PORT).await?;
-        Ok(Self {
-            http: reqwest::Client::new(),
-            forward,
-            token,
-        })
+        let http = reqwest::Client::builder()
+            .connect_timeout(Duration::from_secs(5))
+            .build()?;
+        let give_up = Instant::now() + DEADLINE;
+        loop {
+            // A pod that has just taken the place of another may not be reachable yet, or no longer be the one that answers.
+            let forward = Forward::open(cluster.client.clone(), namespace, pod, RUNNER_PORT).await?;
+            let runner = Self {
+                http: http.clone(),
+                forward,
+                token: token.clone(),
+            };
+            match runner.status().await {
+                Ok(_) => return Ok(runner),
+                Err(error) if Instant::now() > give_up => return Err(error.context(format!("{pod} cannot be reached"))),
+                Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
+            }
+        }
     }
 
     /// `GET /v1/status`.
@@ -53,6 +68,7 @@ impl Runner {
             .http
             .get(url)
             .bearer_auth(&self.token)
+            .timeout(Duration::from_secs(10))
             .send()
             .await?
             .error_for_status()?
@@ -80,8 +96,17 @@ impl Runner {
     /// The journal so far, read from the event stream until `until` says that enough has been seen.
     ///
     /// # Errors
-    /// When the stream ends first.
+    /// When the stream ends first, or after [`DEADLINE`].
     pub async fn events(
+        &self,
+        after: u64,
+        until: impl FnMut(&longshore_wire::Record) -> bool,
+    ) -> Result<Vec<longshore_wire::Record>> {
+        let read = tokio::time::timeout(DEADLINE, self.read_events(after, until)).await;
+        read.context("the event that was waited for did not come")?
+    }
+
+    async fn read_events(
         &self,
         after: u64,
         mut until: impl FnMut(&longshore_wire::Record) -> bool,

@@ -164,7 +164,7 @@ async fn a_pod_deleted_mid_turn_comes_back_with_the_conversation_and_answers_onc
         ensure!(runner.post(&cut).await?.0 == 202);
         install.model_holds("cut").await?;
         let old = pod_uid(install, "ls-deep-0").await?;
-        install.kill_pod("ls-deep-0").await?;
+        install.delete_pod("ls-deep-0").await?;
         install.open_gate("cut").await?;
         install.replaced("ls-deep-0", &old).await?;
         install.session("one", "Ready", "True").await?;
