@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{ApiResource, DynamicObject, PostParams};
 use kube::core::GroupVersionKind;
-use kube::runtime::wait::{Condition, await_condition};
+use kube::runtime::wait::{self, await_condition};
 use kube::{Api, ResourceExt as _};
 use longshore_crds::{ContainerTask, PersistentSession, Topic};
 use serde_json::{Value, json};
@@ -219,7 +220,7 @@ impl Install {
     ///
     /// # Errors
     /// After [`DEADLINE`], with the object as it then is.
-    pub async fn wait_for<K>(&self, name: &str, what: &str, condition: impl Condition<K>) -> Result<K>
+    pub async fn wait_for<K>(&self, name: &str, what: &str, condition: impl wait::Condition<K>) -> Result<K>
     where
         K: kube::Resource<Scope = kube::core::NamespaceResourceScope>
             + Clone
@@ -257,12 +258,9 @@ impl Install {
             name,
             &format!("{condition}={status}"),
             move |object: Option<&PersistentSession>| {
-                object.and_then(|session| session.status.as_ref()).is_some_and(|found| {
-                    found
-                        .conditions
-                        .iter()
-                        .any(|entry| entry.type_ == condition && entry.status == status)
-                })
+                object
+                    .and_then(|session| session.status.as_ref())
+                    .is_some_and(|found| has(&found.conditions, condition, status))
             },
         )
         .await
@@ -277,12 +275,9 @@ impl Install {
             name,
             &format!("{condition}={status}"),
             move |object: Option<&ContainerTask>| {
-                object.and_then(|task| task.status.as_ref()).is_some_and(|found| {
-                    found
-                        .conditions
-                        .iter()
-                        .any(|entry| entry.type_ == condition && entry.status == status)
-                })
+                object
+                    .and_then(|task| task.status.as_ref())
+                    .is_some_and(|found| has(&found.conditions, condition, status))
             },
         )
         .await
@@ -384,13 +379,7 @@ impl Install {
     pub async fn topic_settled(&self, name: &str) -> Result<Topic> {
         self.wait_for(name, "Ready with a bound volume", |object: Option<&Topic>| {
             object.and_then(|topic| topic.status.as_ref()).is_some_and(|found| {
-                let is_true = |type_: &str| {
-                    found
-                        .conditions
-                        .iter()
-                        .any(|one| one.type_ == type_ && one.status == "True")
-                };
-                is_true("Ready") && is_true("WorkspaceBound")
+                has(&found.conditions, "Ready", "True") && has(&found.conditions, "WorkspaceBound", "True")
             })
         })
         .await
@@ -477,6 +466,11 @@ where
 /// Token of the real bot, when Telegram itself is used.
 pub fn real_telegram() -> Option<String> {
     setting("TELEGRAM_BOT_TOKEN")
+}
+
+/// Whether a condition of this type has this status.
+fn has(conditions: &[Condition], type_: &str, status: &str) -> bool {
+    conditions.iter().any(|one| one.type_ == type_ && one.status == status)
 }
 
 /// One of our images: as `make images` names them, or for a cluster of one's own as `E2E_IMAGE_PREFIX` and `E2E_IMAGE_TAG` say.
