@@ -12,6 +12,7 @@ use longshore_wire::api::{AgentProblem, AgentProblemKind};
 use longshore_wire::notice::NoticeKind;
 use tokio::net::TcpListener;
 use tokio::sync::{SetOnce, broadcast, mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use crate::claude::reaper::Reaper;
 use crate::http::{self, Api};
@@ -25,6 +26,10 @@ use crate::volume::{Volume, VolumeError};
 
 /// Pause before a volume that cannot be written is tried again.
 const RETRY: Duration = Duration::from_secs(2);
+/// Pause before a journal that another process still writes is tried again.
+const HANDOVER: Duration = Duration::from_millis(50);
+/// An older pod of the same session or task may wind down for this long before people are told.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Commands and previews that may wait.
 const COMMANDS: usize = 128;
 const PREVIEWS: usize = 512;
@@ -136,6 +141,7 @@ async fn open(
     snapshot: &watch::Sender<Snapshot>,
     notifier: &Notifier,
 ) -> (Journal, Vec<Entry>) {
+    let patient_until = Instant::now() + PATIENCE;
     loop {
         let opened = volume.prepare(&settings.flags.tmp).map_err(NotWritable::from);
         match opened.and_then(|()| Journal::open(&volume.journal()).map_err(NotWritable::from)) {
@@ -143,11 +149,18 @@ async fn open(
                 snapshot.send_modify(|snapshot| snapshot.problem = None);
                 return opened;
             }
+            Err(NotWritable::Journal(JournalError::InUse { .. })) if Instant::now() < patient_until => {
+                tokio::time::sleep(HANDOVER).await;
+            }
             Err(error) => {
                 tracing::error!(%error, "the agent cannot start");
+                let advice = match error {
+                    NotWritable::Journal(JournalError::InUse { .. }) => "Look for an older pod that does not end.",
+                    _ => "Check the volume's permissions and free space.",
+                };
                 let problem = AgentProblem {
                     kind: AgentProblemKind::NotWritable,
-                    message: format!("{error}. Check the volume's permissions and free space."),
+                    message: format!("{error}. {advice}"),
                 };
                 if snapshot.borrow().problem.as_ref() != Some(&problem) {
                     snapshot.send_modify(|snapshot| snapshot.problem = Some(problem));

@@ -4,6 +4,9 @@
 //! has gathered and syncs it in one go, then moves the [`Durable`] watermark. Who must not speak before the disk has it
 //! waits for the watermark.
 //!
+//! The file is locked by whoever writes it: after a forced deletion Kubernetes starts a pod's successor while the pod
+//! still winds down, and two writers would give the same sequence numbers to different events.
+//!
 //! Knows nothing of claude or HTTP. A half-written last line is cut off at [`Journal::open`]; a line that cannot be read
 //! in the middle is skipped. A failing disk stops the watermark, is told by [`Durable::failure`], and is tried again.
 
@@ -19,6 +22,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use longshore_wire::event::{Event, Record};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 use tokio::sync::watch;
 
 pub use entry::{Entry, Mark};
@@ -34,6 +39,12 @@ pub enum JournalError {
         path: PathBuf,
         /// Why.
         source: std::io::Error,
+    },
+    /// Another process writes it.
+    #[error("the journal {path} is still written by another agent")]
+    InUse {
+        /// The file.
+        path: PathBuf,
     },
     /// Reading back failed.
     #[error("the journal cannot be read: {0}")]
@@ -89,7 +100,8 @@ struct Tail {
 }
 
 impl Journal {
-    /// Opens or creates the file and returns what it holds.
+    /// Opens or creates the file, locks it until the last clone of the journal is dropped and everything is written, and
+    /// returns what it holds.
     pub fn open(path: &Path) -> Result<(Self, Vec<Entry>), JournalError> {
         let failed = |source| JournalError::Open {
             path: path.to_owned(),
@@ -101,6 +113,10 @@ impl Journal {
             .read(true)
             .open(path)
             .map_err(failed)?;
+        let file = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| match error {
+            Errno::EWOULDBLOCK => JournalError::InUse { path: path.to_owned() },
+            error => failed(error.into()),
+        })?;
         let found = read_all(&file).map_err(failed)?;
         if found.bytes < file.metadata().map_err(failed)?.len() {
             tracing::warn!(

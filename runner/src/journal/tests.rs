@@ -22,12 +22,39 @@ fn flush(journal: &Journal) {
     block_on(journal.wait(journal.entries(), Duration::from_secs(20))).unwrap();
 }
 
+/// Opens it once the writer of its last life has let go.
+fn open(path: &Path) -> (Journal, Vec<Entry>) {
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    loop {
+        match Journal::open(path) {
+            Err(JournalError::InUse { .. }) if std::time::Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            opened => return opened.unwrap(),
+        }
+    }
+}
+
+#[test]
+fn a_journal_has_one_writer_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("j.jsonl");
+    let (first, _) = open(&path);
+    let second = Journal::open(&path).unwrap_err();
+    assert!(second.to_string().contains("written by another agent"), "{second}");
+    first.append(Timestamp::UNIX_EPOCH, accepted(1));
+    drop(first);
+    let (second, found) = open(&path);
+    assert_eq!(found.len(), 1, "what was appended before the lock is released is there");
+    assert_eq!(second.append(Timestamp::UNIX_EPOCH, accepted(2)).0.seq, 2);
+}
+
 #[test]
 fn a_journal_reads_back_what_was_written() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("j.jsonl");
     {
-        let (journal, found) = Journal::open(&path).unwrap();
+        let (journal, found) = open(&path);
         assert!(found.is_empty());
         assert_eq!(journal.append(Timestamp::UNIX_EPOCH, accepted(1)).0.seq, 1);
         journal.mark(Mark::Acked { seq: 1 });
@@ -39,7 +66,7 @@ fn a_journal_reads_back_what_was_written() {
         assert_eq!(records.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), [2]);
         assert!(journal.read_after(2, 1 << 20).unwrap().is_empty());
     }
-    let (journal, found) = Journal::open(&path).unwrap();
+    let (journal, found) = open(&path);
     assert_eq!(found.len(), 3);
     assert_eq!(found[1], Entry::Mark(Mark::Acked { seq: 1 }));
     assert_eq!(journal.append(Timestamp::UNIX_EPOCH, accepted(3)).0.seq, 3);
@@ -51,7 +78,7 @@ fn a_journal_reads_back_what_was_written() {
 fn a_crash_at_any_byte_of_the_last_line_loses_only_that_line() {
     let folder = tempfile::tempdir().unwrap();
     let whole = folder.path().join("whole.jsonl");
-    let (journal, _) = Journal::open(&whole).unwrap();
+    let (journal, _) = open(&whole);
     for n in 1..=3 {
         journal.append(Timestamp::UNIX_EPOCH, accepted(n));
     }
@@ -61,7 +88,7 @@ fn a_crash_at_any_byte_of_the_last_line_loses_only_that_line() {
     let cut = folder.path().join("cut.jsonl");
     for length in last..bytes.len() {
         std::fs::write(&cut, &bytes[..length]).unwrap();
-        let (journal, found) = Journal::open(&cut).unwrap();
+        let (journal, found) = open(&cut);
         assert_eq!(found.len(), 2, "cut at {length}");
         assert_eq!(
             journal.append(Timestamp::UNIX_EPOCH, accepted(9)).0.seq,
@@ -70,7 +97,7 @@ fn a_crash_at_any_byte_of_the_last_line_loses_only_that_line() {
         );
         flush(&journal);
         drop(journal);
-        let (_, found) = Journal::open(&cut).unwrap();
+        let (_, found) = open(&cut);
         assert_eq!(found.len(), 3, "whole again after a cut at {length}");
     }
 }
@@ -79,7 +106,7 @@ fn a_crash_at_any_byte_of_the_last_line_loses_only_that_line() {
 fn a_broken_line_in_the_middle_is_skipped_and_never_shifts_a_sequence() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("j.jsonl");
-    let (journal, _) = Journal::open(&path).unwrap();
+    let (journal, _) = open(&path);
     for n in 1..=3 {
         journal.append(Timestamp::UNIX_EPOCH, accepted(n));
     }
@@ -89,7 +116,7 @@ fn a_broken_line_in_the_middle_is_skipped_and_never_shifts_a_sequence() {
     let mut lines: Vec<&str> = text.lines().collect();
     lines[1] = "{broken";
     std::fs::write(&path, lines.join("\n") + "\n").unwrap();
-    let (journal, found) = Journal::open(&path).unwrap();
+    let (journal, found) = open(&path);
     assert_eq!(found.len(), 2);
     assert_eq!(journal.append(Timestamp::UNIX_EPOCH, accepted(4)).0.seq, 4);
     flush(&journal);
@@ -105,7 +132,7 @@ fn a_broken_line_in_the_middle_is_skipped_and_never_shifts_a_sequence() {
 #[test]
 fn many_appends_at_once_share_syncs_and_keep_their_order() {
     let folder = tempfile::tempdir().unwrap();
-    let (journal, _) = Journal::open(&folder.path().join("j.jsonl")).unwrap();
+    let (journal, _) = open(&folder.path().join("j.jsonl"));
     let threads: Vec<_> = (0..8)
         .map(|thread| {
             let journal = journal.clone();

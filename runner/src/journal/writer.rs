@@ -5,6 +5,7 @@ use std::io::Write;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use nix::fcntl::Flock;
 use tokio::sync::watch;
 
 use super::Durable;
@@ -20,8 +21,8 @@ pub struct Chunk {
     pub seq: u64,
 }
 
-/// Starts the thread. It ends when the sender is dropped.
-pub fn start(file: File, start: Durable) -> (mpsc::Sender<Chunk>, watch::Receiver<Durable>) {
+/// Starts the thread. It ends when the sender is dropped, and the lock with it.
+pub fn start(file: Flock<File>, start: Durable) -> (mpsc::Sender<Chunk>, watch::Receiver<Durable>) {
     let (sender, chunks) = mpsc::channel();
     let (durable, watermark) = watch::channel(start);
     let spawned = std::thread::Builder::new()
@@ -33,7 +34,7 @@ pub fn start(file: File, start: Durable) -> (mpsc::Sender<Chunk>, watch::Receive
     (sender, watermark)
 }
 
-fn run(mut file: File, chunks: &mpsc::Receiver<Chunk>, durable: &watch::Sender<Durable>) {
+fn run(mut file: Flock<File>, chunks: &mpsc::Receiver<Chunk>, durable: &watch::Sender<Durable>) {
     while let Ok(first) = chunks.recv() {
         let mut batch = first.line;
         let (mut entries, mut seq) = (first.entries, first.seq);

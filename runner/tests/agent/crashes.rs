@@ -178,6 +178,27 @@ async fn the_pod_killed_mid_turn_goes_on_on_the_same_volume() {
 }
 
 #[tokio::test]
+async fn a_pod_that_starts_before_its_predecessor_is_gone_waits_for_the_journal() {
+    let mut rig = Rig::session().await;
+    rig.runner.say(id(1), "remember teal [[hold cut]]").await;
+    rig.client().held_at("cut", PATIENCE).await.unwrap();
+    let next = rig.start_beside().await;
+    let (code, body) = next
+        .post("/v1/messages", json!({"id": id(2), "text": "too early"}))
+        .await;
+    assert_eq!(code, 503, "{body}");
+    let status = next.status().await;
+    assert!(status.claude_pid.is_none() && status.problem.is_none(), "{status:?}");
+    rig.client().open_gate("cut").await.unwrap();
+    rig.runner.terminate().await;
+    let mut events = next.events(0).await;
+    next.say(id(2), "[[recall]]").await;
+    let turn = events.turn_of(id(2)).await;
+    assert!(turn.text().contains("teal"), "{turn:?}");
+    assert_eq!(events.ends_of(id(1)), 1);
+}
+
+#[tokio::test]
 async fn any_number_of_crashes_during_a_continuation_leads_to_one_end() {
     let mut rig = Rig::session().await;
     let rule = json!({"match": {"user": CONTINUATION}, "times": 2, "steps": [{"hold": "again"}, {"text": "late"}]});

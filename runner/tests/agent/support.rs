@@ -115,7 +115,12 @@ impl Rig {
 
     /// Starts another runner on the same volume.
     pub async fn start_again(&mut self) {
-        self.runner = Runner::start(&self.setup, self.folder.path(), &self.model.url()).await;
+        self.runner = self.start_beside().await;
+    }
+
+    /// Starts a second runner on the same volume while the first one lives.
+    pub async fn start_beside(&self) -> Runner {
+        Runner::start(&self.setup, self.folder.path(), &self.model.url()).await
     }
 
     /// Kills the runner and all that it started, as the kernel does when process 1 of a pod dies.
