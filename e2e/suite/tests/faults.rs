@@ -148,7 +148,7 @@ async fn a_session_pod_deleted_mid_turn_answers_the_interrupted_message_exactly_
         // The new pod tells claude what happened instead of asking again; this is what the model says to that.
         let told = json!({"name": "told", "match": {"user": "ended unexpectedly"}, "steps": [{"text": "The long work is over."}]});
         install.model()?.add_rules(&told).await?;
-        install.delete_pod(&format!("ls-{}-0", chat.topic)).await?;
+        install.kill_pod(&format!("ls-{}-0", chat.topic)).await?;
         install.open_gate("cut").await?;
         install
             .until("the interrupted message has an answer", async || {

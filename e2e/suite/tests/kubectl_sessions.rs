@@ -151,7 +151,17 @@ async fn a_suspended_session_comes_back_with_its_conversation() -> Result<()> {
 
 #[tokio::test]
 async fn a_pod_deleted_mid_turn_comes_back_with_the_conversation_and_answers_once() -> Result<()> {
-    with_install(kubectl_only("mid-turn"), async |install| {
+    comes_back_after("mid-turn", async |install, pod| install.delete_pod(pod).await).await
+}
+
+/// A forced deletion lets the next pod start while the old one still winds down.
+#[tokio::test]
+async fn a_pod_deleted_by_force_mid_turn_comes_back_with_the_conversation_and_answers_once() -> Result<()> {
+    comes_back_after("forced", async |install, pod| install.kill_pod(pod).await).await
+}
+
+async fn comes_back_after(name: &'static str, end: impl AsyncFn(&Install, &str) -> Result<()>) -> Result<()> {
+    with_install(kubectl_only(name), async |install| {
         install
             .apply(&list(vec![
                 topic("deep"),
@@ -164,7 +174,7 @@ async fn a_pod_deleted_mid_turn_comes_back_with_the_conversation_and_answers_onc
         ensure!(runner.post(&cut).await?.0 == 202);
         install.model_holds("cut").await?;
         let old = pod_uid(install, "ls-deep-0").await?;
-        install.delete_pod("ls-deep-0").await?;
+        end(install, "ls-deep-0").await?;
         install.open_gate("cut").await?;
         install.replaced("ls-deep-0", &old).await?;
         install.session("one", "Ready", "True").await?;
