@@ -76,9 +76,15 @@ pub struct AgentClassSpec {
     /// How many agents of this class may run at once.
     #[serde(default)]
     pub limits: Limits,
+    /// Defaults of sessions.
+    #[serde(default)]
+    pub session: SessionDefaults,
     /// Defaults of tasks.
     #[serde(default)]
     pub task: TaskDefaults,
+    /// What happens when an agent's memory runs short.
+    #[serde(default)]
+    pub memory: MemoryPolicy,
 }
 
 /// When an image is pulled.
@@ -237,6 +243,122 @@ pub struct Limits {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub max_running_tasks: Option<i32>,
+    /// Sessions that may wait for a slot; a further one is rejected. Default: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub max_queued: Option<i32>,
+    /// Seconds that a session may wait for a slot before it is ended with reason `QueueTimeout`. Default: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 10, max = 604800))]
+    pub queue_timeout_seconds: Option<i32>,
+}
+
+/// Defaults of sessions. A Topic and a PersistentSession may set the times differently.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionDefaults {
+    /// Seconds without a message, a running turn, a background command, a pending prompt or an attached terminal after which a
+    /// session is idle. Default: 3600, an hour.
+    #[serde(default = "idle_timeout")]
+    #[schemars(range(min = 5, max = 31536000))]
+    pub idle_timeout_seconds: i32,
+    /// Seconds after its first start at which a session ends, busy or not. Default: 604800, a week.
+    #[serde(default = "max_duration")]
+    #[schemars(range(min = 10, max = 31536000))]
+    pub max_duration_seconds: i32,
+    /// Seconds after which a suspended session ends. Default: 1209600, two weeks.
+    #[serde(default = "suspended_ttl")]
+    #[schemars(range(min = 10, max = 31536000))]
+    pub suspended_ttl_seconds: i32,
+    /// What becomes of an idle session. Default: Suspend.
+    #[serde(default)]
+    pub on_idle: OnIdle,
+    /// What becomes of a session that finds no free slot. Default: Queue.
+    #[serde(default)]
+    pub when_full: WhenFull,
+    /// Ask claude for the key outcomes when a session is suspended or ends, and keep them in the topic's state files. Default: true.
+    #[serde(default = "summarize")]
+    pub summarize: bool,
+}
+
+impl Default for SessionDefaults {
+    fn default() -> Self {
+        Self {
+            idle_timeout_seconds: idle_timeout(),
+            max_duration_seconds: max_duration(),
+            suspended_ttl_seconds: suspended_ttl(),
+            on_idle: OnIdle::default(),
+            when_full: WhenFull::default(),
+            summarize: summarize(),
+        }
+    }
+}
+
+fn idle_timeout() -> i32 {
+    3600
+}
+fn max_duration() -> i32 {
+    604_800
+}
+fn suspended_ttl() -> i32 {
+    1_209_600
+}
+fn summarize() -> bool {
+    true
+}
+
+/// What becomes of an idle session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum OnIdle {
+    /// Stop the pod; keep workspace and conversation. The next message brings it back.
+    #[default]
+    Suspend,
+    /// End it.
+    End,
+}
+
+/// What becomes of a session that finds no free slot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum WhenFull {
+    /// It waits.
+    #[default]
+    Queue,
+    /// The session of the class that has been idle longest, and is not busy, is suspended for it. It waits while all are busy.
+    SuspendIdle,
+    /// It is refused and ends with reason `Rejected`.
+    Reject,
+}
+
+/// What happens when an agent's memory runs short. Percentages are of the container's memory limit; without one nothing happens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("self.warnPercent <= self.recyclePercent")
+    .message("memory: warnPercent must not be higher than recyclePercent"))]
+pub struct MemoryPolicy {
+    /// From here on the session is `MemoryPressure` and the topic is told. Default: 80.
+    #[serde(default = "warn_percent")]
+    #[schemars(range(min = 1, max = 100))]
+    pub warn_percent: i32,
+    /// From here on claude is restarted with its conversation as soon as no turn runs. Default: 90.
+    #[serde(default = "recycle_percent")]
+    #[schemars(range(min = 1, max = 100))]
+    pub recycle_percent: i32,
+}
+
+impl Default for MemoryPolicy {
+    fn default() -> Self {
+        Self {
+            warn_percent: warn_percent(),
+            recycle_percent: recycle_percent(),
+        }
+    }
+}
+
+fn warn_percent() -> i32 {
+    80
+}
+fn recycle_percent() -> i32 {
+    90
 }
 
 /// Defaults of tasks.

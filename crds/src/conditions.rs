@@ -14,6 +14,10 @@ pub mod types {
     pub const ACTIVE: &str = "Active";
     /// The pod is gone on purpose, the workspace kept.
     pub const SUSPENDED: &str = "Suspended";
+    /// The agent uses more memory than `memory.warnPercent` of its limit.
+    pub const MEMORY_PRESSURE: &str = "MemoryPressure";
+    /// The outcomes of all turns so far are in the topic's state files.
+    pub const SUMMARIZED: &str = "Summarized";
     /// The session is over.
     pub const ENDED: &str = "Ended";
     /// The task has a result.
@@ -32,6 +36,32 @@ pub mod reasons {
     pub const TOPIC_BUSY: &str = "TopicBusy";
     /// Slot freed, topic still held.
     pub const SUSPENDED: &str = "Suspended";
+    /// The class has no room and its queue is full, or `whenFull: Reject` says not to wait.
+    pub const REJECTED: &str = "Rejected";
+    /// It waited for a slot longer than `limits.queueTimeoutSeconds`.
+    pub const QUEUE_TIMEOUT: &str = "QueueTimeout";
+    /// Nobody did anything for `idleTimeoutSeconds`.
+    pub const IDLE_TIMEOUT: &str = "IdleTimeout";
+    /// Its slot was needed by another session (`whenFull: SuspendIdle`).
+    pub const SLOT_RECLAIMED: &str = "SlotReclaimed";
+    /// It lived for `maxDurationSeconds`.
+    pub const MAX_DURATION: &str = "MaxDuration";
+    /// It was suspended for `suspendedTtlSeconds` and nobody came back.
+    pub const SUSPENDED_TOO_LONG: &str = "SuspendedTooLong";
+    /// Its node does not answer. The pod is replaced when the Node object is gone or tainted `node.kubernetes.io/out-of-service`.
+    pub const NODE_LOST: &str = "NodeLost";
+    /// The agent uses less memory than `memory.warnPercent` of its limit.
+    pub const BELOW_THRESHOLD: &str = "BelowThreshold";
+    /// The agent uses more memory than `memory.warnPercent` of its limit.
+    pub const NEAR_LIMIT: &str = "NearLimit";
+    /// claude was restarted with its conversation, because memory ran short.
+    pub const RECYCLED: &str = "Recycled";
+    /// The summary stands in the state files.
+    pub const WRITTEN: &str = "Written";
+    /// There was nothing to summarise since the last summary.
+    pub const NOTHING_NEW: &str = "NothingNew";
+    /// The summary could not be made; the topic's next pod makes it first.
+    pub const SUMMARY_FAILED: &str = "SummaryFailed";
     /// The AgentClass does not exist.
     pub const CLASS_NOT_FOUND: &str = "ClassNotFound";
     /// The Topic does not exist or is not Ready.

@@ -25,7 +25,9 @@ use crate::{Origin, TopicRef, Usage};
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
-    printcolumn(name = "Queue", type_ = "integer", json_path = ".status.queuePosition"),
+    printcolumn(name = "Idle-Deadline", type_ = "string", json_path = ".status.idleDeadline"),
+    printcolumn(name = "Expires", type_ = "string", json_path = ".status.expiresAt"),
+    printcolumn(name = "Queue", type_ = "integer", json_path = ".status.queuePosition", priority = "1"),
     printcolumn(name = "Pod", type_ = "string", json_path = ".status.podName", priority = "1"),
     printcolumn(name = "Cost", type_ = "string", json_path = ".status.usage.costUsd", priority = "1"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
@@ -58,6 +60,18 @@ pub struct PersistentSessionSpec {
     /// good; there is no way back. Default: Running.
     #[serde(default)]
     pub desired_state: DesiredState,
+    /// Seconds without activity after which the session is idle. Default: the topic's, else the class's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 5, max = 31536000))]
+    pub idle_timeout_seconds: Option<i32>,
+    /// Seconds after its first start at which the session ends, busy or not. Default: the topic's, else the class's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 10, max = 31536000))]
+    pub max_duration_seconds: Option<i32>,
+    /// Seconds after which the session ends when it is suspended. Default: the topic's, else the class's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 10, max = 31536000))]
+    pub suspended_ttl_seconds: Option<i32>,
     /// The chat message behind this session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
@@ -105,6 +119,28 @@ pub struct PersistentSessionStatus {
     /// When the session ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end_time: Option<Time>,
+    /// When a person or claude last did something, as the runner said when it was last asked. It is asked when a deadline nears,
+    /// not with every message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_activity_time: Option<Time>,
+    /// When the session will be idle if nothing happens, as far as the operator has looked. Activity moves it; the operator finds
+    /// out when it nears.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_deadline: Option<Time>,
+    /// When the session ends whatever happens; while suspended, when it ends unless somebody comes back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Time>,
+    /// Highest memory use that the runner saw, in bytes, when it was last asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_memory_bytes: Option<i64>,
+    /// Value of the annotation `longshore.dev/wake` that was last acted upon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub observed_wake: Option<String>,
+    /// Answers that the bot had not taken when the pod went, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub undelivered: Vec<UndeliveredAnswer>,
     /// Place in the queue, from 1; absent when it does not wait.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue_position: Option<i32>,
@@ -120,7 +156,7 @@ pub struct PersistentSessionStatus {
     /// When the wind-down that is under way must be over, whatever has or has not worked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain_deadline: Option<Time>,
-    /// `Admitted`, `Ready`, `Active`, `Suspended`, `Ended`.
+    /// `Admitted`, `Ready`, `Active`, `Suspended`, `MemoryPressure`, `Summarized`, `Ended`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "crate::shared::conditions_schema")]
     pub conditions: Vec<Condition>,
@@ -143,6 +179,20 @@ pub enum SessionPhase {
     Ending,
     /// Over.
     Ended,
+}
+
+/// An answer that nobody had taken when the pod went.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UndeliveredAnswer {
+    /// Ids of the messages that it answers.
+    #[schemars(length(max = 64), inner(length(max = 36)))]
+    pub message_ids: Vec<String>,
+    /// Its text, cut to 8 KiB.
+    #[schemars(length(max = 8192))]
+    pub text: String,
+    /// Whether the turn failed.
+    pub is_error: bool,
 }
 
 /// Key outcomes of a session.

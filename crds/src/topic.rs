@@ -49,6 +49,27 @@ pub struct TopicSpec {
     /// The volume on which everything of this topic lives.
     #[serde(default)]
     pub workspace: Workspace,
+    /// Times of this topic's sessions, where they differ from the class's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionTimes>,
+}
+
+/// Times of a topic's sessions.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionTimes {
+    /// Seconds without activity after which a session is idle. Default: the class's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 5, max = 31536000))]
+    pub idle_timeout_seconds: Option<i32>,
+    /// Seconds after its first start at which a session ends, busy or not. Default: the class's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 10, max = 31536000))]
+    pub max_duration_seconds: Option<i32>,
+    /// Seconds after which a session ends when it is suspended. Default: the class's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 10, max = 31536000))]
+    pub suspended_ttl_seconds: Option<i32>,
 }
 
 fn default_class() -> String {

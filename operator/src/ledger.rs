@@ -98,6 +98,7 @@ mod tests {
         Limits {
             max_active_sessions: Some(sessions),
             max_running_tasks: None,
+            ..Limits::default()
         }
     }
 

@@ -77,6 +77,7 @@ impl MemoryProbe {
             current_bytes: current,
             peak_bytes: peak,
             limit_bytes: limit,
+            oom_kills: 0,
         }
     }
 }

@@ -229,7 +229,11 @@ impl Replay {
                     error.unwrap_or_default()
                 )
             }
-            Event::Accepted { .. } | Event::Memory { .. } | Event::Restarted { .. } | Event::Summary { .. } => return,
+            Event::Accepted { .. }
+            | Event::IdleWarning { .. }
+            | Event::Memory { .. }
+            | Event::Restarted { .. }
+            | Event::Summary { .. } => return,
         };
         self.report.story.push(line);
     }

@@ -63,6 +63,10 @@ pub struct AgentConfig {
     /// Lets the workspace's own settings, hooks and MCP servers take effect. They run without asking.
     #[serde(default)]
     pub trust_workspace_settings: bool,
+    /// Percentage of the memory limit from which on the topic is warned.
+    pub memory_warn_percent: u8,
+    /// Percentage of the memory limit from which on claude is restarted between turns.
+    pub memory_recycle_percent: u8,
     /// Seconds a finished task waits for its result to be acknowledged before it exits.
     pub drain_seconds: u64,
 }

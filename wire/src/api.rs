@@ -163,6 +163,9 @@ pub struct Memory {
     /// The limit; none when there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit_bytes: Option<u64>,
+    /// Processes that the kernel killed for memory over the life of this session or task, as far as the runner saw it.
+    #[serde(default)]
+    pub oom_kills: u64,
 }
 
 /// Space on the topic's volume, in bytes.
@@ -240,6 +243,12 @@ pub struct Status {
     /// that there was nothing new.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary_error: Option<String>,
+    /// How often claude was restarted to free memory, over the life of this session or task.
+    #[serde(default)]
+    pub recycled: u32,
+    /// Once `quiesced`: answers after `acked`, oldest first, at most 16 and 64 KiB in all; the newest when there are more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub undelivered: Vec<Undelivered>,
 }
 
 /// Key outcomes of a session.
@@ -363,6 +372,41 @@ pub struct Quiesce {
     pub deadline: Timestamp,
     /// Ask claude for the key outcomes and write them to the topic's state files first.
     pub summarize: bool,
+    /// Refuse with 409 `Active` when the agent is busy or somebody did something after this time: idle no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unless_active_after: Option<Timestamp>,
+}
+
+/// `POST /v1/warn`: tell the people of the topic that the session will be idle. Answered with 202; the same deadline is told once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Warn {
+    /// When the session is idle, if nothing happens.
+    pub deadline: Timestamp,
+    /// What happens then.
+    pub then: IdleEnd,
+}
+
+/// What becomes of an idle session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum IdleEnd {
+    /// Its pod goes; the next message brings it back.
+    Suspend,
+    /// It ends.
+    End,
+}
+
+/// An answer that no consumer had acknowledged when the runner was wound down.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Undelivered {
+    /// Messages that it answers.
+    pub message_ids: Vec<MessageId>,
+    /// All blocks of the answer, or what to tell the person when `is_error`; at most 8 KiB.
+    pub text: String,
+    /// Whether the turn failed or was stopped.
+    pub is_error: bool,
 }
 
 /// `GET /v1/result` of a finished task; 404 while it runs.

@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::api::{Approval, Memory, MessageId, Summary, Usage, Verdict};
+use crate::api::{Approval, IdleEnd, Memory, MessageId, Summary, Usage, Verdict};
 
 /// One durable event with its place in the journal. Also the `data` of its SSE message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,11 +105,22 @@ pub enum Event {
         /// Use of the model by this turn.
         usage: Usage,
     },
-    /// Memory crossed a threshold.
+    /// Memory crossed a threshold, or the kernel killed something for it.
     Memory {
+        /// What happened.
+        level: MemoryLevel,
+        /// One sentence for a person, with what was running.
+        message: String,
         /// The figures.
         #[serde(flatten)]
         memory: Memory,
+    },
+    /// The session will soon be suspended or ended for being idle; a message before then cancels it.
+    IdleWarning {
+        /// When.
+        deadline: Timestamp,
+        /// What happens then.
+        then: IdleEnd,
     },
     /// claude was started again with its conversation.
     Restarted {
@@ -122,6 +133,20 @@ pub enum Event {
         #[serde(flatten)]
         summary: Summary,
     },
+}
+
+/// What happened to memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum MemoryLevel {
+    /// Below the warning threshold again.
+    Normal,
+    /// Above the warning threshold.
+    Warning,
+    /// claude was restarted with its conversation to free memory.
+    Recycled,
+    /// The kernel killed a process for using more than the limit.
+    OutOfMemory,
 }
 
 /// State of a tool call.

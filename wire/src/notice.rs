@@ -43,6 +43,8 @@ pub enum NoticeKind {
     Quiesced,
     /// claude cannot work; status has the problem.
     Problem,
+    /// Memory crossed a threshold.
+    Memory,
 }
 
 /// What the kubelet finds in `/dev/termination-log` of a task's pod, at most 4 KiB in all.

@@ -105,6 +105,7 @@ impl Cluster {
                 storage_class_name: template.storage_class.clone(),
                 ..Workspace::default()
             },
+            session: None,
         };
         let topic = Topic {
             metadata: metadata(name, name),
@@ -168,6 +169,9 @@ impl Cluster {
             prompt,
             agent_class_name: None,
             desired_state: Default::default(),
+            idle_timeout_seconds: None,
+            max_duration_seconds: None,
+            suspended_ttl_seconds: None,
             origin: Some(origin.clone()),
         };
         let session = PersistentSession {

@@ -162,7 +162,9 @@ impl Conversation {
             }
             Event::Restarted { message } => vec![Change::Notice { text: message.clone() }],
             // What was accepted is known from the chat; figures and summaries are for the operator.
-            Event::Accepted { .. } | Event::Memory { .. } | Event::Summary { .. } => Vec::new(),
+            Event::Accepted { .. } | Event::IdleWarning { .. } | Event::Memory { .. } | Event::Summary { .. } => {
+                Vec::new()
+            }
         }
     }
 

@@ -135,6 +135,7 @@ async fn a_runner_is_asked_to_wind_down_once() {
         quiesce: Some(Quiesce {
             deadline: Timestamp::UNIX_EPOCH,
             summarize: true,
+            unless_active_after: None,
         }),
         ..Errand::default()
     };

@@ -64,6 +64,7 @@ mod tests {
         let two = || Limits {
             max_active_sessions: Some(2),
             max_running_tasks: None,
+            ..Limits::default()
         };
         check(two(), &["a", "b"], &[], &[], None);
         check(two(), &["a", "b"], &["a"], &[], Some(&["b"]));

@@ -167,6 +167,7 @@ fn class(version: &str, limit: Option<i32>, holders: &[&str]) -> AgentClass {
     let limits = Limits {
         max_active_sessions: limit,
         max_running_tasks: None,
+        ..Limits::default()
     };
     let mut class = AgentClass::new(
         "default",

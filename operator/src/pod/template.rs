@@ -268,6 +268,8 @@ fn config(agent: &Agent<'_>, settings: &Settings) -> AgentConfig {
         disallowed_tools: permissions.disallowed_tools.clone(),
         approval_timeout_seconds: u64::try_from(permissions.approval_timeout_seconds).unwrap_or_default(),
         trust_workspace_settings: permissions.trust_workspace_settings,
+        memory_warn_percent: u8::try_from(agent.class.memory.warn_percent).unwrap_or(100),
+        memory_recycle_percent: u8::try_from(agent.class.memory.recycle_percent).unwrap_or(100),
         drain_seconds: settings.timing.linger.as_secs(),
     }
 }

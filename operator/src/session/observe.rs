@@ -139,6 +139,7 @@ fn errand(seen: &Observed) -> Option<Errand> {
             let quiesce = deadline.filter(|_| persisted).map(|at| Quiesce {
                 deadline: at.0,
                 summarize: true,
+                unless_active_after: None,
             });
             Some(Errand {
                 quiesce,

@@ -195,6 +195,8 @@ fn runner(state: RunnerState) -> Status {
         restarts: 0,
         summary: None,
         summary_error: None,
+        recycled: 0,
+        undelivered: Vec::new(),
     }
 }
 

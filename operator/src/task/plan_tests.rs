@@ -147,6 +147,8 @@ impl World {
             restarts: 0,
             summary: None,
             summary_error: None,
+            recycled: 0,
+            undelivered: Vec::new(),
         };
         let endpoint = "10.0.0.9:7411".to_owned();
         self.contact = Contact::Met(Box::new(Met {

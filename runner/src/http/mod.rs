@@ -133,5 +133,7 @@ async fn status(State(api): State<Arc<Api>>) -> Json<Status> {
         restarts: snapshot.restarts,
         summary: snapshot.summary,
         summary_error: snapshot.summary_error,
+        recycled: 0,
+        undelivered: Vec::new(),
     })
 }

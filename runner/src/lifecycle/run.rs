@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use longshore_wire::api::{AgentProblem, RunnerState};
 use longshore_wire::claude;
-use longshore_wire::event::{Event, Record};
+use longshore_wire::event::{Event, MemoryLevel, Record};
 use longshore_wire::notice::NoticeKind;
 use nix::sys::signal::Signal;
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
@@ -213,7 +213,11 @@ impl Agent {
         let percent = memory.current_bytes.saturating_mul(100) / limit;
         if !self.memory_is_short && percent >= MEMORY_SHORT {
             self.memory_is_short = true;
-            self.record(Event::Memory { memory });
+            self.record(Event::Memory {
+                level: MemoryLevel::Warning,
+                message: format!("The agent uses {percent} % of its memory."),
+                memory,
+            });
         } else if percent < MEMORY_FINE {
             self.memory_is_short = false;
         }

@@ -134,7 +134,7 @@ impl Past {
                 self.summary = Some(summary.clone());
                 self.news = false;
             }
-            Event::Memory { .. } => {}
+            Event::Memory { .. } | Event::IdleWarning { .. } => {}
         }
     }
 

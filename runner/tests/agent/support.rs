@@ -155,6 +155,8 @@ impl Runner {
             "baseUrl": model,
             "permissionMode": "default",
             "approvalTimeoutSeconds": 600,
+            "memoryWarnPercent": 80,
+            "memoryRecyclePercent": 90,
             "drainSeconds": 120,
         });
         for (key, value) in setup.agent.as_object().into_iter().flatten() {
