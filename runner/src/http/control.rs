@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Path, State};
 use http::StatusCode;
 use longshore_wire::api::{Ack, Decision, Interrupt, Interrupted, Quiesce, Settings, TaskResult};
 use tokio::sync::oneshot;
 
-use super::problem::Body;
+use super::problem::{Body, BodyOrDefault};
 use super::{Api, ApiError};
 use crate::lifecycle::Command;
 
@@ -34,13 +33,10 @@ pub async fn ack(State(api): State<Arc<Api>>, Body(Ack { seq }): Body<Ack>) -> R
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// The body may be left out.
-pub async fn interrupt(State(api): State<Arc<Api>>, body: Bytes) -> Result<Json<Interrupted>, ApiError> {
-    let Interrupt { cancel_queued } = if body.is_empty() {
-        Interrupt::default()
-    } else {
-        serde_json::from_slice(&body).map_err(|error| ApiError::invalid(error.to_string()))?
-    };
+pub async fn interrupt(
+    State(api): State<Arc<Api>>,
+    BodyOrDefault(Interrupt { cancel_queued }): BodyOrDefault<Interrupt>,
+) -> Result<Json<Interrupted>, ApiError> {
     ask(&api, |reply| Command::Interrupt { cancel_queued, reply })
         .await
         .map(Json)

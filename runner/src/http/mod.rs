@@ -13,14 +13,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use http::header::AUTHORIZATION;
 use longshore_wire::AgentConfig;
-use longshore_wire::api::{Busy, MAX_MESSAGE_BYTES, Status};
+use longshore_wire::api::{Busy, Status};
 use longshore_wire::token;
 use tokio::net::TcpListener;
 use tokio::sync::{SetOnce, broadcast, mpsc, watch};
@@ -76,10 +76,7 @@ pub async fn serve(
 fn router(api: Arc<Api>) -> Router {
     Router::new()
         .route("/v1/status", get(status))
-        .route(
-            "/v1/messages",
-            post(messages::post).layer(DefaultBodyLimit::max(MAX_MESSAGE_BYTES)),
-        )
+        .route("/v1/messages", post(messages::post))
         .route("/v1/events", get(events::follow))
         .route("/v1/ack", post(control::ack))
         .route("/v1/interrupt", post(control::interrupt))

@@ -1,17 +1,25 @@
 //! Errors as people and programs get them: a status, a `Problem`, and when to come back.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::response::{IntoResponse, Response};
+use futures::StreamExt;
 use http::header::RETRY_AFTER;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
-use longshore_wire::api::Problem;
+use longshore_wire::api::{MAX_MESSAGE_BYTES, Problem};
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 
 /// Seconds until a refused caller should come back.
 const COME_BACK: u16 = 1;
+/// What is read and thrown away of a body that is too large, and for how long, so that its sender gets to the answer: one
+/// that is cut off while it still sends sees a broken connection instead.
+const THROWN_AWAY: usize = 16 << 20;
+const THROWING: Duration = Duration::from_secs(5);
 
 /// An error of the API.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,21 +145,60 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// A JSON body, refused as a `Problem`. The content type does not matter.
+/// A JSON body of at most [`MAX_MESSAGE_BYTES`], refused as a `Problem`. The content type does not matter.
 pub struct Body<T>(pub T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
-    async fn from_request(mut request: Request, state: &S) -> Result<Self, ApiError> {
-        let json = HeaderValue::from_static("application/json");
-        request.headers_mut().insert(http::header::CONTENT_TYPE, json);
-        match Json::<T>::from_request(request, state).await {
-            Ok(Json(body)) => Ok(Self(body)),
-            Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(ApiError::too_large()),
-            Err(rejection) => Err(bad_json(&rejection)),
-        }
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        let bytes = read(request).await?;
+        let body = Json::<T>::from_bytes(&bytes);
+        body.map(|Json(body)| Self(body))
+            .map_err(|rejection| bad_json(&rejection))
     }
+}
+
+/// A [`Body`] that may be left out.
+pub struct BodyOrDefault<T>(pub T);
+
+impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for BodyOrDefault<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        let bytes = read(request).await?;
+        if bytes.is_empty() {
+            return Ok(Self(T::default()));
+        }
+        let body = Json::<T>::from_bytes(&bytes);
+        body.map(|Json(body)| Self(body))
+            .map_err(|rejection| bad_json(&rejection))
+    }
+}
+
+/// The whole body, as far as it is small enough.
+async fn read(request: Request) -> Result<Vec<u8>, ApiError> {
+    let mut body = request.into_body().into_data_stream();
+    let mut bytes = Vec::new();
+    while let Some(chunk) = body.next().await {
+        let chunk = chunk.map_err(|error| ApiError::new(StatusCode::BAD_REQUEST, "Invalid", error.to_string()))?;
+        if bytes.len() + chunk.len() > MAX_MESSAGE_BYTES {
+            let mut left = THROWN_AWAY;
+            let throwing = async {
+                while let Some(Ok(chunk)) = body.next().await {
+                    left = left.saturating_sub(chunk.len());
+                    if left == 0 {
+                        return;
+                    }
+                }
+            };
+            // Whoever is not done by then is cut off.
+            let _ = timeout(THROWING, throwing).await;
+            return Err(ApiError::too_large());
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
 }
 
 fn bad_json(rejection: &JsonRejection) -> ApiError {

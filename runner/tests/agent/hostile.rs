@@ -44,6 +44,15 @@ async fn every_refusal_is_a_problem() {
         assert!(problem.message.len() > 10, "{problem:?}");
     }
     assert_eq!(runner.status().await.seq, 0, "nothing was journalled");
+    // The answer comes behind all of a large body: whoever sends slowly must see it too.
+    let slow = futures::stream::unfold(0, |sent| async move {
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        (sent < 40).then(|| (Ok::<_, std::io::Error>(vec![b' '; 64 << 10]), sent + 1))
+    });
+    let answer = runner
+        .request(Method::POST, "/v1/messages")
+        .body(reqwest::Body::wrap_stream(slow));
+    assert_eq!(answer.send().await.unwrap().status(), 413);
     let health = reqwest::get(runner.url("/healthz")).await.unwrap();
     assert_eq!(health.status(), 200, "without a token");
 }
