@@ -206,6 +206,29 @@ pub enum Preview {
     },
 }
 
+/// One message of an event stream, read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// A durable event.
+    Event(Record),
+    /// A preview.
+    Preview(Preview),
+    /// A durable event of a kind that this version does not know; its sequence counts all the same.
+    Unknown(u64),
+}
+
+impl Heard {
+    /// Reads the `data` of an SSE message; none when it is nothing of ours. The message's `id` is not needed: ephemeral events
+    /// have none, but SSE clients repeat the last one they saw.
+    pub fn read(data: &str) -> Option<Self> {
+        let value: serde_json::Value = serde_json::from_str(data).ok()?;
+        match value["seq"].as_u64() {
+            Some(seq) => Some(serde_json::from_value(value).map_or(Self::Unknown(seq), Self::Event)),
+            None => serde_json::from_value(value).ok().map(Self::Preview),
+        }
+    }
+}
+
 /// Query of `GET /v1/events`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -227,4 +250,21 @@ pub enum EventsClient {
     Bot,
     /// A person's terminal.
     Terminal,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_of_a_stream_are_told_apart_by_their_data() {
+        let event = r#"{"seq":4,"at":"2026-01-01T00:00:00Z","type":"restarted","message":"again"}"#;
+        assert!(matches!(Heard::read(event), Some(Heard::Event(Record { seq: 4, .. }))));
+        let delta = r#"{"type":"text_delta","turn":1,"block":0,"text":"a"}"#;
+        assert!(matches!(Heard::read(delta), Some(Heard::Preview(_))));
+        let newer = r#"{"seq":5,"at":"2026-01-01T00:00:00Z","type":"unheard_of"}"#;
+        assert_eq!(Heard::read(newer), Some(Heard::Unknown(5)));
+        assert_eq!(Heard::read("no json"), None);
+        assert_eq!(Heard::read(r#"{"type":"unheard_of"}"#), None);
+    }
 }

@@ -14,6 +14,17 @@ pub const ACCESS_SECRET: &str = "longshore-access";
 pub const CURRENT_KEY: &str = "current";
 /// Key of the Secret's data with the key that made the tokens before the last rotation.
 pub const PREVIOUS_KEY: &str = "previous";
+/// Random bytes in a new key; shorter ones are not taken for keys.
+pub const KEY_BYTES: usize = 32;
+
+/// The keys in the Secret's data, the newest first; none without a usable current one. `take` gives what stands under a name.
+pub fn access_keys(mut take: impl FnMut(&'static str) -> Option<Vec<u8>>) -> Vec<Vec<u8>> {
+    let mut key = |name| take(name).filter(|bytes| bytes.len() >= KEY_BYTES);
+    match key(CURRENT_KEY) {
+        Some(current) => [Some(current), key(PREVIOUS_KEY)].into_iter().flatten().collect(),
+        None => Vec::new(),
+    }
+}
 
 /// Token for the topic with this UID, 64 hex digits.
 pub fn topic_token(key: &[u8], topic_uid: &str) -> String {
@@ -38,6 +49,20 @@ pub fn accepts(token_sha256s: &[String], presented: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_current_key_comes_first_and_nothing_opens_without_it() {
+        let held = |names: &'static [&'static str]| {
+            access_keys(|name| names.contains(&name).then(|| name.as_bytes().repeat(8)))
+        };
+        assert_eq!(
+            held(&["current", "previous"]),
+            ["current".repeat(8).into_bytes(), "previous".repeat(8).into_bytes()]
+        );
+        assert_eq!(held(&["current"]).len(), 1);
+        assert!(held(&["previous"]).is_empty());
+        assert!(access_keys(|_| Some(b"short".to_vec())).is_empty());
+    }
 
     #[test]
     fn a_token_is_accepted_by_its_digest_and_only_by_it() {

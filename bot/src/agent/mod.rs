@@ -9,7 +9,7 @@ use std::time::Duration;
 use eventsource_stream::Eventsource;
 use futures::{Stream, StreamExt};
 use longshore_wire::api::{Ack, Decision, Interrupt, Interrupted, MessageAccepted, PostMessage, Problem};
-use longshore_wire::event::{Preview, Record};
+pub use longshore_wire::event::Heard;
 use reqwest::{Method, StatusCode, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -48,17 +48,6 @@ pub enum RunnerError {
     /// It will never be accepted.
     #[error("{0}")]
     Refused(String),
-}
-
-/// Something from an event stream.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Heard {
-    /// A durable event.
-    Event(Record),
-    /// A preview.
-    Preview(Preview),
-    /// A durable event of a kind that this version does not know; its sequence counts all the same.
-    Unknown(u64),
 }
 
 /// Client for runners.
@@ -130,7 +119,7 @@ impl Runners {
         let events = Box::pin(bytes).eventsource();
         Ok(events
             .take_while(|event| std::future::ready(event.is_ok()))
-            .filter_map(|event| std::future::ready(event.ok().and_then(|event| read(&event.id, &event.data)))))
+            .filter_map(|event| std::future::ready(event.ok().and_then(|event| Heard::read(&event.data)))))
     }
 
     async fn json<T: DeserializeOwned>(
@@ -208,41 +197,5 @@ async fn refusal(response: reqwest::Response) -> RunnerError {
         StatusCode::NOT_FOUND => RunnerError::NotFound,
         status if status.is_server_error() => RunnerError::Silent(message),
         _ => RunnerError::Refused(message),
-    }
-}
-
-fn read(id: &str, data: &str) -> Option<Heard> {
-    match id.parse::<u64>() {
-        // Ephemeral events bear no id of their own, but the parser repeats the last one it saw; the data decides.
-        Ok(seq) => match serde_json::from_str::<Record>(data) {
-            Ok(record) => Some(Heard::Event(record)),
-            Err(_) => serde_json::from_str(data)
-                .map(Heard::Preview)
-                .ok()
-                .or_else(|| durable(data, seq)),
-        },
-        Err(_) => serde_json::from_str(data).map(Heard::Preview).ok(),
-    }
-}
-
-fn durable(data: &str, seq: u64) -> Option<Heard> {
-    let value = serde_json::from_str::<serde_json::Value>(data).ok()?;
-    (value["seq"].as_u64() == Some(seq)).then_some(Heard::Unknown(seq))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn events_of_all_sorts_are_told_apart() {
-        let event = r#"{"seq":4,"at":"2026-01-01T00:00:00Z","type":"restarted","message":"again"}"#;
-        assert!(matches!(read("4", event), Some(Heard::Event(Record { seq: 4, .. }))));
-        let delta = r#"{"type":"text_delta","turn":1,"block":0,"text":"a"}"#;
-        assert!(matches!(read("", delta), Some(Heard::Preview(_))));
-        assert!(matches!(read("4", delta), Some(Heard::Preview(_))));
-        let newer = r#"{"seq":5,"at":"2026-01-01T00:00:00Z","type":"unheard_of"}"#;
-        assert_eq!(read("5", newer), Some(Heard::Unknown(5)));
-        assert_eq!(read("", "no json"), None);
     }
 }

@@ -4,7 +4,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use longshore_wire::token::{ACCESS_SECRET, CURRENT_KEY, PREVIOUS_KEY, topic_token};
+use longshore_wire::token::{ACCESS_SECRET, access_keys, topic_token};
 use secrecy::{ExposeSecret, SecretSlice};
 
 use super::Cluster;
@@ -25,10 +25,9 @@ impl Cluster {
         if keys.is_empty() || fresh {
             let secret = self.secret_api.get(ACCESS_SECRET).await.map_err(WriteError::from)?;
             let mut data = secret.data.unwrap_or_default();
-            keys = [CURRENT_KEY, PREVIOUS_KEY]
-                .iter()
-                .filter_map(|key| data.remove(*key))
-                .map(|key| Arc::new(SecretSlice::from(key.0)))
+            keys = access_keys(|name| Some(data.remove(name)?.0))
+                .into_iter()
+                .map(|key| Arc::new(SecretSlice::from(key)))
                 .collect();
             self.keys
                 .known

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use longshore_wire::api::{Approval, ApprovalKind};
 use longshore_wire::event::ApprovalOutcome;
+pub use longshore_wire::question::{Question, next_question, questions};
 
 use crate::render::{self, Entity, Rich, Style};
 use crate::store::posts::Content;
@@ -33,17 +34,6 @@ pub enum Choice {
     },
 }
 
-/// One question of AskUserQuestion.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Question {
-    /// The question.
-    pub text: String,
-    /// Labels and descriptions of the suggested answers.
-    pub options: Vec<(String, String)>,
-    /// Whether several may be chosen.
-    pub several: bool,
-}
-
 /// `ap:<row>:y`, `ap:<row>:n`, `ap:<row>:<question>.<option>`.
 pub fn data(row: i64, choice: Choice) -> String {
     match choice {
@@ -68,48 +58,6 @@ pub fn read_data(data: &str) -> Option<(i64, Choice)> {
         }
     };
     Some((row.parse().ok()?, choice))
-}
-
-/// The questions that a prompt holds; none for other prompts.
-pub fn questions(approval: &Approval) -> Vec<Question> {
-    if approval.kind != ApprovalKind::Question {
-        return Vec::new();
-    }
-    let string = |value: &serde_json::Value, key: &str| value[key].as_str().unwrap_or_default().to_owned();
-    let list = approval.input["questions"].as_array().cloned().unwrap_or_default();
-    let questions = list.iter().map(|question| Question {
-        text: string(question, "question"),
-        options: question["options"]
-            .as_array()
-            .map(|options| {
-                options
-                    .iter()
-                    .map(|option| (string(option, "label"), string(option, "description")))
-                    .collect()
-            })
-            .unwrap_or_default(),
-        several: question["multiSelect"].as_bool().unwrap_or(false),
-    });
-    let questions = questions
-        .filter(|question| !question.text.is_empty())
-        .collect::<Vec<_>>();
-    if questions.is_empty() {
-        // An input of an unknown shape is still a question that somebody can answer in words.
-        return vec![Question {
-            text: approval.summary.clone(),
-            options: Vec::new(),
-            several: false,
-        }];
-    }
-    questions
-}
-
-/// The first question without an answer.
-pub fn next_question(approval: &Approval, answers: &BTreeMap<String, String>) -> Option<(usize, Question)> {
-    questions(approval)
-        .into_iter()
-        .enumerate()
-        .find(|(_, question)| !answers.contains_key(&question.text))
 }
 
 /// A prompt that waits.

@@ -17,7 +17,7 @@ use tokio::sync::{broadcast, watch};
 use tokio_stream::wrappers::BroadcastStream;
 
 pub const NAMESPACE: &str = "harbour";
-pub const KEY: &[u8] = b"key of the operator";
+pub const KEY: &[u8] = b"key of the operator, 32 or more bytes";
 
 type Key = (String, String);
 

@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::ObjectMeta;
 use kube::{Api, Client};
 use longshore_crds::meta;
-use longshore_wire::token::{ACCESS_SECRET, CURRENT_KEY, PREVIOUS_KEY, token_sha256, topic_token};
+use longshore_wire::token::{ACCESS_SECRET, CURRENT_KEY, KEY_BYTES, access_keys, token_sha256, topic_token};
 use rand::RngCore;
 use secrecy::{ExposeSecret, SecretBox, SecretString};
 
@@ -20,7 +20,6 @@ use crate::cluster::{self, Created, Error};
 
 /// How long keys are used without a look at the Secret.
 const FRESH: Duration = Duration::from_secs(60);
-const KEY_BYTES: usize = 32;
 
 type Key = SecretBox<Vec<u8>>;
 
@@ -108,24 +107,13 @@ fn fresh(namespace: &str) -> Secret {
 
 fn read(secret: Secret) -> Result<Keys, Error> {
     let mut data = secret.data.unwrap_or_default();
-    let mut take = |name: &str| {
-        data.remove(name)
-            .map(|bytes| bytes.0)
-            .filter(|bytes| bytes.len() >= KEY_BYTES)
-    };
-    let what = format!(
-        "Secret {}/{ACCESS_SECRET}",
-        secret.metadata.namespace.unwrap_or_default()
-    );
-    let current = take(CURRENT_KEY).ok_or(Error::Malformed {
-        what,
-        missing: "a key `current` of 32 random bytes",
-    })?;
-    Ok(Keys(
-        [Some(current), take(PREVIOUS_KEY)]
-            .into_iter()
-            .flatten()
-            .map(|key| SecretBox::new(Box::new(key)))
-            .collect(),
-    ))
+    let keys = access_keys(|name| Some(data.remove(name)?.0));
+    if keys.is_empty() {
+        let namespace = secret.metadata.namespace.unwrap_or_default();
+        return Err(Error::Malformed {
+            what: format!("Secret {namespace}/{ACCESS_SECRET}"),
+            missing: "a key `current` of 32 random bytes",
+        });
+    }
+    Ok(Keys(keys.into_iter().map(|key| SecretBox::new(Box::new(key))).collect()))
 }
