@@ -6,6 +6,7 @@ use kube::Client;
 use kube::runtime::events::Recorder;
 
 use crate::agent::Dialer;
+use crate::clock::Clock;
 use crate::cluster::Superseded;
 use crate::furniture::Access;
 use crate::index::{Index, Names};
@@ -22,4 +23,5 @@ pub struct Context {
     pub recorder: Recorder,
     /// Namespaces whose Service is there.
     pub served: Names,
+    pub clock: Clock,
 }

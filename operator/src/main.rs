@@ -6,6 +6,7 @@
 
 mod agent;
 mod class;
+mod clock;
 mod cluster;
 mod conditions;
 mod context;

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::agent::Dialer;
+use crate::clock::Clock;
 use crate::cluster::Superseded;
 use crate::context::Context;
 use crate::furniture::Access;
@@ -77,6 +78,7 @@ pub fn start(
         dialer: dialer.clone(),
         recorder: Recorder::new(client.clone(), reporter),
         served: Names::default(),
+        clock: Clock::System,
     });
     let filled = CancellationToken::new();
     announce_when_filled(index.clone(), tracker, filled.clone(), stop.clone());

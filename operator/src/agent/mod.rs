@@ -7,6 +7,8 @@
 mod runner;
 
 pub use runner::Dialer;
+#[cfg(test)]
+pub use runner::StandIn;
 
 use jiff::Timestamp;
 use longshore_crds::conditions::reasons;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use longshore_wire::api::{Ack, PostMessage, Problem, Quiesce, Status, TaskResult};
-use reqwest::{Method, StatusCode, redirect};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, redirect};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -32,10 +32,19 @@ pub enum CallError {
 }
 
 /// Connections to runners.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Dialer {
     http: reqwest::Client,
+    /// Answers in place of the network.
+    #[cfg(test)]
+    stand_in: Option<StandIn>,
 }
+
+/// Runners of a simulation; no answer means that nobody can be reached.
+#[cfg(test)]
+pub type StandIn = std::sync::Arc<
+    dyn Fn(reqwest::Request) -> futures::future::BoxFuture<'static, Option<http::Response<Vec<u8>>>> + Send + Sync,
+>;
 
 impl Dialer {
     /// # Errors
@@ -47,13 +56,33 @@ impl Dialer {
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(CALL_TIMEOUT)
             .build()?;
-        Ok(Self { http })
+        Ok(Self {
+            http,
+            #[cfg(test)]
+            stand_in: None,
+        })
+    }
+
+    #[cfg(test)]
+    pub fn with(mut self, stand_in: StandIn) -> Self {
+        self.stand_in = Some(stand_in);
+        self
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Response, CallError> {
+        #[cfg(test)]
+        if let Some(stand_in) = &self.stand_in {
+            let answer = stand_in(request.build().map_err(unreachable)?).await;
+            let nobody = || CallError::Unreachable("nobody answers".to_owned());
+            return answer.map(Response::from).ok_or_else(nobody);
+        }
+        request.send().await.map_err(unreachable)
     }
 
     /// The runner at `host:port`.
     pub fn runner<'a>(&'a self, endpoint: &'a str, tokens: &'a [SecretString]) -> Runner<'a> {
         Runner {
-            http: &self.http,
+            dialer: self,
             endpoint,
             tokens,
         }
@@ -62,7 +91,7 @@ impl Dialer {
 
 /// One runner and the tokens that may open it, the newest first.
 pub struct Runner<'a> {
-    http: &'a reqwest::Client,
+    dialer: &'a Dialer,
     endpoint: &'a str,
     tokens: &'a [SecretString],
 }
@@ -100,13 +129,14 @@ impl Runner<'_> {
         let url = format!("http://{}/v1/{route}", self.endpoint);
         for token in self.tokens {
             let mut request = self
+                .dialer
                 .http
                 .request(method.clone(), &url)
                 .bearer_auth(token.expose_secret());
             if let Some(body) = body {
                 request = request.json(body);
             }
-            let response = request.send().await.map_err(unreachable)?;
+            let response = self.dialer.send(request).await?;
             let status = response.status();
             if status == StatusCode::UNAUTHORIZED {
                 continue;
@@ -122,7 +152,7 @@ impl Runner<'_> {
     }
 }
 
-async fn bounded(mut response: reqwest::Response) -> Result<Vec<u8>, CallError> {
+async fn bounded(mut response: Response) -> Result<Vec<u8>, CallError> {
     let mut answer = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
         if answer.len() + chunk.len() > MAX_ANSWER {

@@ -47,7 +47,7 @@ fn running(class: &AgentClass, ctx: &Context) -> Vec<Slot> {
     let here = |found: Option<String>| found.as_deref() == Some(&namespace);
     let of_class =
         |topic: &str, own: Option<&str>| index.class_name(&namespace, topic, own).as_deref() == Some(name.as_str());
-    let now = jiff::Timestamp::now();
+    let now = ctx.clock.now();
     let sessions = index.sessions.state_filter(|s| {
         here(s.namespace())
             && session::occupies(s)

@@ -20,6 +20,7 @@ pub async fn claim_slot(
     kind: SlotKind,
     me: &Claim,
     waiting: &[Claim],
+    now: Timestamp,
 ) -> Result<Grant, Error> {
     if limit(&class.spec.limits, kind).is_none() {
         return Ok(Grant::Unlimited);
@@ -29,7 +30,7 @@ pub async fn claim_slot(
         let Some(live) = get(&api, &class.name_any()).await? else {
             return Err(Error::Conflict { what: describe(class) });
         };
-        match grant(slots(&live), &live.spec.limits, kind, me, waiting, Timestamp::now()) {
+        match grant(slots(&live), &live.spec.limits, kind, me, waiting, now) {
             Grant::Free(next) => match replace_slots(client, &live, &next).await {
                 Ok(written) => {
                     superseded.note(&live, &written);

@@ -205,6 +205,7 @@ async fn claim(client: &Client, class: &AgentClass) -> Result<Grant, Error> {
         SlotKind::Session,
         &me("a"),
         &[me("a")],
+        Timestamp::UNIX_EPOCH,
     )
     .await
 }
@@ -275,6 +276,7 @@ async fn hold(answers: Vec<(u16, Value)>) -> (Hold, Vec<String>) {
         &topic_of(None),
         SlotKind::Session,
         &me("a"),
+        Timestamp::UNIX_EPOCH,
     )
     .await
     .unwrap();

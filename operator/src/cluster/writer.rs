@@ -40,6 +40,7 @@ pub async fn claim_writer(
     topic: &Topic,
     kind: SlotKind,
     me: &Claim,
+    now: Timestamp,
 ) -> Result<Hold, Error> {
     let namespace = topic.namespace().unwrap_or_default();
     let api: Api<Topic> = Api::namespaced(client.clone(), &namespace);
@@ -56,7 +57,7 @@ pub async fn claim_writer(
             },
             None => {}
         }
-        let status = json!({ "writer": entry(kind, me, Timestamp::now()) });
+        let status = json!({ "writer": entry(kind, me, now) });
         match merge_status(&api, &live, status).await {
             Ok(written) => {
                 superseded.note(&live, &written);

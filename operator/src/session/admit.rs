@@ -55,8 +55,18 @@ pub async fn admit(seen: &Observed, ctx: &Context) -> Result<Admission, Error> {
         return Ok(Admission::NotAsked);
     };
     let me = claim(&seen.session);
-    let waiting = waiting(seen, ctx);
-    match cluster::claim_slot(&ctx.client, &ctx.superseded, class, SlotKind::Session, &me, &waiting).await? {
+    let (waiting, now) = (waiting(seen, ctx), ctx.clock.now());
+    match cluster::claim_slot(
+        &ctx.client,
+        &ctx.superseded,
+        class,
+        SlotKind::Session,
+        &me,
+        &waiting,
+        now,
+    )
+    .await?
+    {
         Grant::Full { position, limit } => return Ok(Admission::Queued { position, limit }),
         Grant::Unlimited | Grant::Held | Grant::Free(_) => {}
     }
@@ -64,7 +74,7 @@ pub async fn admit(seen: &Observed, ctx: &Context) -> Result<Admission, Error> {
         return Ok(Admission::Admitted);
     }
     furniture::ensure(ctx, class).await?;
-    match cluster::claim_writer(&ctx.client, &ctx.superseded, topic, SlotKind::Session, &me).await? {
+    match cluster::claim_writer(&ctx.client, &ctx.superseded, topic, SlotKind::Session, &me, now).await? {
         Hold::Held => {}
         Hold::Gone | Hold::Leaving => return Ok(Admission::Settling),
         Hold::Busy(other) => {

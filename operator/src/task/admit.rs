@@ -42,8 +42,8 @@ pub async fn admit(seen: &Observed, ctx: &Context) -> Result<Admission, Error> {
         return Ok(Admission::NotAsked);
     };
     let me = claim(&seen.task);
-    let waiting = waiting(seen, ctx);
-    match cluster::claim_slot(&ctx.client, &ctx.superseded, class, SlotKind::Task, &me, &waiting).await? {
+    let (waiting, now) = (waiting(seen, ctx), ctx.clock.now());
+    match cluster::claim_slot(&ctx.client, &ctx.superseded, class, SlotKind::Task, &me, &waiting, now).await? {
         Grant::Full { position, limit } => return Ok(Admission::Queued { position, limit }),
         Grant::Unlimited | Grant::Held | Grant::Free(_) => {}
     }
@@ -51,7 +51,7 @@ pub async fn admit(seen: &Observed, ctx: &Context) -> Result<Admission, Error> {
         return Ok(Admission::Admitted);
     }
     furniture::ensure(ctx, class).await?;
-    match cluster::claim_writer(&ctx.client, &ctx.superseded, topic, SlotKind::Task, &me).await? {
+    match cluster::claim_writer(&ctx.client, &ctx.superseded, topic, SlotKind::Task, &me, now).await? {
         Hold::Held => {}
         Hold::Gone | Hold::Leaving => return Ok(Admission::Settling),
         Hold::Busy(other) => {

@@ -15,7 +15,6 @@ mod status;
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use kube::runtime::controller::Action;
 use longshore_crds::ContainerTask;
 
@@ -34,7 +33,7 @@ pub async fn reconcile(task: Arc<ContainerTask>, ctx: Arc<Context>) -> Result<Ac
     let seen = observe::observe(task, &ctx);
     let admission = admit::admit(&seen, &ctx).await?;
     let contact = observe::contact(&seen, &ctx).await?;
-    let now = Timestamp::now();
+    let now = ctx.clock.now();
     let mut plan = plan::plan(&seen, &admission, &contact, &ctx.settings, now);
     let applied = apply::apply(&plan, &seen, &ctx).await;
     if let Err(error) = &applied {

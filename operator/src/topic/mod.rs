@@ -10,7 +10,6 @@ mod status;
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use kube::ResourceExt as _;
 use kube::runtime::controller::Action;
 use longshore_crds::conditions::{reasons, types};
@@ -26,10 +25,11 @@ pub async fn reconcile(topic: Arc<Topic>, ctx: Arc<Context>) -> Result<Action, E
         return Ok(Action::await_change());
     }
     let seen = observe::observe(topic, &ctx).await?;
-    let mut plan = plan::plan(&seen, Timestamp::now());
+    let now = ctx.clock.now();
+    let mut plan = plan::plan(&seen, now);
     let applied = apply::apply(&plan, &seen, &ctx).await;
     if let Err(error) = &applied {
-        plan = plan.hindered(&seen, error, Timestamp::now());
+        plan = plan.hindered(&seen, error, now);
     }
     let written = status::write(&plan, &seen, &ctx).await;
     applied.and(written)?;
