@@ -14,7 +14,7 @@ use crate::route::{self, ActiveSession, Decision, Message, Mode, Situation, Topi
 use crate::store::StoreError;
 use crate::store::messages::{MessageRow, NewMessage};
 use crate::telegram::update::{self, Content, Incoming, Update};
-use crate::{express, lane, press, reach};
+use crate::{express, press, reach};
 
 /// Decides about updates until the bot stops.
 pub async fn run(bot: Arc<Bot>) -> Result<(), StoreError> {
@@ -119,7 +119,7 @@ async fn incoming(bot: &Arc<Bot>, id: i64, message: Incoming) -> Result<(), Stor
     let id = longshore_wire::MessageId::from_telegram(place.chat, message.message);
     match bot.store.message(id).await? {
         Some(row) if row.decision.mode.overtakes() => bot.spawn("express", express::carry_out(bot.clone(), row)),
-        Some(_) => lane::wake(bot, place),
+        Some(_) => bot.wake(place),
         None => {}
     }
     Ok(())

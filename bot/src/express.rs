@@ -12,12 +12,12 @@ use longshore_wire::api::{Decision, Interrupted, Verdict};
 use crate::agent::RunnerError;
 use crate::bot::Bot;
 use crate::conversation::{outcome, prompt};
+use crate::door;
 use crate::outbox::pace::Priority;
 use crate::route::{Mode, StopTarget, words};
 use crate::store::StoreError;
 use crate::store::messages::{MessageRow, MessageState};
 use crate::store::posts::Content;
-use crate::{follow, lane};
 
 /// How often something is tried that somebody waits for.
 const TRIES: usize = 5;
@@ -46,7 +46,7 @@ async fn stop_session(bot: &Bot, name: &str) -> String {
     for attempt in 0..TRIES {
         // Read past the reflector: somebody waits for this, and it may have become ready just now.
         let door = match bot.cluster.live_session(name).await {
-            Ok(Some(session)) => follow::session_door(bot, &session, attempt > 0).await,
+            Ok(Some(session)) => door::of_session(bot, &session, attempt > 0).await,
             Ok(None) => None,
             Err(error) => {
                 tracing::info!(session = name, %error, "/stop is tried again");
@@ -80,7 +80,7 @@ async fn stop_task(bot: &Bot, row: &MessageRow, name: &str) -> Result<String, St
         // One that was made just now may not be in the reflector, or not even made.
         match bot.cluster.live_task(name).await {
             Ok(Some(task)) if outcome::of_task(&task).is_some() => return Ok(words::NOTHING_TO_STOP.to_owned()),
-            Ok(Some(task)) => match follow::task_door(bot, &task, fresh).await {
+            Ok(Some(task)) => match door::of_task(bot, &task, fresh).await {
                 Some(door) => match bot.runners.interrupt(&door, true).await {
                     Ok(stopped) if stopped != Interrupted::default() => return Ok(words::STOPPED.to_owned()),
                     // Its prompt has not arrived yet.
@@ -92,7 +92,7 @@ async fn stop_task(bot: &Bot, row: &MessageRow, name: &str) -> Result<String, St
                 },
                 None if !told => {
                     told = true;
-                    lane::show_progress(bot, row, words::STOPPED_LATER).await?;
+                    bot.show_progress(row, words::STOPPED_LATER).await?;
                 }
                 None => {}
             },
@@ -152,7 +152,7 @@ pub async fn decide(bot: &Bot, uid: &str, id: &str, decision: &Decision) -> Resu
         return Ok(Err(words::TOO_LATE.to_owned()));
     };
     for attempt in 0..TRIES {
-        let Some(door) = follow::door(bot, &session.name, attempt > 0).await else {
+        let Some(door) = door::of(bot, &session.name, attempt > 0).await else {
             return Ok(Err(words::TRY_AGAIN.to_owned()));
         };
         match bot.runners.decide(&door, id, decision).await {

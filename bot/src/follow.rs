@@ -1,28 +1,27 @@
 //! Following the event streams of runners.
 //!
 //! A session has one follower from its first sight to its end: events are stored with what they change, then acknowledged;
-//! a stream that breaks goes on after the last stored event, also after a restart of the bot. A task's stream is followed
-//! for its previews only: its answer comes from `status.result`.
+//! a stream that breaks goes on after the last stored event, also after a restart of the bot.
 
+use std::collections::HashSet;
 use std::pin::pin;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
-use kube::ResourceExt;
-use longshore_crds::{ContainerTask, PersistentSession};
 use longshore_wire::event::Event;
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::agent::{Door, Heard, RunnerError};
-use crate::bot::Bot;
+use crate::bot::{Bot, SeenSession};
 use crate::chat::Place;
-use crate::conversation::{Conversation, Progress, outcome};
-use crate::observe;
+use crate::conversation::{Conversation, Progress};
 use crate::outbox::pace::Priority;
 use crate::store::StoreError;
-use crate::store::messages::{MessageRow, answer_key};
+use crate::store::messages::answer_key;
 use crate::store::posts::Content;
+use crate::{door, observe};
 
 /// Shortest time between two looks of a running turn.
 const REFRESH: Duration = Duration::from_millis(400);
@@ -31,66 +30,34 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 /// Longest wait before another try to connect; a change in the cluster ends it.
 const RECONNECT: Duration = Duration::from_secs(10);
 
-/// How to reach the runner of a session, while it has one. `fresh` reads the tokens again.
-pub async fn door(bot: &Bot, name: &str, fresh: bool) -> Option<Door> {
-    session_door(bot, bot.cluster.session(name)?.as_ref(), fresh).await
-}
-
-/// How to reach the runner of a session that was read just now.
-pub async fn session_door(bot: &Bot, session: &PersistentSession, fresh: bool) -> Option<Door> {
-    let endpoint = session.status.as_ref()?.endpoint.clone()?;
-    open(bot, &session.spec.topic_ref.name, endpoint, fresh).await
-}
-
-/// How to reach the runner of a task, while it has one.
-pub async fn task_door(bot: &Bot, task: &ContainerTask, fresh: bool) -> Option<Door> {
-    let endpoint = task.status.as_ref()?.endpoint.clone()?;
-    open(bot, &task.spec.topic_ref.name, endpoint, fresh).await
-}
-
-async fn open(bot: &Bot, topic: &str, endpoint: String, fresh: bool) -> Option<Door> {
-    let uid = bot.cluster.topic(topic)?.uid()?;
-    match bot.cluster.tokens(&uid, fresh).await {
-        Ok(tokens) => Some(Door { endpoint, tokens }),
-        Err(error) => {
-            tracing::warn!(topic, %error, "there is no token for this topic");
-            None
-        }
-    }
-}
-
 /// Takes up sessions that the last run followed.
-pub async fn resume(bot: &Arc<Bot>) -> Result<(), StoreError> {
+pub async fn resume(bot: &Bot) -> Result<(), StoreError> {
     for session in bot.store.open_sessions().await? {
         if let Some(uid) = &session.uid {
-            start(bot, &session.name, uid, session.place);
+            bot.follow(&session.name, uid, session.place);
         }
     }
     Ok(())
 }
 
-/// Follows a session, unless it is followed already.
-pub fn start(bot: &Arc<Bot>, name: &str, uid: &str, place: Place) {
-    if !bot
-        .followed
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .insert(uid.to_owned())
-    {
-        return;
-    }
-    let (bot, name, uid) = (bot.clone(), name.to_owned(), uid.to_owned());
-    bot.clone().spawn("follow", async move {
+/// Follows sessions that are seen, until the bot stops.
+pub async fn run(bot: Arc<Bot>, mut sessions: mpsc::UnboundedReceiver<SeenSession>) -> Result<(), StoreError> {
+    let mut followed = HashSet::new();
+    while let Some(session) = sessions.recv().await {
+        if !followed.insert(session.uid.clone()) {
+            continue;
+        }
         let follower = Follower {
-            bot,
-            name,
-            uid,
-            place,
+            bot: bot.clone(),
+            name: session.name,
+            uid: session.uid,
+            place: session.place,
             talk: Conversation::default(),
             post: None,
         };
-        follower.run().await
-    });
+        bot.spawn("follow", follower.run());
+    }
+    Ok(())
 }
 
 struct Follower {
@@ -113,7 +80,9 @@ impl Follower {
         while !observe::is_over(&self.bot, &self.name).await? {
             changes.mark_unchanged();
             // A runner that winds down is not announced any more, but may still have something to say.
-            let door = door(&self.bot, &self.name, fresh).await.or_else(|| last_door.clone());
+            let door = door::of(&self.bot, &self.name, fresh)
+                .await
+                .or_else(|| last_door.clone());
             fresh = false;
             let Some(door) = door else {
                 self.bot.change(&mut changes, RECONNECT).await;
@@ -282,84 +251,5 @@ async fn until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
-    }
-}
-
-/// Shows what a task is doing, for as long as it runs.
-pub fn preview(bot: &Arc<Bot>, task: &Arc<ContainerTask>, row: &MessageRow) {
-    let name = task.name_any();
-    if !bot
-        .previewed
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .insert(name.clone())
-    {
-        return;
-    }
-    let (bot, task, row) = (bot.clone(), task.clone(), row.clone());
-    bot.clone().spawn("preview", async move {
-        let result = preview_task(&bot, &task, &row).await;
-        bot.previewed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&name);
-        result
-    });
-}
-
-async fn preview_task(bot: &Bot, task: &ContainerTask, row: &MessageRow) -> Result<(), StoreError> {
-    let Some(post) = bot.store.post_id(answer_key(row.place, row.message, 0)).await? else {
-        return Ok(());
-    };
-    let name = task.name_any();
-    let mut changes = bot.changes.subscribe();
-    let mut fresh = false;
-    loop {
-        changes.mark_unchanged();
-        let Some(task) = bot.cluster.task(&name).filter(|task| outcome::of_task(task).is_none()) else {
-            return Ok(());
-        };
-        if let Some(door) = task_door(bot, &task, fresh).await {
-            match bot.runners.events(&door, 0).await {
-                Ok(stream) => {
-                    if show_task(bot, row.place.chat, post, stream).await {
-                        return Ok(());
-                    }
-                }
-                Err(error) => {
-                    fresh = error == RunnerError::Unauthorized;
-                    tracing::debug!(task = name, %error, "the task's stream cannot be followed; trying again");
-                }
-            }
-        }
-        bot.change(&mut changes, RECONNECT).await;
-    }
-}
-
-/// Shows a task's stream in a post. True when its turn is over.
-async fn show_task(bot: &Bot, chat: i64, post: i64, stream: impl Stream<Item = Heard>) -> bool {
-    let mut stream = pin!(stream);
-    let mut talk = Conversation::default();
-    let mut refresh: Option<Instant> = None;
-    let mut looked = Instant::now() - REFRESH;
-    loop {
-        tokio::select! {
-            heard = stream.next() => match heard {
-                Some(Heard::Event(record)) if matches!(record.event, Event::TurnFinished { .. }) => return true,
-                Some(Heard::Event(record)) => drop(talk.take(&record.event)),
-                Some(Heard::Preview(preview)) => talk.preview(&preview),
-                Some(Heard::Unknown(_)) => continue,
-                None => return false,
-            },
-            () = until(refresh) => {
-                refresh = None;
-                looked = Instant::now();
-                if let Some(progress) = talk.progress() {
-                    bot.outbox.progress(chat, post, Content { rich: progress.rich, buttons: Vec::new() });
-                }
-                continue;
-            }
-        }
-        refresh.get_or_insert(looked + REFRESH);
     }
 }

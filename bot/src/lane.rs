@@ -4,24 +4,25 @@
 //! can be done again without harm, so a crash in between only means that it is done again. An API server that does not
 //! answer holds a lane up; a refusal is told to the person and the lane goes on.
 
-use std::sync::{Arc, PoisonError};
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kube::ResourceExt;
 use longshore_crds::{Origin, TelegramOrigin};
 use longshore_wire::api::{PostMessage, Priority as Urgency};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
 use crate::agent::RunnerError;
 use crate::bot::{Bot, LONGEST_WAIT};
 use crate::chat::Place;
 use crate::cluster::write::WriteError;
 use crate::conversation::outcome;
-use crate::follow;
+use crate::door;
 use crate::outbox::pace::Priority;
 use crate::route::{Mode, words};
 use crate::store::StoreError;
-use crate::store::messages::{MessageRow, MessageState, answer_key};
+use crate::store::messages::{MessageRow, MessageState};
 use crate::store::posts::Content;
 use crate::store::sessions::SessionState;
 use crate::{dispatch, observe};
@@ -38,25 +39,28 @@ enum Carried {
 }
 
 /// Takes up what the last run left.
-pub async fn resume(bot: &Arc<Bot>) -> Result<(), StoreError> {
+pub async fn resume(bot: &Bot) -> Result<(), StoreError> {
     for place in bot.store.places_with_work().await? {
-        wake(bot, place);
+        bot.wake(place);
     }
     Ok(())
 }
 
-/// There is work in this place.
-pub fn wake(bot: &Arc<Bot>, place: Place) {
-    let mut lanes = bot.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-    let lane = lanes.entry(place).or_insert_with(|| {
-        let lane = Arc::new(Notify::new());
-        bot.spawn("lane", run(bot.clone(), place, lane.clone()));
-        lane
-    });
-    lane.notify_one();
+/// Keeps a lane for every place that has had work, until the bot stops.
+pub async fn run(bot: Arc<Bot>, mut places: mpsc::UnboundedReceiver<Place>) -> Result<(), StoreError> {
+    let mut lanes = HashMap::<Place, Arc<Notify>>::new();
+    while let Some(place) = places.recv().await {
+        let lane = lanes.entry(place).or_insert_with(|| {
+            let lane = Arc::new(Notify::new());
+            bot.spawn("lane", work(bot.clone(), place, lane.clone()));
+            lane
+        });
+        lane.notify_one();
+    }
+    Ok(())
 }
 
-async fn run(bot: Arc<Bot>, place: Place, lane: Arc<Notify>) -> Result<(), StoreError> {
+async fn work(bot: Arc<Bot>, place: Place, lane: Arc<Notify>) -> Result<(), StoreError> {
     let mut wait = Duration::from_millis(500);
     loop {
         let Some(row) = bot.store.next_in(place).await? else {
@@ -187,7 +191,7 @@ async fn end_session(bot: &Arc<Bot>, row: &MessageRow, name: &str) -> Result<Car
     {
         Ok(()) => {
             bot.store.advance_message(row.row, MessageState::Handed).await?;
-            show_progress(bot, row, words::ENDING).await?;
+            bot.show_progress(row, words::ENDING).await?;
             // It may have ended before the message was ready to be told.
             if let Some(session) = bot.cluster.session(name) {
                 observe::session(bot, &session).await?;
@@ -200,14 +204,6 @@ async fn end_session(bot: &Arc<Bot>, row: &MessageRow, name: &str) -> Result<Car
         }
         Err(error) => failed(bot, row, "The end of the session", error).await,
     }
-}
-
-/// Shows a sentence at a message until there is something better.
-pub async fn show_progress(bot: &Bot, row: &MessageRow, text: &str) -> Result<(), StoreError> {
-    if let Some(post) = bot.store.post_id(answer_key(row.place, row.message, 0)).await? {
-        bot.outbox.progress(row.place.chat, post, Content::plain(text));
-    }
-    Ok(())
 }
 
 /// Posts a message as soon as the session takes it. If the session is over before that, the message finds another way.
@@ -236,14 +232,14 @@ async fn to_session(
         if state.is_none_or(|state| state >= SessionState::Ending) {
             return over(bot, row, text, deep, unsure).await;
         }
-        let Some(door) = follow::door(bot, name, fresh).await else {
+        let Some(door) = door::of(bot, name, fresh).await else {
             let waits = bot
                 .cluster
                 .session(name)
                 .and_then(|session| outcome::session_waits(&session));
             if waits.is_some() && waits != told {
                 told = waits;
-                show_progress(bot, row, told.as_deref().unwrap_or_default()).await?;
+                bot.show_progress(row, told.as_deref().unwrap_or_default()).await?;
             }
             bot.change(&mut changes, LOOK_AGAIN).await;
             continue;

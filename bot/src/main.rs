@@ -2,8 +2,7 @@
 
 use anyhow::Context;
 use clap::Parser;
-use longshore_bot::bot::{self, Health};
-use longshore_bot::health;
+use longshore_bot::health::{self, Health};
 use longshore_bot::settings::{Cli, Command, LogFormat, Settings};
 use longshore_bot::telegram::Telegram;
 use secrecy::ExposeSecret;
@@ -54,7 +53,7 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
         settings.telegram_token.expose_secret(),
         settings.telegram_api_url.as_deref(),
     )?;
-    let result = bot::run(settings, client, telegram, health, stop.clone()).await;
+    let result = longshore_bot::run::run(settings, client, telegram, health, stop.clone()).await;
     stop.cancel();
     serving.await.context("the health server")??;
     Ok(result?)

@@ -19,7 +19,7 @@ use crate::store::StoreError;
 use crate::store::messages::{MessageRow, MessageState};
 use crate::store::posts::Content;
 use crate::store::sessions::SessionState;
-use crate::{follow, lane, reach};
+use crate::{preview, reach};
 
 /// Follows the cluster until the bot stops.
 pub async fn run(bot: Arc<Bot>, mut events: mpsc::UnboundedReceiver<Observed>) -> Result<(), StoreError> {
@@ -36,7 +36,7 @@ pub async fn run(bot: Arc<Bot>, mut events: mpsc::UnboundedReceiver<Observed>) -
             Observed::TopicGone => {}
             Observed::Synced => everything(&bot).await?,
         }
-        bot.changes.send_modify(|changes| *changes += 1);
+        bot.changed();
     }
     Ok(())
 }
@@ -93,9 +93,9 @@ async fn task(bot: &Arc<Bot>, task: &Arc<ContainerTask>) -> Result<(), StoreErro
         return answer(bot, &row, Content::parts(&rich), error).await;
     }
     if task.status.as_ref().is_some_and(|status| status.endpoint.is_some()) {
-        follow::preview(bot, task, &row);
+        preview::start(bot, task, &row);
     } else if let Some(waits) = outcome::task_waits(task) {
-        lane::show_progress(bot, &row, &waits).await?;
+        bot.show_progress(&row, &waits).await?;
     }
     Ok(())
 }
@@ -165,7 +165,7 @@ pub async fn session(bot: &Arc<Bot>, session: &PersistentSession) -> Result<(), 
     } else {
         waits(bot, session).await?;
     }
-    follow::start(bot, &name, &uid, place);
+    bot.follow(&name, &uid, place);
     Ok(())
 }
 
@@ -185,7 +185,7 @@ async fn waits(bot: &Bot, session: &PersistentSession) -> Result<(), StoreError>
     };
     for row in bot.store.unanswered_for(&session.name_any()).await? {
         if matches!(row.decision.mode, Mode::StartSession { .. }) {
-            lane::show_progress(bot, &row, &waits).await?;
+            bot.show_progress(&row, &waits).await?;
         }
     }
     Ok(())
@@ -202,7 +202,7 @@ async fn session_gone(bot: &Arc<Bot>, name: &str) -> Result<(), StoreError> {
     };
     bot.store.advance_session(name, SessionState::Ending).await?;
     if let Some(uid) = known.uid {
-        follow::start(bot, name, &uid, known.place);
+        bot.follow(name, &uid, known.place);
     }
     Ok(())
 }
@@ -236,10 +236,10 @@ pub async fn session_over(bot: &Arc<Bot>, name: &str, uid: &str) -> Result<(), S
                 answer(bot, &row, vec![Content::plain(outcome::SESSION_OVER)], true).await?;
             }
             // The lane finds another way for what no session took.
-            _ => lane::wake(bot, row.place),
+            _ => bot.wake(row.place),
         }
     }
     bot.store.advance_session(name, SessionState::Ended).await?;
-    bot.changes.send_modify(|changes| *changes += 1);
+    bot.changed();
     Ok(())
 }

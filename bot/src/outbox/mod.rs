@@ -6,6 +6,7 @@
 //! [`Reach`] that a place cannot be reached.
 
 pub mod pace;
+pub mod reach;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -93,6 +94,8 @@ impl Outbox {
 
     /// Goes on where the last run stopped.
     pub async fn resume(&self) -> Result<(), StoreError> {
+        // What was out of reach may be within reach now; the first call tells.
+        self.inner.store.unpark_all().await?;
         for chat in self.inner.store.chats_with_work().await? {
             self.wake(chat);
         }
@@ -166,6 +169,7 @@ async fn run(inner: Arc<Inner>, id: i64, chat: Arc<Chat>) {
         },
         failures: 0,
         looks: HashMap::new(),
+        refreshed: HashMap::new(),
         inner,
         id,
         chat,
@@ -204,6 +208,8 @@ struct Sender {
     failures: u32,
     /// What posts with progress look like now, so that the same look is not sent twice.
     looks: HashMap<i64, Content>,
+    /// When progress of a post was last shown, so that every topic of a forum has its turn.
+    refreshed: HashMap<i64, Instant>,
 }
 
 impl Sender {
@@ -238,8 +244,9 @@ impl Sender {
                 !worded && self.looks.get(post) != Some(content)
             });
             let unsent = |post: &i64| pending.iter().any(|pending| pending.post == *post);
-            let ready = progress.iter().filter(|(post, _)| !unsent(post));
-            items.extend(ready.map(|(post, content)| Item::Progress(*post, content.clone())));
+            let mut ready: Vec<_> = progress.iter().filter(|(post, _)| !unsent(post)).collect();
+            ready.sort_by_key(|(post, _)| self.refreshed.get(post));
+            items.extend(ready.into_iter().map(|(post, content)| Item::Progress(*post, content.clone())));
         }
         items.extend(pending.into_iter().map(Item::Post));
         Ok(items)
@@ -265,6 +272,7 @@ impl Sender {
         };
         let content = pending.content.clone().unwrap_or_default();
         self.looks.remove(&pending.post);
+        self.refreshed.remove(&pending.post);
         let result = self.edit(sent_as, &content, pending.plain).await;
         self.pace.sent(self.start.elapsed(), pending.priority);
         match result {
@@ -284,6 +292,7 @@ impl Sender {
             return Ok(());
         };
         let result = self.edit(sent_as, &content, false).await;
+        self.refreshed.insert(post, Instant::now());
         self.pace.sent(self.start.elapsed(), Priority::Progress);
         match result {
             Err(CallError::RetryAfter(wait)) => self.refused(wait),

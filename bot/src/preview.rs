@@ -1,0 +1,111 @@
+//! Showing what a task is doing while it runs. Its stream is followed for the looks only: its answer comes from
+//! `status.result`.
+
+use std::pin::pin;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use futures::{Stream, StreamExt};
+use kube::ResourceExt;
+use longshore_crds::ContainerTask;
+use longshore_wire::event::Event;
+use tokio::time::Instant;
+
+use crate::agent::{Heard, RunnerError};
+use crate::bot::Bot;
+use crate::conversation::{Conversation, outcome};
+use crate::door;
+use crate::store::StoreError;
+use crate::store::messages::{MessageRow, answer_key};
+use crate::store::posts::Content;
+
+/// Shortest time between two looks.
+const REFRESH: Duration = Duration::from_millis(400);
+/// Longest wait before another try to connect; a change in the cluster ends it.
+const RECONNECT: Duration = Duration::from_secs(10);
+
+/// Shows what a task is doing, for as long as it runs.
+pub fn start(bot: &Arc<Bot>, task: &Arc<ContainerTask>, row: &MessageRow) {
+    let name = task.name_any();
+    if !bot
+        .previewed
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .insert(name.clone())
+    {
+        return;
+    }
+    let (bot, task, row) = (bot.clone(), task.clone(), row.clone());
+    bot.clone().spawn("preview", async move {
+        let result = preview_task(&bot, &task, &row).await;
+        bot.previewed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&name);
+        result
+    });
+}
+
+async fn preview_task(bot: &Bot, task: &ContainerTask, row: &MessageRow) -> Result<(), StoreError> {
+    let Some(post) = bot.store.post_id(answer_key(row.place, row.message, 0)).await? else {
+        return Ok(());
+    };
+    let name = task.name_any();
+    let mut changes = bot.changes.subscribe();
+    let mut fresh = false;
+    loop {
+        changes.mark_unchanged();
+        let Some(task) = bot.cluster.task(&name).filter(|task| outcome::of_task(task).is_none()) else {
+            return Ok(());
+        };
+        if let Some(door) = door::of_task(bot, &task, fresh).await {
+            match bot.runners.events(&door, 0).await {
+                Ok(stream) => {
+                    if show_task(bot, row.place.chat, post, stream).await {
+                        return Ok(());
+                    }
+                }
+                Err(error) => {
+                    fresh = error == RunnerError::Unauthorized;
+                    tracing::debug!(task = name, %error, "the task's stream cannot be followed; trying again");
+                }
+            }
+        }
+        bot.change(&mut changes, RECONNECT).await;
+    }
+}
+
+/// Shows a task's stream in a post. True when its turn is over.
+async fn show_task(bot: &Bot, chat: i64, post: i64, stream: impl Stream<Item = Heard>) -> bool {
+    let mut stream = pin!(stream);
+    let mut talk = Conversation::default();
+    let mut refresh: Option<Instant> = None;
+    let mut looked = Instant::now() - REFRESH;
+    loop {
+        tokio::select! {
+            heard = stream.next() => match heard {
+                Some(Heard::Event(record)) if matches!(record.event, Event::TurnFinished { .. }) => return true,
+                Some(Heard::Event(record)) => drop(talk.take(&record.event)),
+                Some(Heard::Preview(preview)) => talk.preview(&preview),
+                Some(Heard::Unknown(_)) => continue,
+                None => return false,
+            },
+            () = until(refresh) => {
+                refresh = None;
+                looked = Instant::now();
+                if let Some(progress) = talk.progress() {
+                    bot.outbox.progress(chat, post, Content { rich: progress.rich, buttons: Vec::new() });
+                }
+                continue;
+            }
+        }
+        refresh.get_or_insert(looked + REFRESH);
+    }
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
