@@ -141,6 +141,9 @@ pub struct PersistentSessionStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub undelivered: Vec<UndeliveredAnswer>,
+    /// When it began to wait for a slot; absent when it does not wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queued_since: Option<Time>,
     /// Place in the queue, from 1; absent when it does not wait.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue_position: Option<i32>,
