@@ -68,6 +68,21 @@ async fn a_limit_that_is_tighter_than_the_budget_delays_answers_and_loses_none()
 }
 
 #[tokio::test]
+async fn a_token_that_is_refused_for_a_while_costs_no_answer() {
+    let stage = Stage::play().await;
+    let thread = stage.topic("New token").await;
+    for _ in 0..2 {
+        stage
+            .people
+            .fault(&refusal("editMessageText", 401, "Unauthorized"))
+            .await
+            .unwrap();
+    }
+    stage.say(thread, "/help").await;
+    stage.sees(thread, "/deep –").await;
+}
+
+#[tokio::test]
 async fn formatting_that_is_refused_goes_out_as_plain_text() {
     let stage = Stage::play().await;
     let thread = stage.topic("Plain").await;

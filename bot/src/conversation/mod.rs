@@ -64,15 +64,15 @@ pub struct Progress {
     pub rich: Rich,
 }
 
-/// State of a conversation: the turn that runs.
+/// State of a conversation: the turns that have no end yet. One runs at a time, but the end of another, such as that of messages
+/// that were dropped from the queue, may come while it does.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Conversation {
-    turn: Option<Turn>,
+    turns: BTreeMap<u64, Turn>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Turn {
-    number: u64,
     messages: Vec<MessageId>,
     blocks: BTreeMap<u32, String>,
     previews: BTreeMap<u32, String>,
@@ -143,11 +143,7 @@ impl Conversation {
                 error,
                 ..
             } => {
-                let said = self
-                    .turn
-                    .take()
-                    .filter(|running| running.number == *turn)
-                    .unwrap_or_default();
+                let said = self.turns.remove(turn).unwrap_or_default();
                 let mut rich = said.said();
                 if *is_error {
                     rich = rich.paragraph(Rich::plain(outcome::sentence(terminal_reason, error.as_deref())));
@@ -174,7 +170,7 @@ impl Conversation {
             Preview::TextDelta { turn, block, text } => (*turn, *block, Some(text)),
             Preview::TextReset { turn, block } => (*turn, *block, None),
         };
-        let Some(turn) = self.turn.as_mut().filter(|turn| turn.number == number) else {
+        let Some(turn) = self.turns.get_mut(&number) else {
             return;
         };
         match more {
@@ -186,14 +182,14 @@ impl Conversation {
 
     /// Previews of a stream that broke are sent anew or never.
     pub fn drop_previews(&mut self) {
-        if let Some(turn) = &mut self.turn {
+        for turn in self.turns.values_mut() {
             turn.previews.clear();
         }
     }
 
     /// How the running turn looks; none when it has nothing to show.
     pub fn progress(&self) -> Option<Progress> {
-        let turn = self.turn.as_ref()?;
+        let (number, turn) = self.turns.last_key_value()?;
         let mut rich = turn.said();
         for preview in turn.previews.values() {
             rich = rich.paragraph(render::markdown(preview));
@@ -204,20 +200,14 @@ impl Conversation {
         }
         let shows = !rich.text.trim().is_empty();
         shows.then(|| Progress {
-            turn: turn.number,
+            turn: *number,
             messages: turn.messages.clone(),
             rich,
         })
     }
 
     fn turn(&mut self, number: u64) -> &mut Turn {
-        if self.turn.as_ref().is_none_or(|turn| turn.number != number) {
-            self.turn = None;
-        }
-        self.turn.get_or_insert_with(|| Turn {
-            number,
-            ..Turn::default()
-        })
+        self.turns.entry(number).or_default()
     }
 }
 

@@ -247,3 +247,15 @@ fn questions_are_asked_one_after_the_other() {
     ]);
     assert_eq!(prompt::next_question(&ask, &all), None);
 }
+
+#[test]
+fn the_end_of_messages_that_were_dropped_leaves_the_running_turn_its_words() {
+    let mut conversation = Conversation::default();
+    conversation.take(&started(1, &[1]));
+    conversation.take(&text(1, 0, "half an answer"));
+    let dropped = conversation.take(&finished(2, &[2], Some(("quiesced", None))));
+    assert_eq!(answer(dropped).0, [id(2)]);
+    assert_eq!(shows(&conversation).unwrap(), "half an answer");
+    let (_, said) = answer(conversation.take(&finished(1, &[1], None)));
+    assert_eq!(said, "half an answer");
+}

@@ -246,7 +246,11 @@ impl Sender {
             let unsent = |post: &i64| pending.iter().any(|pending| pending.post == *post);
             let mut ready: Vec<_> = progress.iter().filter(|(post, _)| !unsent(post)).collect();
             ready.sort_by_key(|(post, _)| self.refreshed.get(post));
-            items.extend(ready.into_iter().map(|(post, content)| Item::Progress(*post, content.clone())));
+            items.extend(
+                ready
+                    .into_iter()
+                    .map(|(post, content)| Item::Progress(*post, content.clone())),
+            );
         }
         items.extend(pending.into_iter().map(Item::Post));
         Ok(items)

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 const MINUTE: Duration = Duration::from_secs(60);
-/// Private chats and bursts in groups: at most one call a second, by Telegram's own advice.
+/// Private chats: at most one call a second, by Telegram's own advice.
 const PRIVATE_GAP: Duration = Duration::from_secs(1);
 /// Between two calls to a group, so that a burst does not look like a flood.
 const GROUP_GAP: Duration = Duration::from_millis(50);

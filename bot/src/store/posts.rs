@@ -237,7 +237,16 @@ impl Store {
         .await
     }
 
-    /// Marks messages as closed of which every final word stands in the chat, and returns their rows.
+    /// Lets every post be tried again.
+    pub async fn unpark_all(&self) -> Result<(), StoreError> {
+        self.call(|connection| {
+            connection.execute("UPDATE posts SET parked = 0 WHERE parked <> 0", [])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Rows of messages of which every final word stands in the chat.
     /// Of a message that no post is left for there is nothing to wait for.
     pub async fn delivered(&self) -> Result<Vec<i64>, StoreError> {
         self.call(|connection| {

@@ -197,8 +197,12 @@ fn apply(tx: &Transaction<'_>, uid: &str, place: Place, seq: u64, change: Change
             error,
         } => {
             answer_turn(tx, uid, place, turn, &messages, parts, &refer, error)?;
-            // The turn is over: nothing of it is needed to rebuild the conversation.
-            tx.execute("DELETE FROM events WHERE session = ?1 AND seq <= ?2", params![uid, seq])?;
+            // The turn is over: nothing of it is needed to rebuild the conversation, but another may still run.
+            tx.execute(
+                "DELETE FROM events WHERE session = ?1 AND seq <= ?2
+                 AND coalesce(json_extract(record, '$.turn'), ?3) = ?3",
+                params![uid, seq, turn],
+            )?;
         }
         Change::Ask { approval } => approvals::open(tx, uid, place, &approval)?,
         Change::Close { id, outcome, by } => approvals::close(tx, uid, &id, outcome, by.as_deref())?,

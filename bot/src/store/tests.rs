@@ -304,4 +304,33 @@ async fn posts_of_a_place_out_of_reach_wait_until_it_is_reachable() {
     assert!(!store.park(Place { thread: None, ..PLACE }, false, false).await.unwrap());
     assert!(store.park(Place { thread: None, ..PLACE }, true, false).await.unwrap());
     assert_eq!(store.pending(PLACE.chat).await.unwrap().len(), 1);
+    assert!(store.park(PLACE, true, true).await.unwrap());
+    store.unpark_all().await.unwrap();
+    assert_eq!(store.pending(PLACE.chat).await.unwrap().len(), 1, "after a restart");
+}
+
+#[tokio::test]
+async fn the_end_of_one_turn_keeps_the_events_of_another() {
+    let (_folder, store) = store().await;
+    session(&store).await;
+    let said = |seq, turn| Record {
+        event: Event::Text {
+            turn,
+            block: 0,
+            text: "half".into(),
+        },
+        ..record(seq)
+    };
+    let (first, second) = (said(1, 1), said(2, 2));
+    store.take_event("uid", PLACE, first.clone(), Vec::new()).await.unwrap();
+    store.take_event("uid", PLACE, second, Vec::new()).await.unwrap();
+    let end = Change::Answer {
+        turn: 2,
+        messages: Vec::new(),
+        parts: Vec::new(),
+        refer: Content::plain("below"),
+        error: false,
+    };
+    store.take_event("uid", PLACE, record(3), vec![end]).await.unwrap();
+    assert_eq!(store.events("uid").await.unwrap(), [first]);
 }

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use longshore_crds::conditions::reasons;
-use teloxide_core::RequestError;
+use teloxide_core::{ApiError, RequestError};
 
 /// Why a call failed, by what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -72,6 +72,16 @@ const UNREACHABLE: &[(&str, Scope, &str)] = &[
     ("topic_closed", Scope::Thread, reasons::TOPIC_CLOSED),
 ];
 
+/// Descriptions of the servers' own failures. They come as JSON like refusals, and teloxide drops their status.
+const TROUBLE: &[&str] = &[
+    "bad gateway",
+    "internal server error",
+    "gateway timeout",
+    "gateway time-out",
+    "service unavailable",
+    "restart",
+];
+
 impl CallError {
     /// Classifies Telegram's own description of a refusal.
     pub fn from_description(description: &str) -> Self {
@@ -89,9 +99,6 @@ impl CallError {
         if has("terminated by other getupdates") || has("webhook is active") || has("conflict") {
             return Self::Conflict(description.to_owned());
         }
-        if has("unauthorized") {
-            return Self::Unauthorized(description.to_owned());
-        }
         for (needle, scope, reason) in UNREACHABLE {
             if has(needle) {
                 return Self::Unreachable {
@@ -101,6 +108,12 @@ impl CallError {
                 };
             }
         }
+        if has("unauthorized") {
+            return Self::Unauthorized(description.to_owned());
+        }
+        if TROUBLE.iter().any(|needle| has(needle)) {
+            return Self::Unknown(description.to_owned());
+        }
         Self::Refused(description.to_owned())
     }
 }
@@ -109,6 +122,8 @@ impl From<RequestError> for CallError {
     fn from(error: RequestError) -> Self {
         match error {
             RequestError::RetryAfter(seconds) => Self::RetryAfter(seconds.duration()),
+            // teloxide's name for 401 and 404 without more words.
+            RequestError::Api(ApiError::InvalidToken) => Self::Unauthorized("Telegram does not know it".to_owned()),
             RequestError::Api(api) => Self::from_description(&api.to_string()),
             RequestError::MigrateToChatId(id) => Self::Unreachable {
                 scope: Scope::Chat,
@@ -170,6 +185,15 @@ mod tests {
         assert!(matches!(
             CallError::from_description("Bad Request: message to edit not found"),
             CallError::MessageGone(_)
+        ));
+        assert_eq!(reason("Unauthorized: bot was kicked from a chat"), "BotRemoved");
+        for trouble in ["Bad Gateway", "Internal Server Error", "Gateway Timeout"] {
+            let error = CallError::from_description(trouble);
+            assert!(matches!(error, CallError::Unknown(_)), "{trouble}: {error:?}");
+        }
+        assert!(matches!(
+            CallError::from(RequestError::Api(ApiError::InvalidToken)),
+            CallError::Unauthorized(_)
         ));
         assert!(matches!(
             CallError::from_description("Bad Request: no idea"),
