@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use crate::claude::reaper::Reaper;
 use crate::http::{self, Api};
 use crate::journal::{Entry, Journal, JournalError};
-use crate::lifecycle::{Agent, Parts, Snapshot, StopSignals};
+use crate::lifecycle::{Agent, Parts, Snapshot, StopSignals, Terminals};
 use crate::memory::MemoryProbe;
 use crate::notice::Notifier;
 use crate::proxy::Proxy;
@@ -85,6 +85,7 @@ pub async fn serve(settings: Settings) -> Result<u8, ServeError> {
     let (snapshot, snapshots) = watch::channel(Snapshot::starting(Timestamp::now()));
     let (sender, commands) = mpsc::channel(COMMANDS);
     let (previews, _) = broadcast::channel(PREVIEWS);
+    let (terminals, attached) = watch::channel(Terminals::default());
     let api = Arc::new(Api {
         agent: agent.clone(),
         volume: volume.clone(),
@@ -93,7 +94,7 @@ pub async fn serve(settings: Settings) -> Result<u8, ServeError> {
         commands: sender,
         journal: SetOnce::new(),
         previews: previews.clone(),
-        terminals: Default::default(),
+        terminals,
     });
     if let Ok(address) = listener.local_addr() {
         tracing::info!(%address, name = agent.name, "listening");
@@ -124,6 +125,7 @@ pub async fn serve(settings: Settings) -> Result<u8, ServeError> {
         snapshot,
         commands,
         previews,
+        terminals: attached,
     };
     let agent = Agent::new(parts, &entries, Timestamp::now());
     drop(entries);

@@ -1,4 +1,4 @@
-//! The routes that steer: acknowledge, interrupt, decide, settings, quiesce, result.
+//! The routes that steer: acknowledge, interrupt, decide, settings, warn, quiesce, result.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::{Path, State};
 use http::StatusCode;
-use longshore_wire::api::{Ack, Decision, Interrupt, Interrupted, Quiesce, Settings, TaskResult};
+use longshore_wire::api::{Ack, Decision, Interrupt, Interrupted, Quiesce, Settings, TaskResult, Warn};
 use tokio::sync::oneshot;
 
 use super::problem::{Body, BodyOrDefault};
@@ -20,10 +20,10 @@ const CLAUDE: Duration = Duration::from_secs(20);
 async fn ask<T>(api: &Api, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, ApiError> {
     api.journal().await?;
     let (reply, answer) = oneshot::channel();
-    api.commands.send(command(reply)).await.map_err(|_| ApiError::ended())?;
+    api.commands.send(command(reply)).await.map_err(|_| api.gone())?;
     match tokio::time::timeout(CLAUDE, answer).await {
         Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(_)) => Err(ApiError::ended()),
+        Ok(Err(_)) => Err(api.gone()),
         Err(_) => Err(ApiError::unavailable("claude does not answer. Try again in a moment.")),
     }
 }
@@ -61,7 +61,12 @@ pub async fn settings(State(api): State<Arc<Api>>, Body(settings): Body<Settings
 }
 
 pub async fn quiesce(State(api): State<Arc<Api>>, Body(quiesce): Body<Quiesce>) -> Result<StatusCode, ApiError> {
-    ask(&api, |reply| Command::Quiesce { quiesce, reply }).await?;
+    ask(&api, |reply| Command::Quiesce { quiesce, reply }).await??;
+    Ok(StatusCode::ACCEPTED)
+}
+
+pub async fn warn(State(api): State<Arc<Api>>, Body(warn): Body<Warn>) -> Result<StatusCode, ApiError> {
+    ask(&api, |reply| Command::Warn { warn, reply }).await?;
     Ok(StatusCode::ACCEPTED)
 }
 

@@ -6,7 +6,6 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -14,6 +13,7 @@ use axum::response::Sse;
 use axum::response::sse::{Event, KeepAlive};
 use futures::Stream;
 use http::HeaderMap;
+use jiff::Timestamp;
 use longshore_wire::event::{EventsClient, EventsQuery};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc, watch};
@@ -61,14 +61,22 @@ struct Attached(Arc<Api>);
 
 impl Attached {
     fn new(api: Arc<Api>) -> Self {
-        api.terminals.fetch_add(1, Ordering::Relaxed);
-        Self(api)
+        let attached = Self(api);
+        attached.change(|count| count + 1);
+        attached
+    }
+
+    fn change(&self, change: impl FnOnce(usize) -> usize) {
+        self.0.terminals.send_modify(|terminals| {
+            terminals.attached = change(terminals.attached);
+            terminals.changed = Some(Timestamp::now());
+        });
     }
 }
 
 impl Drop for Attached {
     fn drop(&mut self) {
-        self.0.terminals.fetch_sub(1, Ordering::Relaxed);
+        self.change(|count| count.saturating_sub(1));
     }
 }
 

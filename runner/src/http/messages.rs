@@ -36,8 +36,8 @@ pub async fn post(
     let id = message.id;
     let (reply, posted) = oneshot::channel();
     let command = Command::Post { message, files, reply };
-    api.commands.send(command).await.map_err(|_| ApiError::ended())?;
-    let Posted { seq } = posted.await.map_err(|_| ApiError::ended())??;
+    api.commands.send(command).await.map_err(|_| api.gone())?;
+    let Posted { seq } = posted.await.map_err(|_| api.gone())??;
     match journal.wait_seq(seq, DISK).await {
         Ok(()) => Ok((StatusCode::ACCEPTED, Json(MessageAccepted { id, seq }))),
         Err(error) => Err(ApiError::unavailable(format!(

@@ -10,7 +10,6 @@ mod problem;
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::extract::{Request, State};
@@ -20,13 +19,13 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use http::header::AUTHORIZATION;
 use longshore_wire::AgentConfig;
-use longshore_wire::api::{Busy, Status};
+use longshore_wire::api::{RunnerState, Status};
 use longshore_wire::token;
 use tokio::net::TcpListener;
 use tokio::sync::{SetOnce, broadcast, mpsc, watch};
 
 use crate::journal::Journal;
-use crate::lifecycle::{Command, Shown, Snapshot};
+use crate::lifecycle::{Command, Shown, Snapshot, Terminals};
 use crate::memory::MemoryProbe;
 use crate::volume::Volume;
 
@@ -50,7 +49,7 @@ pub struct Api {
     /// Previews, as they come.
     pub previews: broadcast::Sender<Shown>,
     /// Event streams of terminals.
-    pub terminals: AtomicUsize,
+    pub terminals: watch::Sender<Terminals>,
 }
 
 /// How long a caller waits for the journal to be opened, which usually takes milliseconds.
@@ -61,6 +60,16 @@ impl Api {
     async fn journal(&self) -> Result<&Journal, ApiError> {
         let opened = tokio::time::timeout(OPENING, self.journal.wait()).await;
         opened.map_err(|_| ApiError::starting())
+    }
+
+    /// Why the agent takes no command any more. One that only leaves its pod comes back: to call that the end would make
+    /// callers give the session up.
+    fn gone(&self) -> ApiError {
+        if self.snapshot.borrow().state == RunnerState::Quiesced {
+            ApiError::ended()
+        } else {
+            ApiError::quiescing()
+        }
     }
 }
 
@@ -82,6 +91,7 @@ fn router(api: Arc<Api>) -> Router {
         .route("/v1/interrupt", post(control::interrupt))
         .route("/v1/approvals/{id}", post(control::decide))
         .route("/v1/settings", post(control::settings))
+        .route("/v1/warn", post(control::warn))
         .route("/v1/quiesce", post(control::quiesce))
         .route("/v1/result", get(control::result))
         .fallback(|| async { ApiError::not_found("There is no such route.") })
@@ -106,10 +116,6 @@ async fn authenticate(State(api): State<Arc<Api>>, request: Request, next: Next)
 
 async fn status(State(api): State<Arc<Api>>) -> Json<Status> {
     let snapshot = api.snapshot.borrow().clone();
-    let mut busy = snapshot.busy;
-    if api.terminals.load(Ordering::Relaxed) > 0 {
-        busy.push(Busy::TerminalAttached);
-    }
     Json(Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         claude_version: snapshot.claude_version,
@@ -118,7 +124,7 @@ async fn status(State(api): State<Arc<Api>>) -> Json<Status> {
         uid: api.agent.uid,
         state: snapshot.state,
         problem: snapshot.problem,
-        busy,
+        busy: snapshot.busy,
         last_activity: snapshot.last_activity,
         unfinished: snapshot.unfinished,
         approvals: snapshot.approvals,
@@ -131,6 +137,6 @@ async fn status(State(api): State<Arc<Api>>) -> Json<Status> {
         summary: snapshot.summary,
         summary_error: snapshot.summary_error,
         recycled: 0,
-        undelivered: Vec::new(),
+        undelivered: snapshot.undelivered,
     })
 }

@@ -124,6 +124,15 @@ impl ApiError {
         )
     }
 
+    /// Not idle any more.
+    pub fn active() -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "Active",
+            "The agent is busy, or somebody has done something since. It is not wound down.",
+        )
+    }
+
     /// Something outside failed; trying again may help.
     pub fn unavailable(message: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "Unavailable", message).later()

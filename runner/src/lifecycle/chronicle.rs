@@ -1,9 +1,12 @@
-//! What is kept of finished turns beside the journal: the topic's history file and the result of a task.
+//! What is kept of finished turns beside the journal: the topic's history file, the result of a task, and the answers of
+//! a session that no consumer has acknowledged.
 //!
-//! Both follow from the journal's records, so both are completed after a crash.
+//! All follow from the journal's records, so all are completed after a crash.
+
+use std::collections::VecDeque;
 
 use longshore_wire::agent::AgentKind;
-use longshore_wire::api::{TaskResult, Usage};
+use longshore_wire::api::{TaskResult, Undelivered, Usage};
 use longshore_wire::event::Record;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -15,6 +18,11 @@ use crate::volume::Volume;
 /// Patience with the disk before an exchange is written to the history.
 const DISK: Duration = Duration::from_secs(3600);
 
+/// Answers that are kept for whoever has not taken them, the longest text of one and of all, in bytes.
+const UNDELIVERED: usize = 16;
+const UNDELIVERED_TEXT: usize = 8 * 1024;
+const UNDELIVERED_TEXTS: usize = 64 * 1024;
+
 /// Gathers exchanges.
 #[derive(Debug)]
 pub struct Chronicle {
@@ -22,6 +30,8 @@ pub struct Chronicle {
     /// All exchanges of a task; of a session none is kept.
     of_task: Option<Vec<Exchange>>,
     result: Option<TaskResult>,
+    /// Newest answers of a session after what was acknowledged, by their sequence; of a task none is kept: it has a result.
+    unacknowledged: VecDeque<(u64, Undelivered)>,
     history: mpsc::UnboundedSender<(u64, Exchange)>,
 }
 
@@ -35,6 +45,7 @@ impl Chronicle {
             exchanges: Exchanges::default(),
             of_task: (kind == AgentKind::Task).then(Vec::new),
             result: past.result.clone(),
+            unacknowledged: VecDeque::new(),
             history,
         };
         for entry in entries {
@@ -42,6 +53,7 @@ impl Chronicle {
                 chronicle.absorb(record, 0, written);
             }
         }
+        chronicle.delivered(past.acked);
         chronicle
     }
 
@@ -56,11 +68,52 @@ impl Chronicle {
         };
         if let Some(of_task) = &mut self.of_task {
             of_task.push(exchange.clone());
+        } else {
+            self.keep(&exchange);
         }
         if exchange.seq > written && !exchange.messages.is_empty() {
             // The writer lives as long as the runtime.
             let _ = self.history.send((entry, exchange));
         }
+    }
+
+    /// Keeps an answer until it is acknowledged; the oldest makes room.
+    fn keep(&mut self, exchange: &Exchange) {
+        let error = exchange.error.as_deref().unwrap_or_default();
+        let texts = [exchange.answer.as_str(), error].into_iter();
+        let texts: Vec<&str> = texts.filter(|text| !text.trim().is_empty()).collect();
+        if texts.is_empty() {
+            return;
+        }
+        let mut text = texts.join("\n\n");
+        text.truncate(text.floor_char_boundary(UNDELIVERED_TEXT));
+        if self.unacknowledged.len() == UNDELIVERED {
+            self.unacknowledged.pop_front();
+        }
+        let answer = Undelivered {
+            message_ids: exchange.messages.iter().map(|asked| asked.id).collect(),
+            text,
+            is_error: exchange.is_error,
+        };
+        self.unacknowledged.push_back((exchange.seq, answer));
+    }
+
+    /// A consumer has stored everything up to here.
+    pub fn delivered(&mut self, acked: u64) {
+        self.unacknowledged.retain(|(seq, _)| *seq > acked);
+    }
+
+    /// Answers that no consumer has acknowledged, oldest first; the newest as far as there is room.
+    pub fn undelivered(&self) -> Vec<Undelivered> {
+        let mut room = UNDELIVERED_TEXTS;
+        let fitting = self.unacknowledged.iter().rev().take_while(|(_, answer)| {
+            let fits = answer.text.len() <= room;
+            room = room.saturating_sub(answer.text.len());
+            fits
+        });
+        let mut answers: Vec<Undelivered> = fitting.map(|(_, answer)| answer.clone()).collect();
+        answers.reverse();
+        answers
     }
 
     /// The result of a task that has one.
@@ -95,5 +148,58 @@ async fn write_history(volume: Volume, journal: Journal, mut lines: mpsc::Unboun
             Ok(Err(error)) => tracing::error!(%error, "an exchange is missing in the history"),
             Err(error) => tracing::error!(%error, "the history's writer failed"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use longshore_wire::MessageId;
+
+    fn answer(seq: u64, length: usize) -> Exchange {
+        Exchange {
+            seq,
+            time: jiff::Timestamp::UNIX_EPOCH,
+            messages: vec![crate::turn::Asked {
+                id: MessageId::from_telegram(1, 1),
+                time: jiff::Timestamp::UNIX_EPOCH,
+                author: None,
+                text: String::new(),
+            }],
+            answer: "é".repeat(length / 2),
+            is_error: false,
+            terminal_reason: "completed".to_owned(),
+            error: None,
+        }
+    }
+
+    fn check(answers: impl IntoIterator<Item = Exchange>, acked: u64, lengths: &[usize]) {
+        let mut chronicle = Chronicle {
+            exchanges: Exchanges::default(),
+            of_task: None,
+            result: None,
+            unacknowledged: VecDeque::new(),
+            history: mpsc::unbounded_channel().0,
+        };
+        for answer in answers {
+            chronicle.keep(&answer);
+        }
+        chronicle.delivered(acked);
+        let left: Vec<usize> = chronicle.undelivered().iter().map(|answer| answer.text.len()).collect();
+        assert_eq!(left, lengths);
+    }
+
+    #[test]
+    fn the_newest_answers_are_kept_as_far_as_there_is_room() {
+        check([], 0, &[]);
+        check([answer(1, 0), answer(2, 4)], 0, &[4]);
+        check((1..=3).map(|seq| answer(seq, 2 * seq as usize)), 2, &[6]);
+        check(
+            (1..=20).map(|seq| answer(seq, 2 * seq as usize)),
+            0,
+            &(5..=20).map(|n| 2 * n).collect::<Vec<_>>(),
+        );
+        check((1..=10).map(|seq| answer(seq, 9000)), 0, &[8192; 8]);
+        check([answer(1, 10), answer(2, 9000)], 0, &[10, 8192]);
     }
 }

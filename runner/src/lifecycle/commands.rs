@@ -1,7 +1,7 @@
 //! What the API asks for.
 
 use jiff::Timestamp;
-use longshore_wire::api::{PostMessage, RunnerState};
+use longshore_wire::api::{PostMessage, RunnerState, Warn};
 use longshore_wire::event::Event;
 
 use super::{Agent, Command, MAX_UNFINISHED, Posted, Waiting};
@@ -20,6 +20,7 @@ impl Agent {
                 let seq = seq.min(self.parts.journal.seq());
                 if seq > self.acked {
                     self.acked = seq;
+                    self.chronicle.delivered(seq);
                     self.parts.journal.mark(Mark::Acked { seq });
                 }
                 let _ = reply.send(());
@@ -44,13 +45,26 @@ impl Agent {
                 let _ = reply.send(answer);
             }
             Command::Settings { settings, reply } => {
+                self.last_activity = Timestamp::now();
                 let token = self.token(Waiting::Settings(reply));
                 self.step(Input::Settings { token, settings });
             }
-            Command::Quiesce { quiesce, reply } => {
-                self.quiesce(quiesce);
+            Command::Warn { warn, reply } => {
+                self.warn(warn);
                 let _ = reply.send(());
             }
+            Command::Quiesce { quiesce, reply } => {
+                let _ = reply.send(self.quiesce(quiesce));
+            }
+        }
+    }
+
+    /// Tells people of a deadline, once. Who is busy again, or on the way out already, need not be warned.
+    fn warn(&mut self, Warn { deadline, then }: Warn) {
+        let idle = self.busy().is_empty() && !self.winding.is_over();
+        if idle && self.warned != Some(deadline) {
+            self.warned = Some(deadline);
+            self.record(Event::IdleWarning { deadline, then });
         }
     }
 

@@ -24,7 +24,7 @@ use jiff::Timestamp;
 use longshore_wire::MessageId;
 use longshore_wire::api::{
     AgentProblem, Approval, Busy, Decision, Interrupted, PostMessage, Quiesce, RunnerState, Settings as Change,
-    Summary, TaskResult, Usage,
+    Summary, TaskResult, Undelivered, Usage, Warn,
 };
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
@@ -75,11 +75,22 @@ pub enum Command {
         settings: Change,
         reply: oneshot::Sender<Result<(), String>>,
     },
+    /// `POST /v1/warn`.
+    Warn { warn: Warn, reply: oneshot::Sender<()> },
     /// `POST /v1/quiesce`.
     Quiesce {
         quiesce: Quiesce,
-        reply: oneshot::Sender<()>,
+        reply: oneshot::Sender<Result<(), ApiError>>,
     },
+}
+
+/// Event streams of people's terminals.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Terminals {
+    /// How many follow now.
+    pub attached: usize,
+    /// When one last came or went.
+    pub changed: Option<Timestamp>,
 }
 
 /// A message that was taken; it is safe once this sequence is on disk.
@@ -115,6 +126,7 @@ pub struct Snapshot {
     pub summary: Option<Summary>,
     pub summary_error: Option<String>,
     pub result: Option<TaskResult>,
+    pub undelivered: Vec<Undelivered>,
 }
 
 impl Snapshot {
@@ -135,6 +147,7 @@ impl Snapshot {
             summary: None,
             summary_error: None,
             result: None,
+            undelivered: Vec::new(),
         }
     }
 }
@@ -160,6 +173,7 @@ pub struct Parts {
     pub snapshot: watch::Sender<Snapshot>,
     pub commands: mpsc::Receiver<Command>,
     pub previews: broadcast::Sender<Shown>,
+    pub terminals: watch::Receiver<Terminals>,
 }
 
 /// The agent.
@@ -178,6 +192,8 @@ pub struct Agent {
     problem: Option<AgentProblem>,
     claude_version: Option<String>,
     last_activity: Timestamp,
+    /// Deadline of idleness that people were last warned of.
+    warned: Option<Timestamp>,
     acked: u64,
     restarts: u32,
     summary: Option<Summary>,
@@ -210,6 +226,7 @@ impl Agent {
             problem: None,
             claude_version: None,
             last_activity: past.last_activity.unwrap_or(now),
+            warned: past.warned,
             acked: past.acked,
             restarts: past.restarts,
             summary: past.summary.clone(),
@@ -223,6 +240,21 @@ impl Agent {
         }
     }
 
+    /// Why the agent must not be taken for idle.
+    fn busy(&self) -> Vec<Busy> {
+        let mut busy = self.machine.busy();
+        if self.parts.terminals.borrow().attached > 0 {
+            busy.push(Busy::TerminalAttached);
+        }
+        busy
+    }
+
+    /// When a person or claude last did something.
+    fn last_activity(&self) -> Timestamp {
+        let terminals = self.parts.terminals.borrow().changed;
+        terminals.map_or(self.last_activity, |changed| changed.max(self.last_activity))
+    }
+
     /// Shows where the agent stands.
     fn publish(&self) {
         self.parts.snapshot.send_replace(Snapshot {
@@ -230,8 +262,8 @@ impl Agent {
             problem: self.problem.clone(),
             claude_version: self.claude_version.clone(),
             claude_pid: self.process.as_ref().map(|process| process.pid),
-            busy: self.machine.busy(),
-            last_activity: self.last_activity,
+            busy: self.busy(),
+            last_activity: self.last_activity(),
             unfinished: self.machine.unfinished(),
             approvals: self.machine.approvals(),
             usage: self.machine.usage(),
@@ -240,6 +272,10 @@ impl Agent {
             summary: self.summary.clone(),
             summary_error: self.summary_error.clone(),
             result: self.chronicle.result().cloned(),
+            undelivered: match self.state {
+                RunnerState::Quiesced => self.chronicle.undelivered(),
+                _ => Vec::new(),
+            },
         });
     }
 }

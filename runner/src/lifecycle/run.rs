@@ -12,7 +12,7 @@ use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 
 use super::{Agent, Shown, Waiting};
 use crate::claude::process::{Process, Said};
-use crate::turn::{Input, Output, Reply, Token};
+use crate::turn::{Input, Output, Reply, Token, is_activity};
 
 /// How often time is looked at.
 const TICK: Duration = Duration::from_millis(250);
@@ -60,6 +60,7 @@ impl Agent {
                 () = stop.recv() => self.terminate(),
                 Some(command) = self.parts.commands.recv() => self.command(command),
                 Some(said) = next_said(&mut self.process) => self.said(said).await,
+                Ok(()) = self.parts.terminals.changed() => {}
                 _ = tick.tick() => {
                     let upstream = self.parts.proxy.upstream();
                     self.step(Input::Tick { upstream });
@@ -81,10 +82,12 @@ impl Agent {
     async fn said(&mut self, said: Said) {
         match said {
             Said::Line(line) => {
-                if self.machine.is_working() {
+                // Also the line that ends the work: a turn, or a command in the background.
+                let works = !self.machine.busy().is_empty();
+                self.step(Input::Line(line));
+                if works || !self.machine.busy().is_empty() {
                     self.last_activity = Timestamp::now();
                 }
-                self.step(Input::Line(line));
             }
             Said::Exited(exit) => self.exited(exit).await,
         }
@@ -144,7 +147,9 @@ impl Agent {
             }
             _ => {}
         }
-        self.last_activity = record.at;
+        if is_activity(&record.event) {
+            self.last_activity = record.at;
+        }
         self.chronicle.record(&record, appended.entry);
         record
     }

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::run::next_said;
 use super::{Agent, Waiting};
 use crate::claude::process::Said;
+use crate::http::ApiError;
 use crate::journal::Mark;
 use crate::turn::{Input, WindDown};
 
@@ -82,9 +83,16 @@ impl Winding {
 }
 
 impl Agent {
-    pub(super) fn quiesce(&mut self, quiesce: Quiesce) {
+    /// Begins to wind down. Whether the agent is idle is decided here, where everything that could end its idleness must
+    /// pass: from the next command on it is winding down.
+    pub(super) fn quiesce(&mut self, quiesce: Quiesce) -> Result<(), ApiError> {
         if self.winding.is_over() {
-            return;
+            return Ok(());
+        }
+        if let Some(after) = quiesce.unless_active_after
+            && (!self.busy().is_empty() || self.last_activity() > after)
+        {
+            return Err(ApiError::active());
         }
         tracing::info!(summarize = quiesce.summarize, "winding down");
         self.state = RunnerState::Quiescing;
@@ -92,6 +100,7 @@ impl Agent {
         self.step(Input::WindDown(WindDown::Finish));
         let until = Instant::now() + STOPPING.min(left(quiesce.deadline, RESERVE));
         self.winding.phase = Phase::Stopping { quiesce, until };
+        Ok(())
     }
 
     /// SIGTERM.

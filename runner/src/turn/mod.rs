@@ -45,8 +45,8 @@ use uuid::Uuid;
 use crate::journal::Mark;
 
 pub use approvals::DecideError;
-pub use exchange::{Exchange, Exchanges, outcome_of};
-pub use past::Past;
+pub use exchange::{Asked, Exchange, Exchanges, outcome_of};
+pub use past::{Past, is_activity};
 pub use recovery::{Found, Searched};
 
 use approvals::Approvals;

@@ -29,8 +29,11 @@ pub struct Past {
     pub result: Option<TaskResult>,
     /// The last life ended on purpose and nothing has happened since.
     pub closed: bool,
-    /// When something last happened.
+    /// When a person or claude last did something.
     pub last_activity: Option<Timestamp>,
+    /// Deadline of the newest warning of idleness.
+    pub warned: Option<Timestamp>,
+    begun: bool,
     unfinished: Vec<Unfinished>,
     continuations: Vec<Continuation>,
     turns: BTreeMap<u64, Turn>,
@@ -39,6 +42,21 @@ pub struct Past {
     stop_asked: BTreeSet<MessageId>,
     usage: money::Total,
     settings: Settings,
+}
+
+/// Whether an event is a sign that a person or claude works here. What the runner and the operator do about the agent is
+/// none: a session whose claude died while it was idle stays idle.
+pub fn is_activity(event: &Event) -> bool {
+    match event {
+        Event::Accepted { .. }
+        | Event::TurnStarted { .. }
+        | Event::Text { .. }
+        | Event::Tool { .. }
+        | Event::Approval { .. }
+        | Event::ApprovalClosed { .. }
+        | Event::TurnFinished { .. } => true,
+        Event::Memory { .. } | Event::IdleWarning { .. } | Event::Restarted { .. } | Event::Summary { .. } => false,
+    }
 }
 
 impl Past {
@@ -56,7 +74,7 @@ impl Past {
 
     /// Nothing was ever journalled.
     pub fn is_empty(&self) -> bool {
-        self.last_activity.is_none()
+        !self.begun
     }
 
     /// claude has had a conversation.
@@ -65,7 +83,10 @@ impl Past {
     }
 
     fn record(&mut self, record: &Record) {
-        self.last_activity = Some(record.at);
+        if is_activity(&record.event) {
+            self.last_activity = Some(record.at);
+        }
+        self.begun = true;
         self.closed = false;
         match &record.event {
             Event::Accepted {
@@ -134,7 +155,8 @@ impl Past {
                 self.summary = Some(summary.clone());
                 self.news = false;
             }
-            Event::Memory { .. } | Event::IdleWarning { .. } => {}
+            Event::IdleWarning { deadline, .. } => self.warned = Some(*deadline),
+            Event::Memory { .. } => {}
         }
     }
 

@@ -4,6 +4,7 @@
 mod conversation;
 mod crashes;
 mod hostile;
+mod idle;
 mod notices;
 mod people;
 mod secrets;

@@ -298,7 +298,7 @@ impl Runner {
         let answer = request.send().await.unwrap();
         assert_eq!(answer.status(), 200);
         let (sender, receiver) = mpsc::unbounded_channel();
-        tokio::spawn(async move {
+        let reading = tokio::spawn(async move {
             let mut stream = answer.bytes_stream().eventsource();
             while let Some(Ok(event)) = stream.next().await {
                 // An event without an id keeps the last one in SSE clients, so the data must tell them apart.
@@ -316,6 +316,7 @@ impl Runner {
         });
         Events {
             receiver,
+            _reading: Reading(reading),
             records: Vec::new(),
             previews: Vec::new(),
         }
@@ -327,9 +328,19 @@ enum Shown {
     Preview(Preview),
 }
 
+/// The connection of an event stream; closed when it is dropped.
+struct Reading(tokio::task::JoinHandle<()>);
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 /// What an event stream has said so far.
 pub struct Events {
     receiver: mpsc::UnboundedReceiver<Shown>,
+    _reading: Reading,
     pub records: Vec<Record>,
     pub previews: Vec<Preview>,
 }

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use futures::future::join_all;
 use jiff::Timestamp;
 use longshore_wire::api::RunnerState;
 use longshore_wire::event::Event;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::support::{PATIENCE, Rig, id};
@@ -125,6 +128,25 @@ async fn sigterm_keeps_what_was_streamed_and_the_next_pod_goes_on() {
     );
     events.turn_of(id(2)).await;
     assert_eq!((events.ends_of(id(1)), events.ends_of(id(2))), (1, 1));
+}
+
+#[tokio::test]
+async fn calls_that_meet_sigterm_are_sent_away_to_come_back_and_never_told_that_the_session_has_ended() {
+    let mut rig = Rig::session().await;
+    rig.runner.ask(id(1), "one").await;
+    // A claude that does not move takes two seconds to be got rid of; the calls pile up meanwhile.
+    let claude = rig.runner.status().await.claude_pid.unwrap();
+    kill(Pid::from_raw(claude.cast_signed()), Signal::SIGSTOP).unwrap();
+    rig.runner.signal(Signal::SIGTERM);
+    let posts = (2..8).map(|n| rig.runner.post("/v1/messages", json!({"id": id(n), "text": "more"})));
+    let acks = (1..4).map(|seq| rig.runner.post("/v1/ack", json!({"seq": seq})));
+    let (posts, acks) = tokio::join!(join_all(posts), join_all(acks));
+    let refused = |(code, _): &&(u16, Value)| *code == 503;
+    assert_eq!(posts.iter().filter(refused).count(), posts.len(), "{posts:?}");
+    assert!(acks.iter().all(|(code, _)| matches!(code, 204 | 503)), "{acks:?}");
+    assert_eq!(rig.runner.exit().await, Some(0));
+    rig.start_again().await;
+    rig.runner.ask(id(2), "more").await;
 }
 
 #[tokio::test]
