@@ -269,14 +269,18 @@ fn list_of(items: Vec<Value>) -> (u16, Value) {
 }
 
 async fn hold(answers: Vec<(u16, Value)>) -> (Hold, Vec<String>) {
+    hold_as(SlotKind::Session, answers).await
+}
+
+async fn hold_as(kind: SlotKind, answers: Vec<(u16, Value)>) -> (Hold, Vec<String>) {
     let (client, asked) = server(answers);
     let hold = claim_writer(
         &client,
         &Superseded::default(),
         &topic_of(None),
-        SlotKind::Session,
+        kind,
         &me("a"),
-        Timestamp::UNIX_EPOCH,
+        Timestamp::now(),
     )
     .await
     .unwrap();
@@ -319,4 +323,31 @@ async fn a_topic_is_taken_over_only_from_a_holder_that_is_done_and_has_no_pod() 
     let gone = (404, failure(404, "NotFound"));
     let (taken, _) = hold(vec![by(other), gone, list_of(vec![]), list_of(vec![]), by(None)]).await;
     assert_eq!(taken, Hold::Held);
+}
+
+#[tokio::test]
+async fn a_session_that_waits_for_a_slot_yields_its_topic_to_tasks_as_their_order_has_it() {
+    let session = |admitted: &str| {
+        json!({ "apiVersion": "longshore.dev/v1alpha1", "kind": "PersistentSession",
+            "metadata": { "name": "b", "namespace": "ns", "uid": "b" },
+            "spec": { "topicRef": { "name": "t" } },
+            "status": { "conditions": [{ "type": "Admitted", "status": admitted, "reason": "R", "message": "",
+                "lastTransitionTime": "1970-01-01T00:00:00Z" }] } })
+    };
+    let by = || (200, json_of(&topic_of(Some(("b", SlotKind::Session)))));
+    let freed = || vec![list_of(vec![]), list_of(vec![]), (200, json_of(&topic_of(None)))];
+
+    let mut answers = vec![by(), (200, session("False"))];
+    answers.extend(freed());
+    let (taken, _) = hold_as(SlotKind::Task, answers).await;
+    assert_eq!(taken, Hold::Held);
+
+    let (busy, _) = hold_as(SlotKind::Task, vec![by(), (200, session("True")), list_of(vec![])]).await;
+    assert!(matches!(busy, Hold::Busy(_)));
+
+    let (busy, _) = hold_as(SlotKind::Session, vec![by(), (200, session("False")), list_of(vec![])]).await;
+    assert!(
+        matches!(busy, Hold::Busy(_)),
+        "to other sessions it yields when it has ended"
+    );
 }

@@ -92,26 +92,30 @@ enum Entry {
 }
 
 /// A suspended session needs neither its slot nor the topic, but the topic it yields to tasks only. One that was asked to run
-/// again is not suspended any more, even if its status does not say so yet: the request always comes before it looks at the
-/// entry. A task needs its slot from the claim on, the topic only while its status says that it was admitted: it claims the
-/// topic after that, and looks for sessions once more before it makes use of it.
+/// again is not suspended any more, even if its status does not say so yet: the request always comes before it looks at its
+/// slot. Between tasks and sessions the topic belongs to whoever was admitted, which is also what `task::order` goes by: were
+/// the two of different opinions, a task would be admitted and turned away for ever. Each claims the topic after its admission
+/// is in its status, and a task looks for sessions once more before it makes use of it.
 async fn state_of(client: &Client, namespace: &str, holder: &Slot, entry: Entry) -> Result<State, Error> {
-    let yields = entry
-        != Entry::Topic {
-            wanted_by: SlotKind::Session,
-        };
     let active = match holder.kind {
-        SlotKind::Session => live::<PersistentSession>(client, namespace, holder)
-            .await?
-            .is_some_and(|found| !session::is_over(&found) && (!yields || !session::rests(&found))),
+        SlotKind::Session => {
+            live::<PersistentSession>(client, namespace, holder)
+                .await?
+                .is_some_and(|found| match entry {
+                    Entry::Slot => !session::is_over(&found) && !session::rests(&found),
+                    Entry::Topic {
+                        wanted_by: SlotKind::Session,
+                    } => !session::is_over(&found),
+                    Entry::Topic {
+                        wanted_by: SlotKind::Task,
+                    } => session::occupies(&found),
+                })
+        }
         SlotKind::Task => live::<ContainerTask>(client, namespace, holder)
             .await?
-            .is_some_and(|found| {
-                if entry == Entry::Slot {
-                    !task::is_over(&found)
-                } else {
-                    task::occupies(&found)
-                }
+            .is_some_and(|found| match entry {
+                Entry::Slot => !task::is_over(&found),
+                Entry::Topic { .. } => task::occupies(&found),
             }),
     };
     Ok(if active {

@@ -39,6 +39,11 @@ fn is_stuck(task: &ContainerTask) -> bool {
     reason == Some(reasons::CLASS_NOT_FOUND)
 }
 
+/// Whether its turn may come.
+fn may_start(task: &ContainerTask) -> bool {
+    task.metadata.deletion_timestamp.is_none() && !is_stuck(task)
+}
+
 /// Its place in every queue.
 pub fn claim(task: &ContainerTask) -> Claim {
     Claim {
@@ -48,7 +53,8 @@ pub fn claim(task: &ContainerTask) -> Claim {
     }
 }
 
-/// What goes before this task on its topic: a session that has or gets a pod, a task that runs, an older task.
+/// What goes before this task on its topic: a session that has or gets a pod, a task that runs, an older task. A task that is
+/// being deleted does not get its turn any more, but one that runs keeps the topic until it is gone.
 pub fn blocker(
     task: &ContainerTask,
     tasks: &[Arc<ContainerTask>],
@@ -60,8 +66,8 @@ pub fn blocker(
     let me = claim(task);
     tasks
         .iter()
-        .filter(|other| other.uid() != task.uid() && !is_over(other) && other.metadata.deletion_timestamp.is_none())
-        .filter(|other| occupies(other) || (!occupies(task) && !is_stuck(other) && claim(other) < me))
+        .filter(|other| other.uid() != task.uid() && !is_over(other))
+        .filter(|other| occupies(other) || (!occupies(task) && may_start(other) && claim(other) < me))
         .min_by_key(|other| (!occupies(other), claim(other)))
         .map(|other| Blocker::Task(other.name_any()))
 }
@@ -107,5 +113,21 @@ mod tests {
         let all = [runs.clone(), older.clone()];
         assert_eq!(blocker(&runs, &all, &[]), None);
         assert_eq!(blocker(&older, &all, &[]), Some(Blocker::Task("z".to_owned())));
+    }
+
+    #[test]
+    fn a_task_that_is_deleted_keeps_the_topic_while_it_runs_and_loses_only_its_turn() {
+        let deleted = |conditions| {
+            let mut task = Arc::unwrap_or_clone(task("a", 1, conditions));
+            task.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
+            Arc::new(task)
+        };
+        let next = task("b", 2, vec![]);
+        let runs = deleted(vec![yes("Admitted", "Admitted", "")]);
+        assert_eq!(
+            blocker(&next, &[next.clone(), runs], &[]),
+            Some(Blocker::Task("a".to_owned()))
+        );
+        assert_eq!(blocker(&next, &[next.clone(), deleted(vec![])], &[]), None);
     }
 }
