@@ -298,5 +298,4 @@ fn ended(mut draft: Draft<'_>, summary: Option<SessionSummary>, now: Timestamp) 
 }
 
 #[cfg(test)]
-#[path = "plan_tests.rs"]
 mod tests;
