@@ -43,6 +43,11 @@ pub fn held(slots: &[Slot], kind: SlotKind) -> i32 {
     i32::try_from(slots.iter().filter(|slot| slot.kind == kind).count()).unwrap_or(i32::MAX)
 }
 
+/// Whether there is an entry for this holder.
+pub fn holds(slots: &[Slot], uid: Option<&str>) -> bool {
+    slots.iter().any(|slot| Some(slot.uid.as_str()) == uid)
+}
+
 /// Decides a claim. `waiting` are all that wait for a slot of this kind, in any order, with or without the claimant; a free
 /// slot goes to the first of them.
 pub fn grant(slots: &[Slot], limits: &Limits, kind: SlotKind, me: &Claim, waiting: &[Claim], now: Timestamp) -> Grant {

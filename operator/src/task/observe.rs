@@ -17,7 +17,7 @@ use crate::cluster::{self, Error};
 use crate::conditions::holds;
 use crate::context::Context;
 use crate::index::lookup;
-use crate::{pod, topic};
+use crate::{ledger, pod, topic};
 
 #[derive(Clone, Debug)]
 pub struct Observed {
@@ -60,6 +60,14 @@ impl Observed {
             .status
             .as_ref()
             .is_some_and(|status| holds(&status.conditions, condition))
+    }
+
+    /// Whether it may have a slot: its status says so, or the ledger does. The ledger has more when a write of the status failed
+    /// after the claim, or when the class entered somebody who was about to give way.
+    pub fn may_have_slot(&self) -> bool {
+        let status = self.class.as_ref().and_then(|class| class.status.as_ref());
+        self.holds(types::ADMITTED)
+            || status.is_some_and(|status| ledger::holds(&status.slots, self.task.uid().as_deref()))
     }
 
     /// Whether `object` was made for this very task.

@@ -178,7 +178,7 @@ fn waiting(seen: &Observed, admission: &Admission, settings: &Settings, now: Tim
         draft.admitted = no(types::ADMITTED, reason, message);
         draft.ready = no(types::READY, reason, "It has no pod yet");
         draft.status.start_time = None;
-        if seen.holds(types::ADMITTED) {
+        if seen.may_have_slot() {
             draft.step = Some(Step::ReleaseSlot);
         }
         draft.phase(TaskPhase::Queued)

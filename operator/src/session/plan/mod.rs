@@ -147,7 +147,7 @@ fn busy(other: &str) -> Verdict {
 }
 
 fn turned_away(mut draft: Draft<'_>, admitted: Verdict) -> Plan {
-    if draft.seen.holds(types::ADMITTED) {
+    if draft.seen.may_have_slot() {
         draft.step = Some(Step::ReleaseSlot);
     }
     let ready = no(types::READY, admitted.reason, "It has no pod yet");

@@ -630,3 +630,22 @@ proptest! {
         prop_assert!(world.seen.stateful_set.is_none());
     }
 }
+
+#[test]
+fn a_slot_that_the_status_does_not_know_of_is_given_back_too() {
+    let mut world = World::new();
+    world.seen.rival = Some("other".to_owned());
+    world.follow();
+    assert_eq!(world.plan().step, None, "there is nothing to give back");
+    let claim = crate::ledger::Claim {
+        created: at(0),
+        name: "deep".to_owned(),
+        uid: UID.to_owned(),
+    };
+    let slot = crate::ledger::entry(longshore_crds::SlotKind::Session, &claim, at(0));
+    Arc::make_mut(world.seen.class.as_mut().unwrap()).status = Some(longshore_crds::AgentClassStatus {
+        slots: vec![slot],
+        ..Default::default()
+    });
+    assert_eq!(world.plan().step, Some(Step::ReleaseSlot));
+}
