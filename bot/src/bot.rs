@@ -52,6 +52,8 @@ pub struct Bot {
     pub seen_sessions: mpsc::UnboundedSender<SeenSession>,
     /// Tasks whose previews are followed, by name.
     pub previewed: Mutex<HashSet<String>>,
+    /// Held while a session is being woken, so that two wishes at once are one.
+    pub waking: tokio::sync::Mutex<()>,
     /// Places where the bot cannot post.
     pub out_of_reach: Mutex<OutOfReach>,
     /// Everything that runs.

@@ -5,14 +5,13 @@
 
 use std::sync::Arc;
 
-use longshore_crds::names;
-
 use crate::bot::Bot;
 use crate::chat::Place;
 use crate::outbox::Reach;
-use crate::route::{self, ActiveSession, Decision, Message, Mode, Situation, TopicState};
+use crate::route::{self, Message, Mode};
+use crate::situation::{object, situation};
 use crate::store::StoreError;
-use crate::store::messages::{MessageRow, NewMessage};
+use crate::store::messages::NewMessage;
 use crate::telegram::update::{self, Content, Incoming, Update};
 use crate::{express, press, reach};
 
@@ -119,72 +118,14 @@ async fn incoming(bot: &Arc<Bot>, id: i64, message: Incoming) -> Result<(), Stor
     let id = longshore_wire::MessageId::from_telegram(place.chat, message.message);
     match bot.store.message(id).await? {
         Some(row) if row.decision.mode.overtakes() => bot.spawn("express", express::carry_out(bot.clone(), row)),
-        Some(_) => bot.wake(place),
+        Some(row) => {
+            bot.wake(place);
+            if matches!(row.decision.mode, Mode::EndSession { .. }) {
+                // What waits for that session finds another way.
+                bot.changed();
+            }
+        }
         None => {}
     }
     Ok(())
-}
-
-/// What is known about a place now.
-pub async fn situation(bot: &Bot, place: Place) -> Result<Situation, StoreError> {
-    let topic = match bot.cluster.topic_at(place) {
-        Some(topic) => TopicState::Bound(kube::ResourceExt::name_any(topic.as_ref())),
-        None if bot.settings.create_topics => TopicState::Creatable(names::telegram_topic(place.chat, place.thread)),
-        None => TopicState::Missing,
-    };
-    let session = match bot.store.active_session(place).await? {
-        Some(session) => {
-            let question = match &session.uid {
-                Some(uid) => bot.store.open_question(uid).await?.map(|question| question.row),
-                None => None,
-            };
-            Some(ActiveSession {
-                name: session.name,
-                question,
-            })
-        }
-        None => None,
-    };
-    let unanswered = bot.store.unanswered_in(place).await?;
-    let task = unanswered
-        .into_iter()
-        .find(|row| matches!(row.decision.mode, Mode::Task { .. }))
-        .and_then(|row| row.object);
-    Ok(Situation { topic, session, task })
-}
-
-/// Decides anew about a message whose session was over before it took it. True when there is something to carry out.
-pub async fn decide_again(bot: &Bot, row: &MessageRow, text: &str) -> Result<(), StoreError> {
-    let situation = situation(bot, row.place).await?;
-    let message = Message {
-        user: row.user,
-        content: Ok(text),
-    };
-    let mut decision = route::route(&message, &situation, &bot.routing);
-    decision.reason = format!("the session it was for is over; {}", decision.reason);
-    tracing::info!(
-        chat = row.place.chat,
-        message_id = row.message,
-        reason = decision.reason,
-        "decided again"
-    );
-    let object = object(&decision, &situation, row.message);
-    if let Mode::Reply { text } = &decision.mode {
-        let parts = vec![crate::store::posts::Content::plain(text)];
-        return bot
-            .store
-            .answer(row.row, parts, crate::outbox::pace::Priority::Answer)
-            .await;
-    }
-    bot.store.decide_again(row.row, decision, object).await
-}
-
-fn object(decision: &Decision, situation: &Situation, message: i64) -> Option<String> {
-    match (&decision.mode, &situation.topic) {
-        (Mode::Task { .. } | Mode::StartSession { .. }, TopicState::Bound(topic) | TopicState::Creatable(topic)) => {
-            Some(names::for_message(topic, message))
-        }
-        (Mode::ToSession { session, .. } | Mode::EndSession { session }, _) => Some(session.clone()),
-        _ => None,
-    }
 }

@@ -6,34 +6,48 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::ResourceExt;
-use longshore_crds::{ContainerTask, SessionPhase};
+use longshore_crds::{ContainerTask, PersistentSession, SessionPhase};
+use longshore_wire::MessageId;
 use longshore_wire::api::{Decision, Interrupted, Verdict};
 
 use crate::agent::RunnerError;
 use crate::bot::Bot;
-use crate::conversation::{outcome, prompt};
-use crate::door;
+use crate::conversation::{life, outcome, prompt};
 use crate::outbox::pace::Priority;
 use crate::route::{Mode, StopTarget, words};
 use crate::store::StoreError;
+use crate::store::approvals::ApprovalRow;
 use crate::store::messages::{MessageRow, MessageState};
 use crate::store::posts::Content;
+use crate::wake::{Wake, wake};
+use crate::{door, situation};
 
 /// How often something is tried that somebody waits for.
 const TRIES: usize = 5;
 
 /// Carries out a decision that overtakes.
-pub async fn carry_out(bot: Arc<Bot>, row: MessageRow) -> Result<(), StoreError> {
-    let text = match &row.decision.mode {
-        Mode::Status => status(&bot, &row).await?,
-        Mode::Stop {
-            target: StopTarget::Session(name),
-        } => stop_session(&bot, name).await,
-        Mode::Stop {
-            target: StopTarget::Task(name),
-        } => stop_task(&bot, &row, name).await?,
-        Mode::Answer { question, text } => answer(&bot, &row, *question, text).await?,
-        _ => return Ok(()),
+pub async fn carry_out(bot: Arc<Bot>, mut row: MessageRow) -> Result<(), StoreError> {
+    let text = loop {
+        match said(&bot, &row).await? {
+            Said::Words(text) => break text,
+            Said::Nothing => return Ok(()),
+            // The words were meant as an answer, but the question is gone: they go where any other message would.
+            Said::Elsewhere(text) => {
+                situation::decide_again(&bot, &row, &text).await?;
+                let Some(again) = bot
+                    .store
+                    .express()
+                    .await?
+                    .into_iter()
+                    .find(|again| again.row == row.row)
+                else {
+                    bot.wake(row.place);
+                    bot.outbox.wake(row.place.chat);
+                    return Ok(());
+                };
+                row = again;
+            }
+        }
     };
     bot.store
         .answer(row.row, vec![Content::plain(text)], Priority::Answer)
@@ -42,10 +56,35 @@ pub async fn carry_out(bot: Arc<Bot>, row: MessageRow) -> Result<(), StoreError>
     Ok(())
 }
 
+enum Said {
+    Words(String),
+    Nothing,
+    Elsewhere(String),
+}
+
+async fn said(bot: &Arc<Bot>, row: &MessageRow) -> Result<Said, StoreError> {
+    let text = match &row.decision.mode {
+        Mode::Status => status(bot, row).await?,
+        Mode::Stop {
+            target: StopTarget::Session(name),
+        } => stop_session(bot, name).await,
+        Mode::Stop {
+            target: StopTarget::Task(name),
+        } => stop_task(bot, row, name).await?,
+        Mode::Answer { question, text } => match answer(bot, row, *question, text).await? {
+            Some(said) => said,
+            None => return Ok(Said::Elsewhere(text.clone())),
+        },
+        _ => return Ok(Said::Nothing),
+    };
+    Ok(Said::Words(text))
+}
+
 async fn stop_session(bot: &Bot, name: &str) -> String {
     for attempt in 0..TRIES {
         // Read past the reflector: somebody waits for this, and it may have become ready just now.
         let door = match bot.cluster.live_session(name).await {
+            Ok(Some(session)) if life::is_asleep(&session) => return words::SESSION_ASLEEP.to_owned(),
             Ok(Some(session)) => door::of_session(bot, &session, attempt > 0).await,
             Ok(None) => None,
             Err(error) => {
@@ -113,14 +152,35 @@ async fn stop_task(bot: &Bot, row: &MessageRow, name: &str) -> Result<String, St
     }
 }
 
-async fn answer(bot: &Arc<Bot>, row: &MessageRow, question: i64, text: &str) -> Result<String, StoreError> {
-    let Some(approval) = bot.store.approval(question).await?.filter(|approval| approval.open) else {
-        return Ok(words::TOO_LATE.to_owned());
+/// None when nobody waits for these words any more.
+async fn answer(bot: &Arc<Bot>, row: &MessageRow, question: i64, text: &str) -> Result<Option<String>, StoreError> {
+    let approval = bot.store.approval(question).await?.filter(|approval| approval.open);
+    let asked = approval.and_then(|approval| prompt::next_question(&approval.approval, &approval.answers));
+    let Some((_, asked)) = asked else {
+        return Ok(None);
     };
-    let Some((_, asked)) = prompt::next_question(&approval.approval, &approval.answers) else {
-        return Ok(words::TOO_LATE.to_owned());
-    };
-    give_answer(bot, question, asked.text, text.to_owned(), &row.user_name).await
+    let said = give_answer(bot, question, asked.text, text.to_owned(), &row.user_name).await?;
+    Ok(Some(said))
+}
+
+/// Hands on answers that the runner may not have got, as after a restart of the bot between the last answer and its delivery.
+pub async fn hand_on_answers(bot: Arc<Bot>, uid: String) -> Result<(), StoreError> {
+    for approval in bot.store.answered_questions(&uid).await? {
+        if let Err(why) = decide(&bot, &uid, &approval.approval.id, &answered(&approval, None)).await? {
+            tracing::info!(session = uid, why, "an answer was not taken");
+        }
+    }
+    Ok(())
+}
+
+fn answered(approval: &ApprovalRow, by: Option<&str>) -> Decision {
+    Decision {
+        verdict: Verdict::Allow,
+        remember: false,
+        message: None,
+        answers: approval.answers.clone(),
+        by: by.map(str::to_owned),
+    }
 }
 
 /// Keeps the answer to one question, and hands all of them on once the last one is there.
@@ -131,16 +191,12 @@ pub async fn give_answer(bot: &Bot, row: i64, question: String, text: String, by
     if prompt::next_question(&approval.approval, &approval.answers).is_some() {
         return Ok(words::ANSWER_TAKEN.to_owned());
     }
-    let decision = Decision {
-        verdict: Verdict::Allow,
-        remember: false,
-        message: None,
-        answers: approval.answers.clone(),
-        by: Some(by.to_owned()),
-    };
+    let decision = answered(&approval, Some(by));
     Ok(
         match decide(bot, &approval.session, &approval.approval.id, &decision).await? {
             Ok(()) => words::ANSWER_TAKEN.to_owned(),
+            // It is kept, and handed on as soon as the session is heard again.
+            Err(sentence) if sentence == words::TRY_AGAIN => words::ANSWER_KEPT.to_owned(),
             Err(sentence) => sentence,
         },
     )
@@ -152,6 +208,9 @@ pub async fn decide(bot: &Bot, uid: &str, id: &str, decision: &Decision) -> Resu
         return Ok(Err(words::TOO_LATE.to_owned()));
     };
     for attempt in 0..TRIES {
+        if let Some(seen) = bot.cluster.session(&session.name).filter(|seen| life::is_asleep(seen)) {
+            return Ok(Err(rouse(bot, &seen, uid, id).await));
+        }
         let Some(door) = door::of(bot, &session.name, attempt > 0).await else {
             return Ok(Err(words::TRY_AGAIN.to_owned()));
         };
@@ -164,6 +223,20 @@ pub async fn decide(bot: &Bot, uid: &str, id: &str, decision: &Decision) -> Resu
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     Ok(Err(words::TRY_AGAIN.to_owned()))
+}
+
+/// Somebody decided about a prompt of a session that has fallen asleep, and the prompt with it.
+async fn rouse(bot: &Bot, session: &PersistentSession, uid: &str, prompt: &str) -> String {
+    let cause = MessageId::from_object(&format!("{uid}/{prompt}")).to_string();
+    match wake(bot, session, &cause).await {
+        Ok(Wake::Asked) => words::PROMPT_SLEPT.to_owned(),
+        Ok(Wake::HeldDown) => words::SESSION_ASLEEP.to_owned(),
+        Ok(Wake::NotNeeded) => words::TRY_AGAIN.to_owned(),
+        Err(error) => {
+            tracing::info!(session = session.name_any(), %error, "waking failed");
+            words::TRY_AGAIN.to_owned()
+        }
+    }
 }
 
 async fn status(bot: &Bot, row: &MessageRow) -> Result<String, StoreError> {
@@ -184,7 +257,7 @@ async fn status(bot: &Bot, row: &MessageRow) -> Result<String, StoreError> {
                 session.name,
                 format!("{phase:?}").to_lowercase()
             ));
-            lines.extend(live.and_then(|live| outcome::session_waits(&live)));
+            lines.extend(live.and_then(|live| life::session_waits(&live)));
         }
     }
     let mut tasks = bot.cluster.unfinished_tasks(&topic.name_any());

@@ -16,12 +16,12 @@ use tokio::time::Instant;
 use crate::agent::{Door, Heard, RunnerError};
 use crate::bot::{Bot, SeenSession};
 use crate::chat::Place;
-use crate::conversation::{Conversation, Progress};
+use crate::conversation::{Conversation, Progress, life};
 use crate::outbox::pace::Priority;
 use crate::store::StoreError;
 use crate::store::messages::answer_key;
 use crate::store::posts::Content;
-use crate::{door, observe};
+use crate::{door, express, observe};
 
 /// Shortest time between two looks of a running turn.
 const REFRESH: Duration = Duration::from_millis(400);
@@ -79,6 +79,15 @@ impl Follower {
         let mut last_door = None;
         while !observe::is_over(&self.bot, &self.name).await? {
             changes.mark_unchanged();
+            if self
+                .bot
+                .cluster
+                .session(&self.name)
+                .is_some_and(|session| life::has_no_pod(&session))
+            {
+                // Its address may soon be another pod's.
+                last_door = None;
+            }
             // A runner that winds down is not announced any more, but may still have something to say.
             let door = door::of(&self.bot, &self.name, fresh)
                 .await
@@ -96,6 +105,8 @@ impl Follower {
                     if after > 0 {
                         self.acknowledge(&door, after).await;
                     }
+                    let answers = express::hand_on_answers(self.bot.clone(), self.uid.clone());
+                    self.bot.spawn("answers", answers);
                     self.listen(&door, stream).await?;
                     self.talk.drop_previews();
                 }

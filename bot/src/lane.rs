@@ -10,25 +10,18 @@ use std::time::Duration;
 
 use kube::ResourceExt;
 use longshore_crds::{Origin, TelegramOrigin};
-use longshore_wire::api::{PostMessage, Priority as Urgency};
 use tokio::sync::{Notify, mpsc};
 
-use crate::agent::RunnerError;
 use crate::bot::{Bot, LONGEST_WAIT};
 use crate::chat::Place;
 use crate::cluster::write::WriteError;
-use crate::conversation::outcome;
-use crate::door;
 use crate::outbox::pace::Priority;
 use crate::route::{Mode, words};
 use crate::store::StoreError;
 use crate::store::messages::{MessageRow, MessageState};
 use crate::store::posts::Content;
 use crate::store::sessions::SessionState;
-use crate::{dispatch, observe};
-
-/// How long to wait for a change in the cluster before looking again anyway.
-const LOOK_AGAIN: Duration = Duration::from_secs(10);
+use crate::{deliver, observe};
 
 /// What came of a try.
 enum Carried {
@@ -82,7 +75,10 @@ async fn carry_out(bot: &Arc<Bot>, row: &MessageRow) -> Result<Carried, StoreErr
     match &row.decision.mode {
         Mode::Task { prompt } => start_task(bot, row, prompt).await,
         Mode::StartSession { prompt } => start_session(bot, row, prompt.clone()).await,
-        Mode::ToSession { session, text, deep } => to_session(bot, row, session, text, *deep).await,
+        Mode::ToSession { session, text, deep } => {
+            deliver::to_session(bot, row, session, text, *deep).await?;
+            Ok(Carried::Done)
+        }
         Mode::EndSession { session } => end_session(bot, row, session).await,
         // Carried out beside the lanes, or while deciding.
         Mode::Ignore | Mode::Reply { .. } | Mode::Status | Mode::Stop { .. } | Mode::Answer { .. } => {
@@ -204,78 +200,4 @@ async fn end_session(bot: &Arc<Bot>, row: &MessageRow, name: &str) -> Result<Car
         }
         Err(error) => failed(bot, row, "The end of the session", error).await,
     }
-}
-
-/// Posts a message as soon as the session takes it. If the session is over before that, the message finds another way.
-async fn to_session(
-    bot: &Arc<Bot>,
-    row: &MessageRow,
-    name: &str,
-    text: &str,
-    deep: bool,
-) -> Result<Carried, StoreError> {
-    let message = PostMessage {
-        id: row.wire_id,
-        text: text.to_owned(),
-        attachments: Vec::new(),
-        author: Some(row.user_name.clone()),
-        priority: Urgency::Next,
-    };
-    // Whether a try may have reached the runner without its answer reaching us.
-    let mut unsure = row.state == MessageState::Posting;
-    let mut told = None;
-    let mut changes = bot.changes.subscribe();
-    let mut fresh = false;
-    loop {
-        changes.mark_unchanged();
-        let state = bot.store.session(name).await?.map(|session| session.state);
-        if state.is_none_or(|state| state >= SessionState::Ending) {
-            return over(bot, row, text, deep, unsure).await;
-        }
-        let Some(door) = door::of(bot, name, fresh).await else {
-            let waits = bot
-                .cluster
-                .session(name)
-                .and_then(|session| outcome::session_waits(&session));
-            if waits.is_some() && waits != told {
-                told = waits;
-                bot.show_progress(row, told.as_deref().unwrap_or_default()).await?;
-            }
-            bot.change(&mut changes, LOOK_AGAIN).await;
-            continue;
-        };
-        bot.store.advance_message(row.row, MessageState::Posting).await?;
-        fresh = false;
-        let wait = match bot.runners.post(&door, &message).await {
-            Ok(_) => {
-                bot.store.advance_message(row.row, MessageState::Handed).await?;
-                return Ok(Carried::Done);
-            }
-            Err(RunnerError::Ended) => {
-                bot.store.advance_session(name, SessionState::Ending).await?;
-                continue;
-            }
-            Err(RunnerError::Refused(why)) => return explain(bot, row, words::not_taken(&why)).await,
-            Err(error) => {
-                tracing::debug!(session = name, message_id = row.message, %error, "the message waits");
-                unsure |= matches!(error, RunnerError::Silent(_));
-                fresh = error == RunnerError::Unauthorized;
-                if let RunnerError::Busy { after, .. } = error {
-                    after
-                } else {
-                    Duration::from_secs(1)
-                }
-            }
-        };
-        bot.change(&mut changes, wait.min(LONGEST_WAIT)).await;
-    }
-}
-
-async fn over(bot: &Bot, row: &MessageRow, text: &str, deep: bool, unsure: bool) -> Result<Carried, StoreError> {
-    if unsure {
-        return explain(bot, row, outcome::SESSION_OVER_UNSURE.to_owned()).await;
-    }
-    let text = if deep { format!("/deep {text}") } else { text.to_owned() };
-    dispatch::decide_again(bot, row, &text).await?;
-    Ok(Carried::Done)
 }

@@ -1,7 +1,7 @@
 //! Longshore's bot: the Telegram edge and the mode router.
 //!
 //! The way of a message: [`intake`] puts it into the [`store`], [`dispatch`] lets [`route`] decide, a [`lane`] carries the
-//! decision out in the [`cluster`] or at a runner ([`agent`]); [`observe`] and [`follow`] hear what becomes of it,
+//! decision out in the [`cluster`] or at a runner ([`agent`]), after [`wake`] where that sleeps; [`observe`] and [`follow`] hear what becomes of it,
 //! [`conversation`] says what that looks like, [`render`] formats it, the [`outbox`] shows it, and the [`courier`] records
 //! that it was shown.
 //!
@@ -14,6 +14,7 @@ pub mod chat;
 pub mod cluster;
 pub mod conversation;
 pub mod courier;
+pub mod deliver;
 pub mod dispatch;
 pub mod door;
 pub mod express;
@@ -30,5 +31,7 @@ pub mod render;
 pub mod route;
 pub mod run;
 pub mod settings;
+pub mod situation;
 pub mod store;
 pub mod telegram;
+pub mod wake;

@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use kube::ResourceExt;
 use longshore_crds::conditions::types;
-use longshore_crds::{ContainerTask, DesiredState, PersistentSession, meta};
+use longshore_crds::{ContainerTask, PersistentSession};
 use tokio::sync::mpsc;
 
 use crate::bot::Bot;
 use crate::cluster::{Observed, place_of};
-use crate::conversation::outcome;
+use crate::conversation::{life, outcome};
 use crate::outbox::pace::Priority;
 use crate::route::{Mode, words};
 use crate::store::StoreError;
@@ -94,7 +94,7 @@ async fn task(bot: &Arc<Bot>, task: &Arc<ContainerTask>) -> Result<(), StoreErro
     }
     if task.status.as_ref().is_some_and(|status| status.endpoint.is_some()) {
         preview::start(bot, task, &row);
-    } else if let Some(waits) = outcome::task_waits(task) {
+    } else if let Some(waits) = life::task_waits(task) {
         bot.show_progress(&row, &waits).await?;
     }
     Ok(())
@@ -119,10 +119,7 @@ fn state(session: &PersistentSession) -> SessionState {
     if outcome::is_true(conditions, types::ENDED) {
         return SessionState::Ended;
     }
-    let ending = session.metadata.deletion_timestamp.is_some()
-        || session.spec.desired_state == DesiredState::Ended
-        || session.annotations().contains_key(meta::END);
-    if ending {
+    if life::is_ending(session) {
         SessionState::Ending
     } else {
         SessionState::Live
@@ -180,7 +177,7 @@ async fn ready(bot: &Bot, name: &str) -> Result<(), StoreError> {
 }
 
 async fn waits(bot: &Bot, session: &PersistentSession) -> Result<(), StoreError> {
-    let Some(waits) = outcome::session_waits(session) else {
+    let Some(waits) = life::session_waits(session) else {
         return Ok(());
     };
     for row in bot.store.unanswered_for(&session.name_any()).await? {
@@ -223,7 +220,7 @@ pub async fn is_over(bot: &Bot, name: &str) -> Result<bool, StoreError> {
 /// Says the last words about a session whose last events are in.
 pub async fn session_over(bot: &Arc<Bot>, name: &str, uid: &str) -> Result<(), StoreError> {
     bot.store.close_approvals(uid).await?;
-    let words = bot.cluster.session(name).map(|session| outcome::of_session(&session));
+    let words = bot.cluster.session(name).map(|session| life::end_note(&session));
     for row in bot.store.unanswered_for(name).await? {
         match &row.decision.mode {
             Mode::EndSession { .. } => {

@@ -7,58 +7,12 @@ mod support;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use longshore_wire::MessageId;
 use longshore_wire::api::{Approval, ApprovalKind, Verdict};
 use longshore_wire::event::{ApprovalOutcome, Event};
 use serde_json::{Value, json};
-use support::runner::Runner;
+use support::deep::Deep;
+use support::runner::{Runner, Seen};
 use support::{PATIENCE, Stage};
-
-/// A session that Ada has started, with its runner.
-struct Deep {
-    stage: Stage,
-    thread: i64,
-    first: i64,
-    name: String,
-    runner: Runner,
-    endpoint: String,
-}
-
-impl Deep {
-    async fn start() -> Self {
-        let stage = Stage::play().await;
-        let thread = stage.topic("Deep").await;
-        let first = stage.say(thread, "/deep fix the build").await;
-        let name = stage.name(thread, first);
-        let (runner, endpoint) = Runner::start().await;
-        stage.api.wait("persistentsessions", &name, |_| true).await;
-        Self {
-            stage,
-            thread,
-            first,
-            name,
-            runner,
-            endpoint,
-        }
-    }
-
-    async fn ready() -> Self {
-        let deep = Self::start().await;
-        deep.stage.ready(&deep.name, &deep.runner, &deep.endpoint).await;
-        deep
-    }
-
-    fn id(&self, message: i64) -> MessageId {
-        MessageId::from_telegram(self.stage.forum, message)
-    }
-
-    async fn posted(&self, message: i64) {
-        let id = self.id(message);
-        self.runner
-            .wait("the message", |state| state.posted.iter().any(|posted| posted.id == id))
-            .await;
-    }
-}
 
 fn approval(id: &str, kind: ApprovalKind, tool: &str, input: Value) -> Event {
     let approval = Approval {
@@ -240,6 +194,29 @@ async fn a_question_is_answered_by_a_button_and_by_words() {
         ("SQLite", "bot.db")
     );
     assert!(state.posted.is_empty(), "an answer is no message");
+}
+
+#[tokio::test]
+async fn an_answer_that_the_session_cannot_take_is_handed_on_later_and_swallows_no_message() {
+    let mut deep = Deep::ready().await;
+    let questions = json!({"questions": [{"question": "Which name?", "options": []}]});
+    deep.runner.change(|state| state.undecided = true);
+    let question = approval("req-3", ApprovalKind::Question, "AskUserQuestion", questions);
+    deep.runner.emit(question);
+    deep.stage.sees(deep.thread, "Which name?").await;
+    deep.stage.say(deep.thread, "bot.db").await;
+    deep.stage.sees(deep.thread, "Noted; the session gets it").await;
+    deep.stage.say(deep.thread, "and one more thing").await;
+    let posted = |state: &Seen| state.posted.iter().any(|message| message.text == "and one more thing");
+    deep.runner.wait("the message after the answer", posted).await;
+    deep.stage.kill();
+    deep.runner.change(|state| state.undecided = false);
+    deep.stage.start();
+    let state = deep
+        .runner
+        .wait("the answer", |state| !state.decisions.is_empty())
+        .await;
+    assert_eq!(state.decisions[0].1.answers["Which name?"], "bot.db");
 }
 
 #[tokio::test]

@@ -36,8 +36,11 @@ pub enum RunnerError {
         /// Its own words.
         message: String,
     },
-    /// The session is over.
-    #[error("the session has ended")]
+    /// It is winding down, to be suspended or ended, and takes nothing more.
+    #[error("the runner is winding down")]
+    WindingDown,
+    /// It has wound down.
+    #[error("the runner has ended")]
     Ended,
     /// All tokens were refused.
     #[error("the runner refuses the topic token")]
@@ -187,11 +190,12 @@ async fn refusal(response: reqwest::Response) -> RunnerError {
         .get(header::RETRY_AFTER)
         .and_then(|value| value.to_str().ok()?.parse().ok())
         .map_or(Duration::from_secs(1), Duration::from_secs);
-    let message = match response.json::<Problem>().await {
-        Ok(problem) => problem.message,
-        Err(_) => format!("the runner answered {status}"),
+    let (kind, message) = match response.json::<Problem>().await {
+        Ok(problem) => (problem.error, problem.message),
+        Err(_) => (String::new(), format!("the runner answered {status}")),
     };
     match status {
+        StatusCode::SERVICE_UNAVAILABLE if kind == "Quiescing" => RunnerError::WindingDown,
         StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => RunnerError::Busy { after, message },
         StatusCode::CONFLICT => RunnerError::Ended,
         StatusCode::NOT_FOUND => RunnerError::NotFound,

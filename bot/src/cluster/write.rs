@@ -1,4 +1,4 @@
-//! What the bot writes: Topics, ContainerTasks and PersistentSessions it creates, two annotations, and its own condition.
+//! What the bot writes: Topics, ContainerTasks and PersistentSessions it creates, three annotations, and its own condition.
 //!
 //! Creating is idempotent: names derive from chat and message, and "already exists" is success when the live object has
 //! the same origin. Fails with [`WriteError`], which says whether trying again can help.
@@ -196,6 +196,14 @@ impl Cluster {
     pub async fn end_session(&self, name: &str, why: &str) -> Result<(), WriteError> {
         self.session_api
             .patch(name, &patch(), &annotation(meta::END, why))
+            .await?;
+        Ok(())
+    }
+
+    /// Asks the operator to wake a session up. A value that it has not seen yet is a new wish.
+    pub async fn wake_session(&self, name: &str, value: &str) -> Result<(), WriteError> {
+        self.session_api
+            .patch(name, &patch(), &annotation(meta::WAKE, value))
             .await?;
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! [`Conversation::progress`] is how the running turn looks right now. Folding the stored events of the unfinished turn
 //! rebuilds it after a restart, so it keeps nothing that is not in the journal. Knows no posts, ids of posts or budgets.
 
+pub mod life;
 pub mod outcome;
 pub mod prompt;
 

@@ -1,7 +1,8 @@
-//! Sentences about how turns, tasks and sessions ended. For people; pure.
+//! Sentences about how turns and tasks ended. For people; pure.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use longshore_crds::ContainerTask;
 use longshore_crds::conditions::types;
-use longshore_crds::{ContainerTask, PersistentSession};
 
 use crate::render::{self, Rich};
 
@@ -28,15 +29,13 @@ pub fn sentence(terminal_reason: &str, error: Option<&str>) -> String {
     }
 }
 
-fn condition<'a>(
-    conditions: &'a [k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition],
-    kind: &str,
-) -> Option<&'a k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition> {
+/// The condition of this type.
+pub fn condition<'a>(conditions: &'a [Condition], kind: &str) -> Option<&'a Condition> {
     conditions.iter().find(|condition| condition.type_ == kind)
 }
 
 /// Whether a condition of this type is True.
-pub fn is_true(conditions: &[k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition], kind: &str) -> bool {
+pub fn is_true(conditions: &[Condition], kind: &str) -> bool {
     condition(conditions, kind).is_some_and(|condition| condition.status == "True")
 }
 
@@ -73,59 +72,4 @@ pub fn of_task(task: &ContainerTask) -> Option<(Rich, bool)> {
         rich = Rich::plain(SILENT);
     }
     Some((rich, result.is_error))
-}
-
-/// What a waiting task waits for, when that is worth telling.
-pub fn task_waits(task: &ContainerTask) -> Option<String> {
-    let status = task.status.as_ref()?;
-    waits(status.queue_position, &status.conditions, "The task")
-}
-
-/// What a session that is not there yet waits for, when that is worth telling.
-pub fn session_waits(session: &PersistentSession) -> Option<String> {
-    const STARTING: &str = "Starting a session …";
-    let Some(status) = &session.status else {
-        return Some(STARTING.to_owned());
-    };
-    if status.endpoint.is_some() {
-        return None;
-    }
-    if is_true(&status.conditions, types::SUSPENDED) {
-        return Some("The session is suspended; this is delivered when it runs again.".to_owned());
-    }
-    waits(status.queue_position, &status.conditions, "The session").or_else(|| Some(STARTING.to_owned()))
-}
-
-fn waits(
-    queue: Option<i32>,
-    conditions: &[k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition],
-    what: &str,
-) -> Option<String> {
-    if let Some(position) = queue {
-        return Some(format!("{what} waits in the queue, at position {position}."));
-    }
-    let speaking = [types::ADMITTED, types::READY].iter().find_map(|kind| {
-        let blocked = condition(conditions, kind).filter(|condition| condition.status == "False")?;
-        let ordinary =
-            ["Starting", "Ended", "Suspended", "Completed", "NotFinished"].contains(&blocked.reason.as_str());
-        (!ordinary && !blocked.message.is_empty()).then(|| blocked.message.clone())
-    })?;
-    Some(format!("{what} waits: {speaking}"))
-}
-
-/// The final words about a session that somebody ended.
-pub fn of_session(session: &PersistentSession) -> Rich {
-    let status = session.status.as_ref();
-    let ended = status.and_then(|status| condition(&status.conditions, types::ENDED));
-    let mut rich = match ended.filter(|ended| ended.reason != "UserEnded" && !ended.message.is_empty()) {
-        Some(ended) => Rich::plain(format!("The session has ended: {}", ended.message)),
-        None => Rich::plain("The session has ended."),
-    };
-    if let Some(summary) = status
-        .and_then(|status| status.summary.as_ref())
-        .filter(|summary| !summary.text.is_empty())
-    {
-        rich = rich.paragraph(render::markdown(&summary.text));
-    }
-    rich
 }

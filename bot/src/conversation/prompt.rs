@@ -65,6 +65,10 @@ pub fn asking(row: i64, approval: &Approval, answers: &BTreeMap<String, String>)
     match approval.kind {
         ApprovalKind::Question => match next_question(approval, answers) {
             Some((number, question)) => ask(row, number, &question),
+            None if answers.is_empty() => Content {
+                rich: head(approval, answers),
+                buttons: vec![vec![button("⏭ Skip", data(row, Choice::Deny))]],
+            },
             None => Content {
                 rich: head(approval, answers),
                 buttons: Vec::new(),

@@ -47,10 +47,16 @@ pub const STOPPED: &str = "Stopping.";
 pub const SESSION_IDLE: &str = "The session is not working on anything right now.";
 /// `/stop` with a session that has not begun.
 pub const SESSION_NOT_THERE: &str = "The session is not running yet, so there is nothing to stop. /end ends it.";
+/// `/stop` with a session that sleeps.
+pub const SESSION_ASLEEP: &str = "The session sleeps, so nothing runs here. /end ends it.";
+/// A prompt of a session that sleeps was decided.
+pub const PROMPT_SLEPT: &str = "The session had fallen asleep and is being woken; this prompt is gone. claude asks again if it still needs to know.";
 /// `/stop` waits for the task to begin.
 pub const STOPPED_LATER: &str = "The task has not begun; it is stopped as soon as it does.";
 /// An answer reached claude.
 pub const ANSWER_TAKEN: &str = "Noted.";
+/// The session cannot be heard.
+pub const ANSWER_KEPT: &str = "Noted; the session gets it as soon as it answers.";
 /// A prompt or question was decided before.
 pub const TOO_LATE: &str = "This has been decided already, or is no longer needed.";
 /// A button of somebody who may not decide.

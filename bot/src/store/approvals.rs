@@ -99,14 +99,26 @@ impl Store {
 
     /// The oldest question of a session that waits for words.
     pub async fn open_question(&self, uid: &str) -> Result<Option<ApprovalRow>, StoreError> {
+        let rows = self.open_approvals(uid).await?;
+        Ok(rows
+            .into_iter()
+            .find(|row| prompt::next_question(&row.approval, &row.answers).is_some()))
+    }
+
+    /// Questions of a session that are answered, as far as this store knows, while claude still waits.
+    pub async fn answered_questions(&self, uid: &str) -> Result<Vec<ApprovalRow>, StoreError> {
+        let mut rows = self.open_approvals(uid).await?;
+        rows.retain(|row| !row.answers.is_empty() && prompt::next_question(&row.approval, &row.answers).is_none());
+        Ok(rows)
+    }
+
+    async fn open_approvals(&self, uid: &str) -> Result<Vec<ApprovalRow>, StoreError> {
         let uid = uid.to_owned();
         self.call(move |connection| {
             let sql = format!("{SELECT} a.session = ?1 AND a.state = 'open' ORDER BY a.row");
             let mut select = connection.prepare_cached(&sql)?;
-            let rows = select.query_map([uid], read)?.collect::<Result<Vec<_>, _>>()?;
-            Ok(rows
-                .into_iter()
-                .find(|row| row.approval.kind == longshore_wire::api::ApprovalKind::Question))
+            let rows = select.query_map([uid], read)?;
+            Ok(rows.collect::<Result<_, _>>()?)
         })
         .await
     }

@@ -188,7 +188,8 @@ impl Store {
         values: Vec<rusqlite::types::Value>,
     ) -> Result<Vec<MessageRow>, StoreError> {
         self.call(move |connection| {
-            let sql = format!("SELECT {COLUMNS} FROM messages WHERE {condition}");
+            // The first condition lets SQLite use the index of open messages.
+            let sql = format!("SELECT {COLUMNS} FROM messages WHERE state <> 'closed' AND {condition}");
             let mut select = connection.prepare_cached(&sql)?;
             let rows = select.query_map(rusqlite::params_from_iter(values), read)?;
             Ok(rows.collect::<Result<_, _>>()?)
@@ -240,14 +241,20 @@ impl Store {
 
     /// The message with this identity.
     pub async fn message(&self, id: MessageId) -> Result<Option<MessageRow>, StoreError> {
-        Ok(self.rows("wire_id = ?1", vec![id.to_string().into()]).await?.pop())
+        let id = id.to_string();
+        self.call(move |connection| {
+            let sql = format!("SELECT {COLUMNS} FROM messages WHERE wire_id = ?1");
+            Ok(connection.prepare_cached(&sql)?.query_row([id], read).optional()?)
+        })
+        .await
     }
 
     /// Places with messages that wait to be carried out.
     pub async fn places_with_work(&self) -> Result<Vec<Place>, StoreError> {
         self.call(|connection| {
             let mut select = connection.prepare_cached(
-                "SELECT DISTINCT chat, thread FROM messages WHERE state IN ('routed', 'posting') AND express = 0",
+                "SELECT DISTINCT chat, thread FROM messages
+                 WHERE state <> 'closed' AND state IN ('routed', 'posting') AND express = 0",
             )?;
             let rows = select.query_map([], |row| Ok(Place::from_key(row.get(0)?, row.get(1)?)))?;
             Ok(rows.collect::<Result<_, _>>()?)
@@ -269,12 +276,25 @@ impl Store {
         .await
     }
 
+    /// Records that the session has not got a message that was on its way there.
+    pub async fn not_taken(&self, row: i64) -> Result<(), StoreError> {
+        self.call(move |connection| {
+            connection.execute(
+                "UPDATE messages SET state = 'routed' WHERE row = ?1 AND state = 'posting'",
+                [row],
+            )?;
+            Ok(())
+        })
+        .await
+    }
+
     /// Puts another decision in the place of one that cannot be carried out any more.
     pub async fn decide_again(&self, row: i64, decision: Decision, object: Option<String>) -> Result<(), StoreError> {
         self.transaction(move |tx| {
             tx.execute(
-                "UPDATE messages SET decision = ?2, object = ?3, state = 'routed' WHERE row = ?1 AND state IN ('routed', 'posting')",
-                params![row, Json(&decision), object],
+                "UPDATE messages SET decision = ?2, object = ?3, express = ?4, state = 'routed'
+                 WHERE row = ?1 AND state IN ('routed', 'posting')",
+                params![row, Json(&decision), object, decision.mode.overtakes()],
             )?;
             if let (Mode::StartSession { .. }, Some(message)) = (&decision.mode, select_one(tx, row)?) {
                 tx.execute(

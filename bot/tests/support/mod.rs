@@ -2,6 +2,7 @@
 #![allow(dead_code)]
 
 pub mod api;
+pub mod deep;
 pub mod runner;
 
 use std::process::{Child, Command, Stdio};

@@ -36,8 +36,12 @@ pub struct Seen {
     pub interrupts: usize,
     /// Streams end when this changes.
     pub cut: usize,
+    /// Takes no decisions.
+    pub undecided: bool,
     /// Answers with 503 so often before it takes messages.
     pub busy: usize,
+    /// Winds down (503) or has wound down (409).
+    pub winding_down: Option<StatusCode>,
 }
 
 impl Runner {
@@ -138,7 +142,12 @@ async fn messages(State(runner): State<Runner>, headers: HeaderMap, Json(message
         return refusal;
     }
     let mut busy = false;
+    let mut winding_down = None;
     runner.change(|state| {
+        winding_down = state.winding_down;
+        if winding_down.is_some() {
+            return;
+        }
         busy = state.busy > 0;
         if busy {
             state.busy -= 1;
@@ -146,6 +155,14 @@ async fn messages(State(runner): State<Runner>, headers: HeaderMap, Json(message
             state.posted.push(message.clone());
         }
     });
+    if let Some(status) = winding_down {
+        let error = if status == StatusCode::CONFLICT {
+            "Ended"
+        } else {
+            "Quiescing"
+        };
+        return (status, Json(json!({"error": error, "message": "not any more"}))).into_response();
+    }
     if busy {
         return problem(StatusCode::SERVICE_UNAVAILABLE);
     }
@@ -199,6 +216,9 @@ async fn interrupt(State(runner): State<Runner>) -> Json<Interrupted> {
 }
 
 async fn decide(State(runner): State<Runner>, Path(id): Path<String>, Json(decision): Json<Decision>) -> Response {
+    if runner.state.borrow().undecided {
+        return problem(StatusCode::SERVICE_UNAVAILABLE);
+    }
     let mut known = false;
     runner.change(|state| {
         known = !state.decisions.iter().any(|(decided, _)| *decided == id);

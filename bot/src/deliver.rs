@@ -1,0 +1,178 @@
+//! Delivering a message to a session: waits until it takes messages, wakes it when it sleeps, posts once.
+//!
+//! A message has one id however often it is posted, and the runner takes an id once. What was refused for certain is
+//! remembered as not taken, so that a session that ends meanwhile leaves the message free for another way.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use longshore_crds::PersistentSession;
+use longshore_wire::api::{PostMessage, Priority as Urgency};
+
+use crate::agent::{Door, RunnerError};
+use crate::bot::{Bot, LONGEST_WAIT};
+use crate::cluster::write::WriteError;
+use crate::conversation::{life, outcome};
+use crate::outbox::pace::Priority;
+use crate::route::words;
+use crate::store::StoreError;
+use crate::store::messages::{MessageRow, MessageState};
+use crate::store::posts::Content;
+use crate::store::sessions::SessionState;
+use crate::wake::{Wake, wake};
+use crate::{door, observe, situation};
+
+/// How long to wait for a change in the cluster before looking again anyway.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// The same when something is about to change.
+const SOON: Duration = Duration::from_secs(1);
+
+/// Posts a message as soon as the session takes it. If the session is over before that, the message finds another way.
+pub async fn to_session(
+    bot: &Arc<Bot>,
+    row: &MessageRow,
+    name: &str,
+    text: &str,
+    deep: bool,
+) -> Result<(), StoreError> {
+    let mut delivery = Delivery {
+        bot,
+        row,
+        name,
+        told: None,
+        unsure: row.state == MessageState::Posting,
+        fresh: false,
+    };
+    let mut changes = bot.changes.subscribe();
+    loop {
+        changes.mark_unchanged();
+        let state = bot.store.session(name).await?.map(|session| session.state);
+        if state.is_none_or(|state| state >= SessionState::Ending) {
+            return delivery.over(text, deep).await;
+        }
+        match delivery.attempt(text).await? {
+            None => return Ok(()),
+            Some(wait) => bot.change(&mut changes, wait.min(LONGEST_WAIT)).await,
+        }
+    }
+}
+
+struct Delivery<'a> {
+    bot: &'a Arc<Bot>,
+    row: &'a MessageRow,
+    name: &'a str,
+    /// What is shown at the message.
+    told: Option<String>,
+    /// Whether a try may have reached the runner without its answer reaching us.
+    unsure: bool,
+    /// Whether the tokens must be read again.
+    fresh: bool,
+}
+
+impl Delivery<'_> {
+    /// One try. None when nothing is left to do, else how long to wait for a change.
+    async fn attempt(&mut self, text: &str) -> Result<Option<Duration>, StoreError> {
+        let session = self.bot.cluster.session(self.name);
+        if let Some(session) = session.as_deref().filter(|session| life::is_asleep(session)) {
+            return self.rouse(session).await.map(Some);
+        }
+        let Some(door) = door::of(self.bot, self.name, self.fresh).await else {
+            if let Some(waits) = session.and_then(|session| life::session_waits(&session)) {
+                self.tell(waits).await?;
+            }
+            return Ok(Some(LOOK_AGAIN));
+        };
+        self.post(&door, text).await
+    }
+
+    async fn post(&mut self, door: &Door, text: &str) -> Result<Option<Duration>, StoreError> {
+        let (bot, row) = (self.bot, self.row);
+        let message = PostMessage {
+            id: row.wire_id,
+            text: text.to_owned(),
+            attachments: Vec::new(),
+            author: Some(row.user_name.clone()),
+            priority: Urgency::Next,
+        };
+        bot.store.advance_message(row.row, MessageState::Posting).await?;
+        self.fresh = false;
+        let error = match bot.runners.post(door, &message).await {
+            Ok(_) => {
+                bot.store.advance_message(row.row, MessageState::Handed).await?;
+                return Ok(None);
+            }
+            Err(RunnerError::Refused(why)) => {
+                self.explain(words::not_taken(&why)).await?;
+                return Ok(None);
+            }
+            Err(error) => error,
+        };
+        tracing::debug!(session = self.name, message_id = row.message, %error, "the message waits");
+        self.unsure |= matches!(error, RunnerError::Silent(_));
+        self.fresh = error == RunnerError::Unauthorized;
+        if !self.unsure {
+            bot.store.not_taken(row.row).await?;
+        }
+        match error {
+            RunnerError::WindingDown | RunnerError::Ended => self.wound_down().await.map(Some),
+            RunnerError::Busy { after, .. } => Ok(Some(after)),
+            _ => Ok(Some(SOON)),
+        }
+    }
+
+    /// The runner takes nothing more. Whether the session falls asleep, ends, or gets another pod, the live object says.
+    async fn wound_down(&mut self) -> Result<Duration, StoreError> {
+        match self.bot.cluster.live_session(self.name).await {
+            Ok(Some(session)) => {
+                observe::session(self.bot, &session).await?;
+                if life::is_asleep(&session) {
+                    return self.rouse(&session).await;
+                }
+            }
+            Ok(None) => {}
+            Err(error) => tracing::debug!(session = self.name, %error, "the session cannot be looked at; trying again"),
+        }
+        Ok(SOON)
+    }
+
+    /// Sees to it that a sleeping session wakes up.
+    async fn rouse(&mut self, session: &PersistentSession) -> Result<Duration, StoreError> {
+        let (text, wait) = match wake(self.bot, session, &self.row.wire_id.to_string()).await {
+            Ok(Wake::Asked) => (life::WAKING.to_owned(), LOOK_AGAIN),
+            Ok(Wake::HeldDown) => (life::held_down(self.name), LOOK_AGAIN),
+            // What was seen is out of date.
+            Ok(Wake::NotNeeded) | Err(WriteError::NotFound) => return Ok(SOON),
+            Err(error @ WriteError::Later(_)) => {
+                tracing::warn!(session = self.name, %error, "waking is tried again");
+                return Ok(SOON);
+            }
+            Err(error) => {
+                tracing::warn!(session = self.name, %error, "waking was refused");
+                (life::not_woken(&error.to_string()), LOOK_AGAIN)
+            }
+        };
+        self.tell(text).await?;
+        Ok(wait)
+    }
+
+    async fn tell(&mut self, text: String) -> Result<(), StoreError> {
+        if self.told.as_ref() != Some(&text) {
+            self.bot.show_progress(self.row, &text).await?;
+            self.told = Some(text);
+        }
+        Ok(())
+    }
+
+    async fn explain(&self, text: String) -> Result<(), StoreError> {
+        let parts = vec![Content::plain(text)];
+        self.bot.store.answer(self.row.row, parts, Priority::Notice).await
+    }
+
+    async fn over(&self, text: &str, deep: bool) -> Result<(), StoreError> {
+        if self.unsure {
+            return self.explain(outcome::SESSION_OVER_UNSURE.to_owned()).await;
+        }
+        let text = if deep { format!("/deep {text}") } else { text.to_owned() };
+        situation::decide_again(self.bot, self.row, &text).await
+    }
+}

@@ -1,0 +1,74 @@
+//! What is known about a place when a message is decided about, and deciding anew when that has changed.
+
+use longshore_crds::names;
+
+use crate::bot::Bot;
+use crate::chat::Place;
+use crate::route::{self, ActiveSession, Decision, Message, Mode, Situation, TopicState};
+use crate::store::StoreError;
+use crate::store::messages::MessageRow;
+
+/// What is known about a place now.
+pub async fn situation(bot: &Bot, place: Place) -> Result<Situation, StoreError> {
+    let topic = match bot.cluster.topic_at(place) {
+        Some(topic) => TopicState::Bound(kube::ResourceExt::name_any(topic.as_ref())),
+        None if bot.settings.create_topics => TopicState::Creatable(names::telegram_topic(place.chat, place.thread)),
+        None => TopicState::Missing,
+    };
+    let session = match bot.store.active_session(place).await? {
+        Some(session) => {
+            let question = match &session.uid {
+                Some(uid) => bot.store.open_question(uid).await?.map(|question| question.row),
+                None => None,
+            };
+            Some(ActiveSession {
+                name: session.name,
+                question,
+            })
+        }
+        None => None,
+    };
+    let unanswered = bot.store.unanswered_in(place).await?;
+    let task = unanswered
+        .into_iter()
+        .find(|row| matches!(row.decision.mode, Mode::Task { .. }))
+        .and_then(|row| row.object);
+    Ok(Situation { topic, session, task })
+}
+
+/// Decides anew about a message, since what it was for is over.
+pub async fn decide_again(bot: &Bot, row: &MessageRow, text: &str) -> Result<(), StoreError> {
+    let situation = situation(bot, row.place).await?;
+    let message = Message {
+        user: row.user,
+        content: Ok(text),
+    };
+    let mut decision = route::route(&message, &situation, &bot.routing);
+    decision.reason = format!("what it was for is over; {}", decision.reason);
+    tracing::info!(
+        chat = row.place.chat,
+        message_id = row.message,
+        reason = decision.reason,
+        "decided again"
+    );
+    let object = object(&decision, &situation, row.message);
+    if let Mode::Reply { text } = &decision.mode {
+        let parts = vec![crate::store::posts::Content::plain(text)];
+        return bot
+            .store
+            .answer(row.row, parts, crate::outbox::pace::Priority::Answer)
+            .await;
+    }
+    bot.store.decide_again(row.row, decision, object).await
+}
+
+/// Name of the task or session that a decision makes or is about.
+pub fn object(decision: &Decision, situation: &Situation, message: i64) -> Option<String> {
+    match (&decision.mode, &situation.topic) {
+        (Mode::Task { .. } | Mode::StartSession { .. }, TopicState::Bound(topic) | TopicState::Creatable(topic)) => {
+            Some(names::for_message(topic, message))
+        }
+        (Mode::ToSession { session, .. } | Mode::EndSession { session }, _) => Some(session.clone()),
+        _ => None,
+    }
+}

@@ -1,0 +1,149 @@
+//! Waking sessions that sleep, by an annotation that the operator acts on.
+//!
+//! `plan` decides, pure; [`wake`] reads the live session and writes at most one annotation. Two wishes at once are one: as
+//! long as the operator has not seen the last one, nothing is written. Knows nothing of the messages that wait for it.
+
+use kube::ResourceExt;
+use longshore_crds::{DesiredState, PersistentSession, meta};
+
+use crate::bot::Bot;
+use crate::cluster::write::WriteError;
+use crate::conversation::life;
+
+/// What comes of a wish to wake a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wake {
+    /// It does not sleep, or is over.
+    NotNeeded,
+    /// It was asked to wake up, now or before.
+    Asked,
+    /// Its spec keeps it suspended.
+    HeldDown,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Step {
+    Nothing(Wake),
+    Ask(String),
+}
+
+/// Wakes a session if it sleeps. `cause` is what it shall wake up for, unique to it.
+pub async fn wake(bot: &Bot, seen: &PersistentSession, cause: &str) -> Result<Wake, WriteError> {
+    if let Step::Nothing(wake) = plan(seen, cause) {
+        return Ok(wake);
+    }
+    let name = seen.name_any();
+    let _one = bot.waking.lock().await;
+    // Past the reflector: it may not show yet that the session was asked already, or that it is awake.
+    let Some(live) = bot.cluster.live_session(&name).await? else {
+        return Ok(Wake::NotNeeded);
+    };
+    match plan(&live, cause) {
+        Step::Nothing(wake) => Ok(wake),
+        Step::Ask(value) => {
+            bot.cluster.wake_session(&name, &value).await?;
+            tracing::info!(session = name, cause, "asked the session to wake up");
+            Ok(Wake::Asked)
+        }
+    }
+}
+
+fn plan(session: &PersistentSession, cause: &str) -> Step {
+    let observed = session
+        .status
+        .as_ref()
+        .and_then(|status| status.observed_wake.as_deref());
+    let asked = session.annotations().get(meta::WAKE).map(String::as_str);
+    if !life::is_asleep(session) || life::is_ending(session) {
+        Step::Nothing(Wake::NotNeeded)
+    } else if session.spec.desired_state == DesiredState::Suspended {
+        Step::Nothing(Wake::HeldDown)
+    } else if asked.is_some() && asked != observed {
+        Step::Nothing(Wake::Asked)
+    } else {
+        Step::Ask(another(cause, asked))
+    }
+}
+
+/// A value that differs from the one that was acted upon, also when the session fell asleep again before it took what it was
+/// woken for.
+fn another(cause: &str, last: Option<&str>) -> String {
+    let again = |last: &str| last.strip_prefix(cause)?.strip_prefix('/')?.parse::<u32>().ok();
+    match last {
+        Some(last) if last == cause => format!("{cause}/2"),
+        Some(last) => again(last).map_or(cause.to_owned(), |times| format!("{cause}/{}", times.saturating_add(1))),
+        None => cause.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn check(session: Value, expected: Step) {
+        let mut whole = json!({
+            "apiVersion": "longshore.dev/v1alpha1", "kind": "PersistentSession",
+            "metadata": {"name": "ps"}, "spec": {"topicRef": {"name": "tp"}},
+        });
+        for (pointer, value) in session.as_object().unwrap() {
+            let (parent, key) = pointer.split_once('.').unwrap();
+            whole[parent][key] = value.clone();
+        }
+        let session = serde_json::from_value::<PersistentSession>(whole).unwrap();
+        assert_eq!(plan(&session, "m1"), expected, "{session:?}");
+    }
+
+    #[test]
+    fn a_sleeping_session_is_asked_once_until_the_operator_has_seen_it() {
+        let (nothing, ask) = (Step::Nothing, |value: &str| Step::Ask(value.into()));
+        let wish = |value: &str| json!({meta::WAKE: value});
+        check(json!({}), nothing(Wake::NotNeeded));
+        check(json!({"status.phase": "Running"}), nothing(Wake::NotNeeded));
+        check(json!({"status.phase": "Starting"}), nothing(Wake::NotNeeded));
+        for phase in ["Suspending", "Suspended"] {
+            check(json!({"status.phase": phase}), ask("m1"));
+        }
+        check(
+            json!({"status.phase": "Suspended", "metadata.annotations": wish("m0")}),
+            nothing(Wake::Asked),
+        );
+        for (value, expected) in [
+            ("m0", ask("m1")),
+            ("m1", nothing(Wake::Asked)),
+            ("m9", nothing(Wake::Asked)),
+        ] {
+            check(
+                json!({"status.phase": "Suspended", "status.observedWake": "m0", "metadata.annotations": wish(value)}),
+                expected,
+            );
+        }
+    }
+
+    #[test]
+    fn a_session_that_sleeps_again_before_it_took_the_message_is_asked_again() {
+        for (last, next) in [("m1", "m1/2"), ("m1/2", "m1/3"), ("m1/x", "m1"), ("m11", "m1")] {
+            check(
+                json!({"status.phase": "Suspended", "status.observedWake": last, "metadata.annotations": {meta::WAKE: last}}),
+                Step::Ask(next.into()),
+            );
+        }
+    }
+
+    #[test]
+    fn what_shall_sleep_or_end_is_not_woken() {
+        check(
+            json!({"status.phase": "Suspended", "spec.desiredState": "Suspended"}),
+            Step::Nothing(Wake::HeldDown),
+        );
+        check(
+            json!({"status.phase": "Suspended", "metadata.annotations": {meta::END: "x"}}),
+            Step::Nothing(Wake::NotNeeded),
+        );
+        check(
+            json!({"status.phase": "Suspended", "spec.desiredState": "Ended"}),
+            Step::Nothing(Wake::NotNeeded),
+        );
+    }
+}
