@@ -14,8 +14,9 @@ ALLOWED = {
     "longshore-runner": {"longshore-wire"},
     "longshore-operator": {"longshore-crds", "longshore-wire"},
     "longshore-bot": {"longshore-crds", "longshore-wire"},
+    "kubectl-longshore": {"longshore-crds", "longshore-wire"},
 }
-NEVER_USED = {"longshore-operator", "longshore-bot", "longshore-runner"}
+NEVER_USED = {"longshore-operator", "longshore-bot", "longshore-runner", "kubectl-longshore"}
 
 
 def metadata():
@@ -37,7 +38,7 @@ class Arrows(unittest.TestCase):
         for name, allowed in ALLOWED.items():
             self.assertLessEqual(self.ours(name, {None, "build"}), allowed, name)
 
-    def test_nothing_depends_on_operator_bot_or_runner(self):
+    def test_nothing_depends_on_programs(self):
         for name in self.packages:
             self.assertEqual(self.ours(name, {None, "build", "dev"}) & NEVER_USED, set(), name)
 

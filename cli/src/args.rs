@@ -1,0 +1,95 @@
+//! What can be said on the command line.
+
+use std::time::Duration;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+use jiff::SignedDuration;
+
+/// Sessions of Longshore from a terminal: talk to them, read them, end, suspend and resume them.
+#[derive(Debug, Parser)]
+#[command(name = "kubectl-longshore", bin_name = "kubectl longshore", version)]
+pub struct Cli {
+    /// Namespace. Default: the one of the kubeconfig's context.
+    #[arg(short, long, global = true)]
+    pub namespace: Option<String>,
+    /// Context of the kubeconfig. Default: the current one.
+    #[arg(long, global = true)]
+    pub context: Option<String>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show all topics with their sessions, or one topic in detail.
+    Status {
+        /// Name of the Topic.
+        topic: Option<String>,
+    },
+    /// End the topic's session for good. Workspace and summary stay.
+    End(Change),
+    /// Suspend the topic's session: no pod, no slot; workspace and conversation stay.
+    Suspend(Change),
+    /// Bring the topic's suspended session back.
+    Resume(Change),
+}
+
+/// Which session.
+#[derive(Clone, Debug, Args)]
+pub struct Which {
+    /// Name of the Topic.
+    pub topic: String,
+    /// Name of the PersistentSession, when the topic has several.
+    #[arg(long)]
+    pub session: Option<String>,
+}
+
+/// A change of a session.
+#[derive(Clone, Debug, Args)]
+pub struct Change {
+    #[command(flatten)]
+    pub which: Which,
+    /// Wait until it is done, and say what happens meanwhile.
+    #[arg(long, action = ArgAction::Set, default_value_t = true, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub wait: bool,
+    /// How long to wait, e.g. 90s or 5m.
+    #[arg(long, default_value = "3m", value_parser = duration)]
+    pub timeout: Duration,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed = text.parse::<SignedDuration>().map_err(|error| error.to_string())?;
+    Duration::try_from(parsed).map_err(|_| "a time to wait cannot be negative".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    fn change(args: &[&str]) -> Change {
+        let cli = Cli::try_parse_from([&["kubectl-longshore"], args].concat()).unwrap();
+        match cli.command {
+            Command::End(change) | Command::Suspend(change) | Command::Resume(change) => change,
+            other @ Command::Status { .. } => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn changes_wait_for_three_minutes_unless_told_otherwise() {
+        let usual = change(&["end", "deep", "-n", "team"]);
+        assert_eq!((usual.wait, usual.timeout), (true, Duration::from_secs(180)));
+        let other = change(&["suspend", "deep", "--wait=false", "--timeout", "1h 5s"]);
+        assert_eq!((other.wait, other.timeout), (false, Duration::from_secs(3605)));
+        assert!(Cli::try_parse_from(["kubectl-longshore", "end", "deep", "--timeout", "soon"]).is_err());
+        assert!(Cli::try_parse_from(["kubectl-longshore", "end", "deep", "--timeout", "-5s"]).is_err());
+    }
+}

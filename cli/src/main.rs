@@ -1,0 +1,48 @@
+//! `kubectl-longshore`: reads the command line, runs one command, says in one sentence what went wrong.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+use kubectl_longshore::args::{Cli, Command};
+use kubectl_longshore::change::{self, Wish};
+use kubectl_longshore::cluster::Cluster;
+use kubectl_longshore::status;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli).await {
+        Ok(code) => code,
+        // Whoever reads has seen enough, e.g. `| head`.
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Result<ExitCode> {
+    let cluster = Cluster::connect(cli.namespace, cli.context).await?;
+    let out = &mut std::io::stdout();
+    match cli.command {
+        Command::Status { topic } => status::run(&cluster, topic.as_deref(), out).await?,
+        Command::End(change) => change::run(&cluster, Wish::End, &change, out).await?,
+        Command::Suspend(change) => change::run(&cluster, Wish::Suspend, &change, out).await?,
+        Command::Resume(change) => change::run(&cluster, Wish::Resume, &change, out).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let causes = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
+    causes
+        .into_iter()
+        .any(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+#[expect(clippy::print_stderr, reason = "this is where a person reads what went wrong")]
+fn complain(error: &anyhow::Error) {
+    eprintln!("kubectl longshore: {error}");
+}

@@ -1,0 +1,180 @@
+//! The commands against an API server that is a function.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "this is a test")]
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use kube::Client;
+use kube::client::Body;
+use kubectl_longshore::args::{Change, Which};
+use kubectl_longshore::change::{self, Wish};
+use kubectl_longshore::cluster::Cluster;
+use kubectl_longshore::status;
+use serde_json::{Value, json};
+
+/// What was asked: method, path with query, body.
+type Asked = Arc<Mutex<Vec<(String, String, String)>>>;
+
+/// A cluster whose API server answers with a status and a body, by method and path with query.
+fn cluster(answer: impl Fn(&str, &str) -> (u16, Value) + Send + Sync + 'static) -> (Cluster, Asked) {
+    let (asked, answer) = (Asked::default(), Arc::new(answer));
+    let seen = asked.clone();
+    let service = tower::service_fn(move |request: Request<Body>| {
+        let (seen, answer) = (seen.clone(), answer.clone());
+        async move {
+            let (method, uri) = (request.method().to_string(), request.uri().to_string());
+            let body = request.into_body().collect().await.unwrap().to_bytes();
+            let (status, value) = answer(&method, &uri);
+            seen.lock()
+                .unwrap()
+                .push((method, uri, String::from_utf8(body.to_vec()).unwrap()));
+            let value = format!("{value}\n").into_bytes();
+            Ok::<_, std::convert::Infallible>(Response::builder().status(status).body(Body::from(value)).unwrap())
+        }
+    });
+    let cluster = Cluster {
+        client: Client::new(service, "team"),
+        namespace: "team".to_owned(),
+    };
+    (cluster, asked)
+}
+
+fn refusal(code: u16, message: &str, details: Value) -> (u16, Value) {
+    let body = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": message, "details": details});
+    (code, body)
+}
+
+fn topic() -> Value {
+    json!({"apiVersion": "longshore.dev/v1alpha1", "kind": "Topic", "metadata": {"name": "deep", "uid": "t"}, "spec": {}})
+}
+
+fn session(phase: &str, wake: &str) -> Value {
+    let ready = if phase == "Running" { "True" } else { "False" };
+    json!({
+        "apiVersion": "longshore.dev/v1alpha1", "kind": "PersistentSession",
+        "metadata": {"name": "one", "uid": "s", "generation": 2, "resourceVersion": "7", "annotations": {"longshore.dev/wake": wake}},
+        "spec": {"topicRef": {"name": "deep"}},
+        "status": {"phase": phase, "observedGeneration": 2, "observedWake": wake, "conditions": [
+            {"type": "Ready", "status": ready, "reason": phase, "message": "", "lastTransitionTime": "2026-11-23T10:00:00Z"}]},
+    })
+}
+
+fn list(kind: &str, items: &[Value]) -> (u16, Value) {
+    let version = "longshore.dev/v1alpha1";
+    (
+        200,
+        json!({"apiVersion": version, "kind": format!("{kind}List"), "metadata": {"resourceVersion": "7"}, "items": items}),
+    )
+}
+
+fn change(wait: bool) -> Change {
+    Change {
+        which: Which {
+            topic: "deep".to_owned(),
+            session: None,
+        },
+        wait,
+        timeout: Duration::from_secs(30),
+    }
+}
+
+#[tokio::test]
+async fn status_without_the_right_on_the_access_keys_shows_everything_else_and_says_so() {
+    let (cluster, _) = cluster(|_, path| match path {
+        path if path.contains("/topics") => list("Topic", &[topic()]),
+        path if path.contains("/persistentsessions") => list("PersistentSession", &[session("Running", "w")]),
+        _ => refusal(403, "no", json!({})),
+    });
+    let mut out = Vec::new();
+    status::run(&cluster, None, &mut out).await.unwrap();
+    let out = String::from_utf8(out).unwrap();
+    assert!(out.contains("deep   one      Running"), "{out}");
+    let rule = r#"{apiGroups: [""], resources: [secrets], resourceNames: [longshore-access], verbs: [get]}"#;
+    assert!(
+        out.contains("Without what the agents themselves say") && out.contains(rule),
+        "{out}"
+    );
+}
+
+#[tokio::test]
+async fn a_cluster_without_longshore_is_told_apart_from_a_missing_topic() {
+    let (bare, _) = cluster(|_, _| refusal(404, "the server could not find the requested resource", json!({})));
+    let error = status::run(&bare, None, &mut Vec::new()).await.unwrap_err().to_string();
+    assert!(error.contains("does not know topics.longshore.dev"), "{error}");
+    let (other, _) = cluster(|_, _| {
+        let (code, mut body) = refusal(404, "topics \"deep\" not found", json!({"name": "deep"}));
+        body["reason"] = json!("NotFound");
+        (code, body)
+    });
+    let error = status::run(&other, Some("deep"), &mut Vec::new())
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(error.starts_with("there is no Topic deep in namespace team"), "{error}");
+}
+
+#[tokio::test]
+async fn resume_is_one_write_and_waits_until_the_session_is_ready() {
+    let (cluster, asked) = cluster(|method, path| match (method, path) {
+        ("GET", path) if path.contains("/topics/deep") => (200, topic()),
+        ("PATCH", _) => (200, session("Suspended", "w")),
+        (_, path) if path.contains("topicRef") => list("PersistentSession", &[session("Suspended", "old")]),
+        (_, path) if path.contains("watch=true") => {
+            (200, json!({"type": "MODIFIED", "object": session("Running", "w")}))
+        }
+        _ => list("PersistentSession", &[session("Suspended", "w")]),
+    });
+    let mut out = Vec::new();
+    change::run(&cluster, Wish::Resume, &change(true), &mut out)
+        .await
+        .unwrap();
+    let out = String::from_utf8(out).unwrap();
+    assert!(
+        out.contains("one Suspended") && out.contains("one Running: Running"),
+        "{out}"
+    );
+    let asked = asked.lock().unwrap();
+    let written: Vec<_> = asked.iter().filter(|(method, ..)| method != "GET").collect();
+    let [(method, path, body)] = written[..] else {
+        panic!("{written:?}")
+    };
+    assert_eq!(
+        (
+            method.as_str(),
+            path.contains("/namespaces/team/persistentsessions/one?")
+        ),
+        ("PATCH", true)
+    );
+    let body: Value = serde_json::from_str(body).unwrap();
+    assert_eq!(body["spec"], json!({"desiredState": "Running"}));
+    assert!(
+        body["metadata"]["annotations"]["longshore.dev/wake"]
+            .as_str()
+            .unwrap()
+            .len()
+            > 8
+    );
+}
+
+#[tokio::test]
+async fn whoever_may_not_change_sessions_is_told_the_missing_rule() {
+    let (cluster, _) = cluster(|method, path| match (method, path) {
+        ("PATCH", _) => refusal(403, "no", json!({})),
+        (_, path) if path.contains("/topics/deep") => (200, topic()),
+        _ => list("PersistentSession", &[session("Running", "w")]),
+    });
+    let error = change::run(&cluster, Wish::End, &change(false), &mut Vec::new())
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("you have no right to end, suspend or wake sessions in namespace team"),
+        "{error}"
+    );
+    assert!(
+        error.contains(r#"{apiGroups: ["longshore.dev"], resources: [persistentsessions], verbs: [patch]}"#),
+        "{error}"
+    );
+}
