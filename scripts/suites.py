@@ -29,6 +29,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 LOGS = ROOT / "target/logs"
 GRACE = 20  # seconds that a step gets to end after it was told to
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)  # signals that end a run
 SHOWN = 60  # lines of a failed background step that are printed
 
 
@@ -110,6 +111,7 @@ class Runner:
         self.running: dict[str, subprocess.Popen] = {}
         self.lock = threading.Lock()
         self.stopping = False
+        self.closing = False
         logs.mkdir(parents=True, exist_ok=True)
 
     def say(self, text: str) -> None:
@@ -126,12 +128,20 @@ class Runner:
                     self.take(step)
             for thread in threads:
                 thread.join()
+            self.closing = True
         except (KeyboardInterrupt, Interrupted):
             self.stop()
         for step in self.steps:
             if step.always:
                 self.take(step)
         return [self.outcomes.get(step.name) or Outcome(step, Count(failed=1), 0.0, "not run: interrupted") for step in self.steps]
+
+    def interrupt(self, *_) -> None:
+        """Handler of the signals that end a run. It counts once, and not in the clean-up, which must not be cut short. A handler,
+        because ignored signals would be ignored by the steps of the clean-up too."""
+        if not self.closing:
+            self.closing = True
+            raise Interrupted
 
     def take(self, step: Step) -> None:
         for need in step.needs:
@@ -164,6 +174,9 @@ class Runner:
         self.running[step.name] = child
         try:
             status = self.follow(step, child, log, began)
+        except BaseException:
+            self.end(child)  # in a session of its own: no signal from the terminal reaches it
+            raise
         finally:
             self.running.pop(step.name, None)
         output = log.read_text(errors="replace")
@@ -241,15 +254,11 @@ def main() -> int:
     table = tomllib.loads((HERE / "suites.toml").read_text())
     steps = plan(table, arguments.what, dict(os.environ), arguments.only)
 
-    def interrupt(*_):
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the clean-up must not be cut short
-        raise Interrupted
-
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, interrupt)
+    runner = Runner(steps, LOGS)
+    for number in ENDING:
+        signal.signal(number, runner.interrupt)
     began = time.monotonic()
-    outcomes = Runner(steps, LOGS).run()
+    outcomes = runner.run()
     print(report(outcomes, time.monotonic() - began), flush=True)
     return 0 if all(outcome.ok for outcome in outcomes) else 1
 

@@ -139,30 +139,58 @@ class Running(unittest.TestCase):
         _, printed = self.run_steps(Step("s", "cat; echo said"))
         self.assertIn("said", printed)
 
-    def test_an_interrupt_ends_what_runs_and_still_cleans_up(self):
+    def test_every_interrupt_ends_what_runs_and_none_cuts_the_clean_up_short(self):
         source = f"""
-            import signal, sys, os
+            import signal, sys
             from pathlib import Path
             sys.path.insert(0, {str(SCRIPTS)!r})
             import suites
             from suites import Runner, Step
-            def interrupt(*_): raise suites.Interrupted
-            signal.signal(signal.SIGTERM, interrupt)
-            steps = [Step("long", "echo started; sleep 600"), Step("next", "true"), Step("down", "echo cleaned", always=True)]
-            outcomes = Runner(steps, Path(sys.argv[1])).run()
-            print(suites.report(outcomes, 0))
+            folder = Path(sys.argv[1])
+            steps = [
+                Step("beside", f"echo $$ > {{folder}}/beside; touch {{folder}}/begun; exec sleep 600", background=True),
+                Step("long", f"echo $$ > {{folder}}/long; until test -e {{folder}}/begun; do sleep 0.1; done; echo started; exec sleep 600"),
+                Step("next", "true"),
+                Step("down", f"echo down; read line < {{folder}}/gate; echo cleaned", always=True),
+            ]
+            runner = Runner(steps, folder / "logs")
+            for number in suites.ENDING:
+                signal.signal(number, runner.interrupt)
+            print(suites.report(runner.run(), 0))
         """
-        with tempfile.TemporaryDirectory() as folder:
-            child = subprocess.Popen([sys.executable, "-c", textwrap.dedent(source), folder], stdout=subprocess.PIPE, text=True)
-            printed = ""
-            for line in child.stdout:
-                printed += line
-                if line == "started\n":
-                    child.send_signal(signal.SIGTERM)
-            child.stdout.close()
-            child.wait(60)
-        self.assertIn("cleaned", printed)
-        self.assertRegex(printed, "next .*not run")
+        for first in suites.ENDING:
+            with self.subTest(first), tempfile.TemporaryDirectory() as folder:
+                os.mkfifo(f"{folder}/gate")
+                child = subprocess.Popen([sys.executable, "-c", textwrap.dedent(source), folder], stdout=subprocess.PIPE, text=True)
+                printed, alive = "", []
+                for line in child.stdout:
+                    printed += line
+                    if line == "started\n":
+                        child.send_signal(first)
+                    if line == "down\n":
+                        pids = {name: int(Path(folder, name).read_text()) for name in ("long", "beside")}
+                        alive = [name for name, pid in pids.items() if Path(f"/proc/{pid}").exists()]
+                        for name in alive:
+                            os.kill(pids[name], signal.SIGKILL)
+                        for number in suites.ENDING:
+                            child.send_signal(number)
+                        Path(folder, "gate").write_text("go\n")
+                child.stdout.close()
+                child.wait(60)
+                self.assertEqual(alive, [], "they run on beside the clean-up")
+                self.assertIn("cleaned", printed)
+                self.assertRegex(printed, "next .*not run")
+
+    def test_an_interrupt_during_the_clean_up_of_a_finished_run_changes_nothing(self):
+        runner = Runner([Step("down", f"kill -TERM {os.getpid()}; echo cleaned", always=True)], Path(self.folder()), io.StringIO())
+        before = signal.signal(signal.SIGTERM, runner.interrupt)
+        self.addCleanup(signal.signal, signal.SIGTERM, before)
+        self.assertTrue(all(outcome.ok for outcome in runner.run()))
+
+    def folder(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        return folder.name
 
 
 class Reporting(unittest.TestCase):
