@@ -34,6 +34,38 @@ where
     store.get(&ObjectRef::new(name).within(namespace))
 }
 
+#[cfg(test)]
+impl Index {
+    /// Caches with these objects in them; the others are empty.
+    pub fn with(
+        classes: Vec<AgentClass>,
+        topics: Vec<Topic>,
+        tasks: Vec<ContainerTask>,
+        sessions: Vec<PersistentSession>,
+    ) -> Self {
+        Self {
+            classes: filled(classes),
+            topics: filled(topics),
+            tasks: filled(tasks),
+            sessions: filled(sessions),
+            claims: filled(Vec::new()),
+            jobs: filled(Vec::new()),
+            stateful_sets: filled(Vec::new()),
+            pods: filled(Vec::new()),
+            policies: filled(Vec::new()),
+        }
+    }
+}
+
+#[cfg(test)]
+fn filled<K: kube::Resource<DynamicType = ()> + Clone + 'static>(objects: Vec<K>) -> Store<K> {
+    let (store, mut writer) = kube::runtime::reflector::store();
+    for object in objects {
+        writer.apply_watcher_event(&kube::runtime::watcher::Event::Apply(object));
+    }
+    store
+}
+
 impl Index {
     /// Sessions of a topic.
     pub fn sessions_of(&self, namespace: &str, topic: &str) -> Vec<Arc<PersistentSession>> {

@@ -15,8 +15,9 @@ use super::observe::Observed;
 use super::order::{Blocker, blocker, claim, is_over};
 use crate::cluster::{self, Error, Hold};
 use crate::context::Context;
+use crate::index::{Index, lookup};
 use crate::ledger::{Claim, Grant};
-use crate::{furniture, pod, session};
+use crate::{furniture, pod, session, topic};
 
 /// How far a task has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +43,8 @@ pub async fn admit(seen: &Observed, ctx: &Context) -> Result<Admission, Error> {
         return Ok(Admission::NotAsked);
     };
     let me = claim(&seen.task);
-    let (waiting, now) = (waiting(seen, ctx), ctx.clock.now());
+    let waiting = waiting(&ctx.index, &seen.namespace(), seen.class_name.as_deref());
+    let now = ctx.clock.now();
     match cluster::claim_slot(&ctx.client, &ctx.superseded, class, SlotKind::Task, &me, &waiting, now).await? {
         Grant::Full { position, limit } => return Ok(Admission::Queued { position, limit }),
         Grant::Unlimited | Grant::Held | Grant::Free(_) => {}
@@ -74,26 +76,30 @@ pub async fn admit(seen: &Observed, ctx: &Context) -> Result<Admission, Error> {
     Ok(Admission::Go { token_sha256 })
 }
 
-/// Tasks that wait for a slot of the same class: the first of each topic.
-fn waiting(seen: &Observed, ctx: &Context) -> Vec<Claim> {
-    let (index, namespace) = (&ctx.index, seen.namespace());
+/// Tasks that wait for a slot of this class: the first of each topic. One that could not use a slot is not before anybody.
+fn waiting(index: &Index, namespace: &str, class_name: Option<&str>) -> Vec<Claim> {
     let queued = |phase: Option<TaskPhase>| matches!(phase, None | Some(TaskPhase::Queued));
     index
         .tasks
         .state_filter(|task| {
             let topic = &task.spec.topic_ref.name;
-            task.namespace().as_deref() == Some(&namespace)
+            task.metadata.namespace.as_deref() == Some(namespace)
                 && !is_over(task)
+                && task.metadata.deletion_timestamp.is_none()
                 && queued(task.status.as_ref().and_then(|status| status.phase))
-                && index.class_name(&namespace, topic, task.spec.agent_class_name.as_deref()) == seen.class_name
+                && index
+                    .class_name(namespace, topic, task.spec.agent_class_name.as_deref())
+                    .as_deref()
+                    == class_name
+                && lookup(&index.topics, namespace, topic).is_some_and(|topic| topic::is_ready(&topic))
         })
         .iter()
         .filter(|task| {
             let topic = &task.spec.topic_ref.name;
             blocker(
                 task,
-                &index.tasks_of(&namespace, topic),
-                &index.sessions_of(&namespace, topic),
+                &index.tasks_of(namespace, topic),
+                &index.sessions_of(namespace, topic),
             )
             .is_none()
         })
@@ -129,4 +135,58 @@ async fn remains(seen: &Observed, ctx: &Context) -> Result<Option<Admission>, Er
         .iter()
         .any(|found| !pod::is_finished(found));
     Ok(left.then_some(Admission::Settling))
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use longshore_crds::conditions::reasons;
+    use longshore_crds::{ContainerTask, TopicStatus};
+    use serde_json::json;
+
+    use super::*;
+    use crate::conditions::{merge, no, yes};
+
+    fn topic(name: &str, ready: bool) -> Topic {
+        let mut topic = Topic::new(name, serde_json::from_value(json!({})).unwrap());
+        topic.metadata.namespace = Some("ns".to_owned());
+        let verdict = if ready {
+            yes(types::READY, reasons::CLAIM_CREATED, "")
+        } else {
+            no(types::READY, reasons::DUPLICATE_BINDING, "")
+        };
+        topic.status = Some(TopicStatus {
+            conditions: merge(&[], vec![verdict], None, Timestamp::UNIX_EPOCH),
+            ..TopicStatus::default()
+        });
+        topic
+    }
+
+    fn task(name: &str, topic: &str) -> ContainerTask {
+        let spec = json!({ "topicRef": { "name": topic }, "prompt": "p", "agentClassName": "default" });
+        let mut task = ContainerTask::new(name, serde_json::from_value(spec).unwrap());
+        task.metadata.namespace = Some("ns".to_owned());
+        task.metadata.uid = Some(name.to_owned());
+        task
+    }
+
+    #[test]
+    fn tasks_that_could_not_use_a_slot_hold_up_nobody() {
+        let mut deleted = task("deleted", "three");
+        deleted.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
+        let tasks = vec![
+            task("unready", "one"),
+            task("homeless", "none"),
+            deleted,
+            task("next", "two"),
+        ];
+        let topics = vec![topic("one", false), topic("two", true), topic("three", true)];
+        let index = Index::with(Vec::new(), topics, tasks, Vec::new());
+        let names: Vec<String> = waiting(&index, "ns", Some("default"))
+            .into_iter()
+            .map(|claim| claim.name)
+            .collect();
+        assert_eq!(names, ["next"]);
+    }
 }

@@ -392,11 +392,7 @@ fn a_slot_that_the_status_does_not_know_of_is_given_back_too() {
     world.seen.before = Some(Blocker::Task("other".to_owned()));
     world.follow();
     assert_eq!(world.plan().step, None, "there is nothing to give back");
-    let claim = crate::ledger::Claim {
-        created: at(0),
-        name: "hello".to_owned(),
-        uid: UID.to_owned(),
-    };
+    let claim = crate::task::claim(&world.seen.task);
     let slot = crate::ledger::entry(longshore_crds::SlotKind::Task, &claim, at(0));
     Arc::make_mut(world.seen.class.as_mut().unwrap()).status = Some(longshore_crds::AgentClassStatus {
         slots: vec![slot],

@@ -637,11 +637,7 @@ fn a_slot_that_the_status_does_not_know_of_is_given_back_too() {
     world.seen.rival = Some("other".to_owned());
     world.follow();
     assert_eq!(world.plan().step, None, "there is nothing to give back");
-    let claim = crate::ledger::Claim {
-        created: at(0),
-        name: "deep".to_owned(),
-        uid: UID.to_owned(),
-    };
+    let claim = crate::session::claim(&world.seen.session);
     let slot = crate::ledger::entry(longshore_crds::SlotKind::Session, &claim, at(0));
     Arc::make_mut(world.seen.class.as_mut().unwrap()).status = Some(longshore_crds::AgentClassStatus {
         slots: vec![slot],
