@@ -6,10 +6,10 @@
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt;
 use kube::api::{Api, ListParams};
+use kube::{Resource, ResourceExt};
 use longshore_crds::conditions::types;
-use longshore_crds::{PersistentSession, SlotKind, TaskPhase, Topic, meta};
+use longshore_crds::{ContainerTask, PersistentSession, SlotKind, TaskPhase, Topic, meta};
 
 use super::observe::Observed;
 use super::order::{Blocker, blocker, claim, is_over};
@@ -118,11 +118,18 @@ async fn live_session(ctx: &Context, topic: &Topic) -> Result<Option<String>, Er
         .map(ResourceExt::name_any))
 }
 
+/// Whether the Job is the task's own, or that of a task of this name which was deleted: then it is deleted as well.
+fn goes_by_itself(job: &Job, task: &ContainerTask) -> bool {
+    job.owner_references().iter().any(|owner| {
+        owner.controller == Some(true) && owner.kind == ContainerTask::kind(&()) && owner.name == task.name_any()
+    })
+}
+
 async fn remains(seen: &Observed, ctx: &Context) -> Result<Option<Admission>, Error> {
     let namespace = seen.namespace();
     let jobs: Api<Job> = Api::namespaced(ctx.client.clone(), &namespace);
     if let Some(job) = cluster::get(&jobs, &seen.job_name()).await? {
-        return Ok(Some(if seen.owns(&job) {
+        return Ok(Some(if goes_by_itself(&job, &seen.task) {
             Admission::Settling
         } else {
             Admission::NameTaken
@@ -141,8 +148,8 @@ async fn remains(seen: &Observed, ctx: &Context) -> Result<Option<Admission>, Er
 mod tests {
     use jiff::Timestamp;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use longshore_crds::TopicStatus;
     use longshore_crds::conditions::reasons;
-    use longshore_crds::{ContainerTask, TopicStatus};
     use serde_json::json;
 
     use super::*;
@@ -188,5 +195,18 @@ mod tests {
             .map(|claim| claim.name)
             .collect();
         assert_eq!(names, ["next"]);
+    }
+
+    #[test]
+    fn a_job_of_this_name_is_waited_for_if_a_task_of_this_name_made_it() {
+        let job = |kind: &str, owner: &str| -> Job {
+            let owner = json!([{ "apiVersion": "v1", "kind": kind, "name": owner, "uid": "old", "controller": true }]);
+            serde_json::from_value(json!({ "metadata": { "name": "ask-1", "ownerReferences": owner } })).unwrap()
+        };
+        let task = task("ask", "one");
+        assert!(goes_by_itself(&job("ContainerTask", "ask"), &task));
+        assert!(!goes_by_itself(&job("ContainerTask", "ask-1"), &task));
+        assert!(!goes_by_itself(&job("CronJob", "ask"), &task));
+        assert!(!goes_by_itself(&Job::default(), &task));
     }
 }

@@ -75,11 +75,17 @@ impl Observed {
         cluster::controller(object) == self.task.uid()
     }
 
+    /// Whether the Job of the current attempt is there. One of the same name that is not this task's (a namesake's that is not
+    /// cleaned away yet, a neighbour's) says nothing about it.
+    pub fn has_job(&self) -> bool {
+        self.job.as_deref().is_some_and(|job| self.owns(job))
+    }
+
     /// Topic and class, when nothing but a slot and the topic stands between the task and its Job.
     pub fn startable(&self) -> Option<(&Topic, &AgentClass)> {
         let blocked = is_over(&self.task)
             || self.task.metadata.deletion_timestamp.is_some()
-            || self.job.is_some()
+            || self.has_job()
             || self.before.is_some();
         match (&self.topic, &self.class) {
             (Some(topic), Some(class)) if !blocked && topic::is_ready(topic) => Some((topic, class)),

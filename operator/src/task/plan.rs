@@ -66,7 +66,7 @@ pub fn plan(seen: &Observed, admission: &Admission, contact: &Contact, settings:
             let message = format!("Not finished {} s after its start", timeout_seconds(seen));
             failed(seen, reasons::TIMEOUT, message, now)
         }
-        None if seen.job.is_some() => running(seen, contact, settings, now),
+        None if seen.has_job() => running(seen, contact, settings, now),
         None => waiting(seen, admission, settings, now),
     }
 }

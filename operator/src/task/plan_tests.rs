@@ -400,3 +400,25 @@ fn a_slot_that_the_status_does_not_know_of_is_given_back_too() {
     });
     assert_eq!(world.plan().step, Some(Step::ReleaseSlot));
 }
+
+#[test]
+fn a_job_of_somebody_else_does_not_make_a_task_run() {
+    let mut world = World::new();
+    let job = json!({ "metadata": { "name": "hello", "ownerReferences": [{ "apiVersion": "longshore.dev/v1alpha1",
+        "kind": "ContainerTask", "name": "hello", "uid": "old", "controller": true }] } });
+    world.seen.job = Some(Arc::new(serde_json::from_value(job).unwrap()));
+    assert!(world.seen.startable().is_some(), "a slot is claimed first");
+    check(
+        world.admitted(Admission::Queued { position: 1, limit: 1 }),
+        "Queued/Queued #1",
+    );
+    world.admitted(Admission::Admitted).follow();
+    check(
+        world.admitted(Admission::Settling),
+        "Starting/Starting +Admitted look+5s",
+    );
+    check(
+        world.admitted(Admission::NameTaken),
+        "Failed/NameConflict +Admitted +Failed",
+    );
+}
