@@ -410,7 +410,7 @@ fn a_job_of_somebody_else_does_not_make_a_task_run() {
     assert!(world.seen.startable().is_some(), "a slot is claimed first");
     check(
         world.admitted(Admission::Queued { position: 1, limit: 1 }),
-        "Queued/Queued #1",
+        "Queued/Queued  #1",
     );
     world.admitted(Admission::Admitted).follow();
     check(
