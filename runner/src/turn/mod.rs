@@ -222,7 +222,7 @@ pub struct Machine {
 struct Unfinished {
     message: Message,
     place: Place,
-    /// How often claude was started again since it was sent.
+    /// How often claude died of it, as far as one can tell.
     attempts: u32,
 }
 

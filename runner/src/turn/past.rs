@@ -147,9 +147,7 @@ impl Past {
             }
             Event::Restarted { .. } => {
                 self.restarts += 1;
-                for open in &mut self.unfinished {
-                    open.attempts += 1;
-                }
+                self.count_attempt();
             }
             Event::Summary { summary } => {
                 self.summary = Some(summary.clone());
@@ -157,6 +155,16 @@ impl Past {
             }
             Event::IdleWarning { deadline, .. } => self.warned = Some(*deadline),
             Event::Memory { .. } => {}
+        }
+    }
+
+    /// As the restart rule counts, as far as the journal knows what claude had begun.
+    fn count_attempt(&mut self) {
+        let turns = &self.turns;
+        let begun = |id: &MessageId| turns.values().any(|turn| turn.messages.contains(id));
+        let any = self.unfinished.iter().any(|open| begun(&open.message.id));
+        for (index, open) in self.unfinished.iter_mut().enumerate() {
+            open.attempts += u32::from(begun(&open.message.id) || (!any && index == 0));
         }
     }
 

@@ -129,8 +129,8 @@ impl Machine {
     pub(super) fn recover(&mut self, now: Timestamp, searched: Searched, out: &mut Vec<Output>) {
         let Searched { found, cause } = searched;
         let groups = self.groups();
-        for open in self.unfinished.iter_mut().filter(|open| open.place != Place::Waiting) {
-            open.attempts += u32::from(cause.is_some());
+        if cause.is_some() {
+            self.count_attempt(&groups, &found);
         }
         let mut effects = Vec::new();
         self.approvals.cancel_all(&mut effects);
@@ -160,6 +160,29 @@ impl Machine {
         out.append(&mut effects);
         self.plan_continuation(to_continue, out);
         self.watch.sign(now);
+    }
+
+    /// claude died of what it had begun. What only waited in its queue is innocent, unless nothing was begun: then it is
+    /// the oldest.
+    fn count_attempt(&mut self, groups: &[Group], found: &BTreeMap<Uuid, Found>) {
+        let stored: Vec<MessageId> = groups
+            .iter()
+            .filter(|group| found.contains_key(&group.uuid))
+            .flat_map(|group| group.ids.clone())
+            .collect();
+        let mut begun = 0;
+        for open in &mut self.unfinished {
+            if open.place == Place::Started || stored.contains(&open.message.id) {
+                open.attempts += 1;
+                begun += 1;
+            }
+        }
+        let mut sent = self.unfinished.iter_mut().filter(|open| open.place != Place::Waiting);
+        if begun == 0
+            && let Some(oldest) = sent.next()
+        {
+            oldest.attempts += 1;
+        }
     }
 
     /// Unfinished messages that were sent, by the uuid they were last sent under.

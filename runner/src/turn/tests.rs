@@ -670,6 +670,59 @@ fn a_message_that_kills_claude_again_and_again_is_given_up() {
     assert!(!world.machine.is_working());
 }
 
+/// What the transcript says when it holds only these messages, and whatever was sent in their place.
+fn holds_only(world: &World, messages: &[i64]) -> Vec<(Uuid, Found)> {
+    let others: Vec<Uuid> = (0..100).filter(|n| !messages.contains(n)).map(|n| id(n).0).collect();
+    let anchors = world.machine.anchors().into_iter().map(|(uuid, _)| uuid);
+    anchors
+        .filter(|uuid| !others.contains(uuid))
+        .map(|uuid| (uuid, open(&[])))
+        .collect()
+}
+
+#[test]
+fn what_only_waited_is_not_given_up_with_the_message_that_kills_claude() {
+    for runner_dies in [false, true] {
+        let mut world = World::ready();
+        world.accept(1).accept(2);
+        for _ in 0..20 {
+            if world.machine.unfinished().len() < 2 {
+                break;
+            }
+            world.lifecycle(1, "started").init();
+            if runner_dies {
+                world.runner_dies();
+            } else {
+                world.crash();
+            }
+            let found = holds_only(&world, &[1]);
+            world.recover(&found);
+        }
+        assert_eq!(world.ends(), ["1: [1] crashed"], "the runner dies: {runner_dies}");
+        assert_eq!(world.machine.unfinished(), [id(2)]);
+        world.lifecycle(2, "started").init().says("fine").result(&[2]);
+        assert_eq!(world.ends()[1..], ["2: [2] completed"]);
+    }
+}
+
+#[test]
+fn of_messages_that_claude_never_began_the_oldest_is_taken_for_the_cause() {
+    for runner_dies in [false, true] {
+        let mut world = World::ready();
+        world.accept(1).accept(2);
+        for _ in 0..6 {
+            if runner_dies {
+                world.runner_dies();
+            } else {
+                world.crash();
+            }
+            world.recover(&[]);
+        }
+        assert_eq!(world.ends(), ["1: [1] crashed"], "the runner dies: {runner_dies}");
+        assert_eq!(world.machine.unfinished(), [id(2)]);
+    }
+}
+
 #[test]
 fn suspending_keeps_messages_open_and_finishing_ends_them() {
     for (how, ends) in [
