@@ -110,12 +110,16 @@ impl Machine {
 
     /// What to look up in claude's transcript: uuid, and the text under which claude may have merged it into another.
     pub fn anchors(&self) -> Vec<(Uuid, String)> {
-        let sent = self.unfinished.iter().filter(|open| open.place != Place::Waiting);
-        sent.map(|open| match self.continuation_of(open.message.id) {
-            Some(continuation) => (continuation.uuid, continuation_text(None)),
-            None => (open.message.id.0, open.message.text.clone()),
-        })
-        .collect()
+        let mut anchors = Vec::new();
+        for open in self.unfinished.iter().filter(|open| open.place != Place::Waiting) {
+            anchors.push((open.message.id.0, open.message.text.clone()));
+            if let Some(continuation) = self.continuation_of(open.message.id)
+                && !anchors.iter().any(|(uuid, _)| *uuid == continuation.uuid)
+            {
+                anchors.push((continuation.uuid, continuation_text(None)));
+            }
+        }
+        anchors
     }
 
     /// The newest continuation that stands for a message.
@@ -128,6 +132,9 @@ impl Machine {
 
     pub(super) fn recover(&mut self, now: Timestamp, searched: Searched, out: &mut Vec<Output>) {
         let Searched { found, cause } = searched;
+        // Those of a process that died before it was ready are found once more below.
+        self.to_continue.clear();
+        self.forget_groundless(&found);
         let groups = self.groups();
         if cause.is_some() {
             self.count_attempt(&groups, &found);
@@ -160,6 +167,17 @@ impl Machine {
         out.append(&mut effects);
         self.plan_continuation(to_continue, out);
         self.watch.sign(now);
+    }
+
+    /// Drops continuations of which the conversation holds neither them nor what they go on with: claude began anew, and
+    /// only the requests themselves tell it what to do.
+    fn forget_groundless(&mut self, found: &BTreeMap<Uuid, Found>) {
+        self.continuations.retain(|continuation| {
+            let of_messages = continuation.ids.iter().map(|id| id.0);
+            of_messages
+                .chain([continuation.uuid])
+                .any(|uuid| found.contains_key(&uuid))
+        });
     }
 
     /// claude died of what it had begun. What only waited in its queue is innocent, unless nothing was begun: then it is
@@ -308,9 +326,12 @@ impl Machine {
     /// One text for all that was cut short.
     fn plan_continuation(&mut self, ids: Vec<MessageId>, out: &mut Vec<Output>) {
         let Some(first) = ids.first() else { return };
-        let attempts = self.unfinished.iter().filter(|open| ids.contains(&open.message.id));
-        let attempt = attempts.map(|open| open.attempts).max().unwrap_or(0);
-        let uuid = Uuid::new_v5(&first.0, format!("continue/{attempt}").as_bytes());
+        // claude passes over a uuid that it has read already.
+        let mut uuids = (1..).map(|n| Uuid::new_v5(&first.0, format!("continue/{n}").as_bytes()));
+        let taken = |uuid: &Uuid| self.continuations.iter().any(|known| known.uuid == *uuid);
+        let Some(uuid) = uuids.find(|uuid| !taken(uuid)) else {
+            return;
+        };
         out.push(Output::Mark(Mark::Continued {
             uuid,
             message_ids: ids.clone(),

@@ -724,6 +724,66 @@ fn of_messages_that_claude_never_began_the_oldest_is_taken_for_the_cause() {
 }
 
 #[test]
+fn a_request_is_sent_again_when_the_conversation_that_a_continuation_needs_is_gone() {
+    for runner_dies in [false, true] {
+        let mut world = World::ready();
+        world
+            .accept(1)
+            .lifecycle(1, "started")
+            .init()
+            .crash()
+            .recover(&[(id(1).0, open(&[]))]);
+        let continuation = world.continuation();
+        assert_eq!(world.sent().last(), Some(&continuation));
+        if runner_dies {
+            world.runner_dies();
+        } else {
+            world.crash();
+        }
+        world.outputs.clear();
+        world.recover(&[]);
+        assert_eq!(
+            world.sent(),
+            [id(1).0],
+            "nothing stands above it; the runner dies: {runner_dies}"
+        );
+        world.lifecycle(1, "started").init().says("done").result(&[1]);
+        assert_eq!(world.ends(), ["1: [1] completed"]);
+    }
+}
+
+#[test]
+fn a_continuation_is_sent_once_though_claude_dies_before_it_is_ready() {
+    let mut world = World::ready();
+    world.accept(1).lifecycle(1, "started").init().crash();
+    let found = || Searched {
+        found: [(id(1).0, open(&[]))].into(),
+        cause: Some("It broke.".to_owned()),
+    };
+    world.step(Input::Recover(found())).step(Input::Spawned).crash();
+    world.outputs.clear();
+    world.recover(&[(id(1).0, open(&[]))]);
+    assert_eq!(world.sent(), [world.continuation()]);
+}
+
+#[test]
+fn a_continuation_that_claude_has_read_is_never_sent_again_under_its_uuid() {
+    let mut world = World::ready();
+    world.accept(1).lifecycle(1, "started").init().crash();
+    world.recover(&[(id(1).0, open(&[]))]);
+    let first = world.continuation();
+    // The start that was to tell of the crash did not work, and the next one knows nothing of it.
+    world.crash().step(Input::Recover(Searched {
+        found: [(id(1).0, open(&[])), (first, open(&[]))].into(),
+        cause: None,
+    }));
+    world.outputs.clear();
+    world.spawn();
+    assert_ne!(world.continuation(), first);
+    assert_eq!(world.sent(), [world.continuation()]);
+}
+
+#[test]
 fn suspending_keeps_messages_open_and_finishing_ends_them() {
     for (how, ends) in [
         (WindDown::Suspend, vec![]),
