@@ -65,6 +65,7 @@ impl Replay {
             retries: never,
             obey: never,
             approval: never,
+            start: never,
         };
         let now = Timestamp::UNIX_EPOCH;
         let mut machine = Machine::restore(Past::default(), limits, now);

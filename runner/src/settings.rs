@@ -60,6 +60,9 @@ pub struct Flags {
     /// Milliseconds after which a turn that was told to stop and did not is killed.
     #[arg(long, env = "LONGSHORE_OBEY_MS", default_value_t = 10_000)]
     pub obey_ms: u32,
+    /// Milliseconds after which a claude that was started and has not answered is killed.
+    #[arg(long, env = "LONGSHORE_START_MS", default_value_t = 120_000)]
+    pub start_ms: u32,
 }
 
 /// The real credential of the model endpoint; held by the runner alone.
@@ -128,6 +131,7 @@ impl Settings {
             silence: ms(flags.silence_ms),
             retries: ms(flags.retries_ms),
             obey: ms(flags.obey_ms),
+            start: ms(flags.start_ms),
             approval: SignedDuration::from_secs(approval),
         };
         Ok(Self {

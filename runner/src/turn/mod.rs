@@ -63,6 +63,8 @@ pub struct Limits {
     pub obey: SignedDuration,
     /// A prompt without an answer is denied.
     pub approval: SignedDuration,
+    /// A claude that has not answered since it was started is killed.
+    pub start: SignedDuration,
 }
 
 /// Silence while claude compacts its conversation may last this many times longer.
@@ -266,7 +268,7 @@ impl Machine {
             Input::Accept(message) => self.accept(message),
             Input::Line(line) => self.line(now, line, &mut out),
             Input::Recover(searched) => self.recover(now, searched, &mut out),
-            Input::Spawned => self.control(claude::Request::Initialize, Pending::Initialize, &mut out),
+            Input::Spawned => self.spawned(now, &mut out),
             Input::Exited => self.exited(&mut out),
             Input::Interrupt { token, cancel_queued } => self.interrupt(token, cancel_queued, &mut out),
             Input::Settings { token, settings } => self.set(token, settings, &mut out),
@@ -285,6 +287,11 @@ impl Machine {
             place: Place::Waiting,
             attempts: 0,
         });
+    }
+
+    fn spawned(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+        self.watch.starts(now);
+        self.control(claude::Request::Initialize, Pending::Initialize, out);
     }
 
     /// Writes what waits, continuations first: they belong to what was asked earlier.

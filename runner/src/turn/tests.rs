@@ -15,6 +15,7 @@ fn limits() -> Limits {
         retries: SignedDuration::from_secs(30),
         obey: SignedDuration::from_secs(5),
         approval: SignedDuration::from_secs(600),
+        start: SignedDuration::from_secs(90),
     }
 }
 
@@ -781,6 +782,28 @@ fn a_continuation_that_claude_has_read_is_never_sent_again_under_its_uuid() {
     world.spawn();
     assert_ne!(world.continuation(), first);
     assert_eq!(world.sent(), [world.continuation()]);
+}
+
+#[test]
+fn a_claude_that_never_answers_its_start_is_killed_once_and_told_as_a_failed_start() {
+    let kills = |world: &World| {
+        let kill = |output: &&Output| matches!(output, Output::Kill(_));
+        world.outputs.iter().filter(kill).count()
+    };
+    let mut world = World::new();
+    for n in 1..3 {
+        world.step(Input::Spawned).later(89);
+        assert_eq!(kills(&world), n - 1);
+        world.later(1).later(1000);
+        assert_eq!(kills(&world), n);
+        world.crash().later(1000);
+        assert_eq!(kills(&world), n, "nothing is there to be killed");
+    }
+    let told = |output: &Output| matches!(output, Output::StartRefused(why) if why.contains("does not answer"));
+    assert!(world.outputs.iter().any(told));
+    world.spawn();
+    world.later(1000);
+    assert_eq!(kills(&world), 2, "this one has answered");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The watchdog: silence, and requests to the model that only fail.
+//! The watchdog: silence, requests to the model that only fail, and a claude that does not answer its start.
 
 use jiff::{SignedDuration, Timestamp};
 use longshore_wire::claude::Request;
@@ -11,6 +11,8 @@ use super::{COMPACTING_PATIENCE, Machine, Output, Pending, Place, SETTLING};
 pub struct Watch {
     last_sign: Option<Timestamp>,
     retrying_since: Option<Timestamp>,
+    /// The process was started then; none once it was told to be killed for not answering.
+    starting_since: Option<Timestamp>,
     /// claude makes its conversation shorter; it says nothing meanwhile.
     pub compacting: bool,
 }
@@ -19,6 +21,11 @@ impl Watch {
     /// Something moved.
     pub fn sign(&mut self, now: Timestamp) {
         self.last_sign = Some(now);
+    }
+
+    /// The process exists.
+    pub fn starts(&mut self, now: Timestamp) {
+        self.starting_since = Some(now);
     }
 
     /// A request to the model failed.
@@ -62,12 +69,17 @@ impl Machine {
             }
             return;
         }
-        if !self.ready || self.winding.is_some() {
-            return;
-        }
         let over = |since: Option<Timestamp>, limit: SignedDuration| {
             since.is_some_and(|since| now.duration_since(since) >= limit)
         };
+        if !self.ready && over(self.watch.starting_since, self.limits.start) {
+            self.watch.starting_since = None;
+            out.push(Output::StartRefused("it does not answer when it is started".to_owned()));
+            out.push(Output::Kill("it does not answer when it is started"));
+        }
+        if !self.ready || self.winding.is_some() {
+            return;
+        }
         if self.turn.is_some() && over(self.watch.retrying_since, self.limits.retries) {
             self.stop(now, finish::retries(), out);
         } else if self.must_move() && over(self.watch.last_sign.max(upstream), self.patience()) {
