@@ -15,18 +15,18 @@ use crate::journal::Mark;
 const NOT_RUNNING: &str = "claude is not running yet. Try again in a moment.";
 
 impl Machine {
-    pub(super) fn interrupt(&mut self, token: Token, cancel_queued: bool, out: &mut Vec<Output>) {
+    pub(super) fn interrupt(&mut self, now: Timestamp, token: Token, cancel_queued: bool, out: &mut Vec<Output>) {
         let waiting = self.waiting();
         if cancel_queued && !waiting.is_empty() {
             self.finish_unrun(waiting.clone(), finish::cancelled(), out);
         }
-        let stopped = match &mut self.turn {
-            Some(turn) => {
-                turn.stop_asked = true;
-                turn.messages.clone()
-            }
-            None => Vec::new(),
-        };
+        let mut stopped = Vec::new();
+        if let Some(turn) = &self.turn {
+            stopped.clone_from(&turn.messages);
+            // A claude that is stuck does not hear of it.
+            self.stopping
+                .get_or_insert_with(|| Stopping::new(finish::stopped(), now));
+        }
         if !self.ready {
             let (cancelled, still_queued) = if cancel_queued {
                 (waiting, Vec::new())

@@ -144,8 +144,9 @@ impl Machine {
             out.push(Output::Problem(None));
         }
         if let Some(stopping) = self.stopping.take() {
-            // A turn that completed after all is not called stopped.
-            if end.is_error {
+            // A turn that completed after all is not called stopped, and how claude obeyed a person is its own to say.
+            let obeyed = stopping.end == stopped() && end.reason.starts_with("aborted_");
+            if end.is_error && !obeyed {
                 end = stopping.end;
             }
         }

@@ -270,7 +270,7 @@ impl Machine {
             Input::Recover(searched) => self.recover(now, searched, &mut out),
             Input::Spawned => self.spawned(now, &mut out),
             Input::Exited => self.exited(&mut out),
-            Input::Interrupt { token, cancel_queued } => self.interrupt(token, cancel_queued, &mut out),
+            Input::Interrupt { token, cancel_queued } => self.interrupt(now, token, cancel_queued, &mut out),
             Input::Settings { token, settings } => self.set(token, settings, &mut out),
             Input::Ask { token, question } => self.ask(token, question, &mut out),
             Input::WindDown(how) => self.wind_down(now, how, &mut out),

@@ -25,8 +25,6 @@ pub struct Turn {
     pub tools: BTreeMap<String, String>,
     /// What the CLI itself said about an API error: kind and text.
     pub api_error: Option<(String, String)>,
-    /// A person asked to stop it.
-    pub stop_asked: bool,
     /// Text that people saw and that claude has no memory of, after a crash.
     pub lost_text: Option<String>,
 }

@@ -807,6 +807,56 @@ fn a_claude_that_never_answers_its_start_is_killed_once_and_told_as_a_failed_sta
 }
 
 #[test]
+fn a_turn_that_a_person_stops_in_vain_is_killed_also_while_a_tool_runs() {
+    let mut world = World::ready();
+    world
+        .accept(1)
+        .lifecycle(1, "started")
+        .init()
+        .uses_tool("t")
+        .later(1000);
+    world.step(Input::Interrupt {
+        token: Token(1),
+        cancel_queued: false,
+    });
+    let killed = |world: &World| world.outputs.iter().any(|output| matches!(output, Output::Kill(_)));
+    world.later(4);
+    assert!(!killed(&world));
+    world.later(1);
+    assert!(killed(&world));
+    world.crash();
+    assert_eq!(world.ends(), ["1: [1] aborted_streaming"]);
+    assert_eq!(replies(&world), [("[1]".to_owned(), "[]".to_owned(), "[]".to_owned())]);
+}
+
+#[test]
+fn a_turn_that_obeys_a_person_keeps_the_reason_that_claude_gives() {
+    let mut world = World::ready();
+    world.accept(1).lifecycle(1, "started").init().uses_tool("t");
+    world.step(Input::Interrupt {
+        token: Token(1),
+        cancel_queued: false,
+    });
+    world.result_of(&[1], json!({"is_error": true, "terminal_reason": "aborted_tools"}));
+    world.accept(2).lifecycle(2, "started").init().later(10);
+    assert_eq!(world.ends(), ["1: [1] aborted_tools"]);
+    assert!(!world.outputs.iter().any(|output| matches!(output, Output::Kill(_))));
+}
+
+/// What callers of interrupt were told: stopped, cancelled, still queued.
+fn replies(world: &World) -> Vec<(String, String, String)> {
+    let replies = world.outputs.iter().filter_map(|output| match output {
+        Output::Reply(_, Reply::Interrupted(reply)) => Some((
+            numbers(&reply.stopped),
+            numbers(&reply.cancelled),
+            numbers(&reply.still_queued),
+        )),
+        _ => None,
+    });
+    replies.collect()
+}
+
+#[test]
 fn suspending_keeps_messages_open_and_finishing_ends_them() {
     for (how, ends) in [
         (WindDown::Suspend, vec![]),
