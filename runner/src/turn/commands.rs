@@ -16,9 +16,14 @@ const NOT_RUNNING: &str = "claude is not running yet. Try again in a moment.";
 
 impl Machine {
     pub(super) fn interrupt(&mut self, now: Timestamp, token: Token, cancel_queued: bool, out: &mut Vec<Output>) {
+        if !self.ready && self.turn.is_none() {
+            let reply = self.interrupt_without_claude(cancel_queued, out);
+            out.push(Output::Reply(token, Reply::Interrupted(reply)));
+            return;
+        }
         let waiting = self.waiting();
         if cancel_queued && !waiting.is_empty() {
-            self.finish_unrun(waiting.clone(), finish::cancelled(), out);
+            self.finish_unrun(waiting, finish::cancelled(), out);
         }
         let mut stopped = Vec::new();
         if let Some(turn) = &self.turn {
@@ -26,20 +31,6 @@ impl Machine {
             // A claude that is stuck does not hear of it.
             self.stopping
                 .get_or_insert_with(|| Stopping::new(finish::stopped(), now));
-        }
-        if !self.ready {
-            let (cancelled, still_queued) = if cancel_queued {
-                (waiting, Vec::new())
-            } else {
-                (Vec::new(), waiting)
-            };
-            let reply = Interrupted {
-                stopped,
-                cancelled,
-                still_queued,
-            };
-            out.push(Output::Reply(token, Reply::Interrupted(reply)));
-            return;
         }
         if !stopped.is_empty() {
             self.stop_asked.extend(&stopped);
@@ -52,6 +43,36 @@ impl Machine {
             Pending::Interrupt { token, stopped },
             out,
         );
+    }
+
+    /// No process is there to be asked: what would go on in the next one ends here, what waits is dropped here.
+    fn interrupt_without_claude(&mut self, cancel_queued: bool, out: &mut Vec<Output>) -> Interrupted {
+        let suspended = self.suspended.take();
+        let of_turn = suspended.iter().flat_map(|turn| turn.messages.clone());
+        let started = self.unfinished.iter().filter(|open| open.place == Place::Started);
+        let begun: Vec<MessageId> = of_turn.chain(started.map(|open| open.message.id)).collect();
+        let (stopped, queued): (Vec<MessageId>, Vec<MessageId>) =
+            self.unfinished().into_iter().partition(|id| begun.contains(id));
+        if let Some(mut turn) = suspended {
+            turn.fail_tools(out);
+            self.settle_suspended(turn, finish::stopped(), out);
+        }
+        // Begun in other turns, which nothing goes on with.
+        let others: Vec<MessageId> = stopped.iter().copied().filter(|id| self.is_unfinished(*id)).collect();
+        if !others.is_empty() {
+            self.finish_unrun(others, finish::stopped(), out);
+        }
+        let mut reply = Interrupted {
+            stopped,
+            ..Interrupted::default()
+        };
+        if cancel_queued && !queued.is_empty() {
+            self.finish_unrun(queued.clone(), finish::cancelled(), out);
+            reply.cancelled = queued;
+        } else {
+            reply.still_queued = queued;
+        }
+        reply
     }
 
     /// claude's answer to an interrupt.

@@ -857,6 +857,41 @@ fn replies(world: &World) -> Vec<(String, String, String)> {
 }
 
 #[test]
+fn a_turn_can_be_stopped_while_claude_is_started_again() {
+    for (cancel_queued, runner_dies) in [(false, false), (true, false), (false, true), (true, true)] {
+        let mut world = World::ready();
+        world.accept(1).accept(2).lifecycle(1, "started").init().uses_tool("t");
+        if runner_dies {
+            world.runner_dies();
+        } else {
+            world.crash();
+        }
+        world.accept(3);
+        world.outputs.clear();
+        world.step(Input::Interrupt {
+            token: Token(1),
+            cancel_queued,
+        });
+        let (dropped, left) = if cancel_queued {
+            ("[2,3]", "[]")
+        } else {
+            ("[]", "[2,3]")
+        };
+        let told = ("[1]".to_owned(), dropped.to_owned(), left.to_owned());
+        assert_eq!(replies(&world), [told]);
+        assert_eq!(world.ends()[0], "1: [1] aborted_streaming");
+        world.outputs.clear();
+        world.recover(&[(id(1).0, open(&[]))]);
+        let (sent, ends): (&[Uuid], _) = if cancel_queued {
+            (&[], 2)
+        } else {
+            (&[id(2).0, id(3).0], 1)
+        };
+        assert_eq!((world.sent(), world.ends().len()), (sent.to_vec(), ends));
+    }
+}
+
+#[test]
 fn suspending_keeps_messages_open_and_finishing_ends_them() {
     for (how, ends) in [
         (WindDown::Suspend, vec![]),
