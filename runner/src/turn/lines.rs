@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use longshore_wire::MessageId;
 use longshore_wire::api::{AgentProblem, AgentProblemKind, Settings};
-use longshore_wire::claude::{self, ControlResponse, Lifecycle, Line, System};
+use longshore_wire::claude::{self, ControlResponse, Delta, Lifecycle, Line, System};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -15,6 +15,9 @@ use crate::journal::Mark;
 impl Machine {
     pub(super) fn line(&mut self, now: Timestamp, line: Line, out: &mut Vec<Output>) {
         self.watch.sign(now);
+        if is_answer(&line) {
+            self.watch.answered();
+        }
         match line {
             Line::System(system) => self.system(now, system, out),
             // What a subagent says is for its parent; only the parent's own words are the answer.
@@ -185,5 +188,14 @@ impl Machine {
     pub(super) fn waiting(&self) -> Vec<MessageId> {
         let waiting = self.unfinished.iter().filter(|open| open.place == Place::Waiting);
         waiting.map(|open| open.message.id).collect()
+    }
+}
+
+/// The model has answered, the parent or a subagent. Without a stream there is no beginning, only the finished block.
+fn is_answer(line: &Line) -> bool {
+    match line {
+        Line::Stream(stream) => stream.delta == Delta::MessageStart,
+        Line::Assistant(assistant) => assistant.api_error.is_none(),
+        _ => false,
     }
 }

@@ -101,6 +101,8 @@ impl Machine {
         if self.turn.is_none() {
             self.last_turn += 1;
             self.turn = Some(Turn::new(self.last_turn));
+            // What failed before, e.g. for a subagent in the background, is not held against it.
+            self.watch.answered();
         }
         self.turn.as_mut().expect("it was opened just above")
     }
@@ -142,9 +144,6 @@ impl Machine {
     pub(super) fn stream(&mut self, delta: Delta, out: &mut Vec<Output>) {
         if delta == Delta::Other {
             return;
-        }
-        if delta == Delta::MessageStart {
-            self.watch.answered();
         }
         let turn = self.announced_turn(out);
         match delta {

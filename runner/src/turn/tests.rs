@@ -891,6 +891,41 @@ fn a_turn_can_be_stopped_while_claude_is_started_again() {
     }
 }
 
+fn retry() -> Value {
+    json!({"type": "system", "subtype": "api_retry", "attempt": 1, "error": "server_error"})
+}
+
+#[test]
+fn an_answer_ends_the_count_of_retries_also_without_a_stream_and_from_a_subagent() {
+    let inner = json!({"type": "assistant", "parent_tool_use_id": "t", "message": {"content": [{"type": "text", "text": "inner"}]}});
+    let inner_start = json!({"type": "stream_event", "parent_tool_use_id": "t", "event": {"type": "message_start"}});
+    let tool = json!({"type": "assistant", "message": {"content": [{"type": "tool_use", "id": "t", "name": "Bash", "input": {}}]}});
+    for answer in [inner, inner_start, tool] {
+        let mut world = World::ready();
+        world.accept(1).lifecycle(1, "started").init().uses_tool("t");
+        world.line(retry()).later(5).line(answer).later(500);
+        assert_eq!(world.interrupts(), 0);
+        // Only an answer counts, not what the CLI itself says about the error.
+        world.line(retry()).later(5);
+        world.line(json!({"type": "assistant", "is_api_error_message": true, "error": "server_error", "message": {"content": [{"type": "text", "text": "API Error"}]}}));
+        world.later(25);
+        assert_eq!(world.interrupts(), 1);
+    }
+}
+
+#[test]
+fn retries_while_no_turn_runs_are_not_held_against_the_next_turn() {
+    let mut world = World::ready();
+    world.line(retry()).later(1000);
+    world.accept(1).lifecycle(1, "started").init().later(1);
+    assert_eq!(world.interrupts(), 0);
+    // Nor those of a turn that ended without a result.
+    world.line(retry());
+    world.line(json!({"type": "system", "subtype": "session_state_changed", "state": "idle"}));
+    world.later(1000).accept(2).lifecycle(2, "started").init().later(1);
+    assert_eq!(world.interrupts(), 0);
+}
+
 #[test]
 fn suspending_keeps_messages_open_and_finishing_ends_them() {
     for (how, ends) in [
