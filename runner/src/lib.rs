@@ -9,6 +9,7 @@ pub mod journal;
 pub mod lifecycle;
 pub mod memory;
 pub mod notice;
+pub mod owed;
 pub mod proxy;
 pub mod replay;
 pub mod serve;

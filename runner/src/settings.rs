@@ -63,6 +63,9 @@ pub struct Flags {
     /// Milliseconds after which a claude that was started and has not answered is killed.
     #[arg(long, env = "LONGSHORE_START_MS", default_value_t = 120_000)]
     pub start_ms: u32,
+    /// Milliseconds that summaries which earlier sessions of the topic failed to write may hold up the start, in all.
+    #[arg(long, env = "LONGSHORE_OWED_SUMMARIES_MS", default_value_t = 60_000)]
+    pub owed_summaries_ms: u32,
 }
 
 /// The real credential of the model endpoint; held by the runner alone.

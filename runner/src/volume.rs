@@ -13,10 +13,13 @@ use longshore_wire::api::{Disk, Summary};
 use serde::Deserialize;
 use uuid::Uuid;
 
+use crate::owed::OwedSummaries;
 use crate::turn::Exchange;
 
 /// Longest name of a saved attachment, in bytes, without the part that makes it unique.
 const ATTACHMENT_NAME: usize = 100;
+/// Longest reason for a missing summary, in bytes.
+const REASON: usize = 300;
 
 /// A place that must be writable is not, or a file cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +67,19 @@ impl Volume {
         self.root.join(".runner/claude")
     }
 
+    /// Markers of sessions without a summary.
+    pub fn owed(&self) -> OwedSummaries {
+        OwedSummaries::new(self.root.join(".runner/pending"))
+    }
+
+    /// The volume as another session or task of the topic sees it.
+    pub fn of(&self, uid: Uuid) -> Self {
+        Self {
+            root: self.root.clone(),
+            uid,
+        }
+    }
+
     /// The journal.
     pub fn journal(&self) -> PathBuf {
         self.root.join(".runner/journal").join(format!("{}.jsonl", self.uid))
@@ -81,6 +97,7 @@ impl Volume {
             self.state().join("summaries"),
             self.state().join("history"),
             self.root.join(".runner/journal"),
+            self.root.join(".runner/pending"),
             self.claude_config(),
             tmp.to_owned(),
         ];
@@ -161,13 +178,28 @@ impl Volume {
             path: path.clone(),
             source,
         })?;
-        let section = format!("\n## {title}, {}\n\n{text}\n", now.strftime("%Y-%m-%d %H:%M UTC"));
-        append(&self.state_file(), section.as_bytes())?;
+        self.add_section(title, text, now)?;
         Ok(Summary {
             path: below,
             time: now,
             text: text.to_owned(),
         })
+    }
+
+    /// Writes into the topic's state file that there is no summary, and why.
+    pub fn write_missing_summary(&self, title: &str, why: &str, now: Timestamp) -> Result<(), VolumeError> {
+        let why = why.split_whitespace().collect::<Vec<_>>().join(" ");
+        let why = &why[..why.floor_char_boundary(REASON)];
+        let text = format!(
+            "It ended without a summary: {why}. What was said stands in `state/history/{}.jsonl`.",
+            self.uid
+        );
+        self.add_section(title, &text, now)
+    }
+
+    fn add_section(&self, title: &str, text: &str, now: Timestamp) -> Result<(), VolumeError> {
+        let section = format!("\n## {title}, {}\n\n{text}\n", now.strftime("%Y-%m-%d %H:%M UTC"));
+        append(&self.state_file(), section.as_bytes())
     }
 }
 

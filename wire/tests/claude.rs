@@ -99,6 +99,17 @@ fn what_claude_says() {
     assert_debug_snapshot!(decoded);
 }
 
+#[test]
+fn what_the_cli_itself_says_in_place_of_an_answer_is_an_error() {
+    let answer = |reply| longshore_wire::claude::output::side_answer(&reply);
+    let reply = json!({"response": " done \n", "synthetic": false});
+    assert_eq!(answer(reply), Ok("done".to_owned()));
+    let reply = json!({"response": "(API error: 400 no)", "synthetic": true});
+    assert_eq!(answer(reply), Err("API error: 400 no".to_owned()));
+    assert!(answer(json!({"response": " "})).is_err());
+    assert!(answer(json!(null)).is_err());
+}
+
 proptest! {
     #[test]
     fn decoding_survives_anything(text in ".*") {

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use longshore_wire::api;
+use uuid::Uuid;
 
 use crate::proxy::Proxy;
 use crate::settings::{Credential, Settings};
@@ -15,13 +16,15 @@ use crate::volume::Volume;
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Whether claude's transcript of this session exists. The CLI refuses the wrong one of the two flags.
+/// Which conversation claude takes up. The CLI refuses `--session-id` when its transcript exists, and `--resume` when not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Conversation {
     /// `--session-id`.
     New,
     /// `--resume`.
     Resumed,
+    /// A fork of this other session's, of which nothing is stored.
+    ForkOf(Uuid),
 }
 
 /// The command that starts claude. `changed` are the settings that people changed at run time.
@@ -58,14 +61,15 @@ fn arguments(settings: &Settings, conversation: Conversation, changed: &api::Set
     ]
     .map(str::to_owned)
     .to_vec();
+    if matches!(conversation, Conversation::ForkOf(_)) {
+        arguments.extend(["--fork-session", "--no-session-persistence"].map(str::to_owned));
+    }
     let mut flag = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
-    flag(
-        match conversation {
-            Conversation::New => "--session-id",
-            Conversation::Resumed => "--resume",
-        },
-        agent.uid.to_string(),
-    );
+    match conversation {
+        Conversation::New => flag("--session-id", agent.uid.to_string()),
+        Conversation::Resumed => flag("--resume", agent.uid.to_string()),
+        Conversation::ForkOf(other) => flag("--resume", other.to_string()),
+    }
     let mode = changed.permission_mode.as_ref().unwrap_or(&agent.permission_mode);
     flag("--permission-mode", mode.clone());
     if let Some(model) = changed.model.as_ref().or(agent.model.as_ref()) {

@@ -5,5 +5,6 @@
 pub mod environment;
 pub mod instructions;
 pub mod process;
+pub mod question;
 pub mod reaper;
 pub mod transcript;

@@ -9,12 +9,16 @@
 //! | `commands` | what the API asks for |
 //! | `start` | starting claude, its refusals, back-off |
 //! | `winding` | quiesce, SIGTERM, the end of a task |
-//! | `chronicle` | history file, the result of a task |
+//! | `summary` | asking for the key outcomes and writing them down |
+//! | `predecessors` | the same for earlier sessions of the topic that failed to |
+//! | `chronicle` | history file, the result of a task, answers that nobody took |
 
 mod chronicle;
 mod commands;
+mod predecessors;
 mod run;
 mod start;
+mod summary;
 mod winding;
 
 use std::collections::BTreeMap;
@@ -42,6 +46,7 @@ use crate::volume::Volume;
 pub use run::StopSignals;
 
 use chronicle::Chronicle;
+use predecessors::Predecessors;
 use start::Attempts;
 use winding::Winding;
 
@@ -185,6 +190,8 @@ pub struct Agent {
     attempts: Attempts,
     winding: Winding,
     chronicle: Chronicle,
+    /// Summaries of earlier sessions are being made; claude is started after them.
+    predecessors: Option<Predecessors>,
     accepted: BTreeMap<MessageId, u64>,
     waiting: BTreeMap<Token, Waiting>,
     tokens: u64,
@@ -198,7 +205,7 @@ pub struct Agent {
     restarts: u32,
     summary: Option<Summary>,
     summary_error: Option<String>,
-    /// Turns have ended since the last summary.
+    /// Turns have begun since the last summary.
     news: bool,
     memory: MemoryProbe,
     memory_is_short: bool,
@@ -219,6 +226,7 @@ impl Agent {
             attempts: Attempts::after(&past),
             winding: Winding::default(),
             chronicle,
+            predecessors: None,
             accepted: past.accepted.clone(),
             waiting: BTreeMap::new(),
             tokens: 0,

@@ -10,7 +10,7 @@ use longshore_wire::notice::NoticeKind;
 use nix::sys::signal::Signal;
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 
-use super::{Agent, Shown, Waiting};
+use super::{Agent, Shown, Waiting, predecessors};
 use crate::claude::process::{Process, Said};
 use crate::turn::{Input, Output, Reply, Token, is_activity};
 
@@ -61,6 +61,7 @@ impl Agent {
                 Some(command) = self.parts.commands.recv() => self.command(command),
                 Some(said) = next_said(&mut self.process) => self.said(said).await,
                 Ok(()) = self.parts.terminals.changed() => {}
+                () = predecessors::done(&mut self.predecessors) => self.attempts.begin(),
                 _ = tick.tick() => {
                     let upstream = self.parts.proxy.upstream();
                     self.step(Input::Tick { upstream });
@@ -140,11 +141,10 @@ impl Agent {
             Event::Summary { summary } => {
                 self.summary = Some(summary.clone());
                 self.news = false;
+                self.settle_summary();
             }
-            Event::TurnFinished { usage, .. } => {
-                self.news |= usage.turns > 0;
-                self.attempts.worked();
-            }
+            Event::TurnStarted { .. } => self.owe_summary(record.at),
+            Event::TurnFinished { .. } => self.attempts.worked(),
             _ => {}
         }
         if is_activity(&record.event) {

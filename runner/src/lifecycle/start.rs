@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use longshore_wire::api::{AgentProblem, AgentProblemKind, RunnerState};
 use tokio::time::Instant;
 
-use super::Agent;
+use super::{Agent, predecessors};
 use crate::claude::environment::{self, Conversation};
 use crate::claude::process::Process;
 use crate::claude::reaper::Exit;
@@ -64,6 +64,11 @@ impl Attempts {
         self.has_past = true;
     }
 
+    /// The first start.
+    pub fn begin(&mut self) {
+        self.due = Some(Instant::now());
+    }
+
     /// No more starts.
     pub fn stop(&mut self) {
         self.due = None;
@@ -71,14 +76,20 @@ impl Attempts {
 }
 
 impl Agent {
-    /// The first start.
+    /// The first start, once the topic's state says all that earlier sessions have left behind.
     pub(super) fn begin(&mut self) {
+        if self.news {
+            self.mark_owed(Timestamp::now());
+        }
         self.parts.notifier.post(longshore_wire::notice::NoticeKind::Announce);
         if self.chronicle.result().is_some() {
             // A second pod of a finished task has nothing to run.
             self.finish_task();
         } else {
-            self.attempts.due = Some(Instant::now());
+            self.predecessors = predecessors::summarize(&self.parts);
+            if self.predecessors.is_none() {
+                self.attempts.begin();
+            }
         }
         self.start_when_due();
         self.publish();

@@ -7,13 +7,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use longshore_wire::agent::AgentKind;
 use longshore_wire::api::{Busy, Quiesce, RunnerState};
-use longshore_wire::event::Event;
 use longshore_wire::notice::{NoticeKind, TerminationMessage};
 use nix::sys::signal::Signal;
 use tokio::time::Instant;
 
+use super::Agent;
 use super::run::next_said;
-use super::{Agent, Waiting};
 use crate::claude::process::Said;
 use crate::http::ApiError;
 use crate::journal::Mark;
@@ -23,9 +22,8 @@ use crate::turn::{Input, WindDown};
 const LAST_TEXT: Duration = Duration::from_secs(1);
 /// A turn that is stopped for quiesce may take this long.
 const STOPPING: Duration = Duration::from_secs(5);
-/// Longest wait for a summary, and what is kept of the deadline for everything after it.
-const SUMMARY: Duration = Duration::from_secs(90);
-const RESERVE: Duration = Duration::from_secs(3);
+/// What is kept of the deadline for everything after the summary.
+pub const RESERVE: Duration = Duration::from_secs(3);
 /// Patience with each way of asking claude to leave: end_session, closed stdin, SIGINT.
 const LEAVE: [Duration; 3] = [
     Duration::from_millis(800),
@@ -36,13 +34,8 @@ const LEAVE: [Duration; 3] = [
 const FLUSH: Duration = Duration::from_secs(3);
 /// A task's background work may hold up its result for this long after its answer.
 const BACKGROUND: Duration = Duration::from_secs(600);
-/// Longest text of a summary and of a termination message, in bytes.
-const SUMMARY_TEXT: usize = 4096;
+/// Longest text of a termination message, in bytes.
 const TERMINATION_TEXT: usize = 3072;
-
-const QUESTION: &str = "This session is being closed. Summarise it for whoever works on this topic next, who will not \
-     see this conversation: what was asked for, what was done and decided, where the results are (paths, branches), and \
-     what is still open. Markdown bullets, at most 250 words, no preamble.";
 
 /// How far the way to the end has come.
 #[derive(Debug, Default)]
@@ -96,7 +89,7 @@ impl Agent {
         }
         tracing::info!(summarize = quiesce.summarize, "winding down");
         self.state = RunnerState::Quiescing;
-        self.attempts.stop();
+        self.start_no_more();
         self.step(Input::WindDown(WindDown::Finish));
         let until = Instant::now() + STOPPING.min(left(quiesce.deadline, RESERVE));
         self.winding.phase = Phase::Stopping { quiesce, until };
@@ -105,7 +98,7 @@ impl Agent {
 
     /// SIGTERM.
     pub(super) fn terminate(&mut self) {
-        self.attempts.stop();
+        self.start_no_more();
         match self.winding.phase {
             Phase::Terminating { .. } => {}
             Phase::Quiesced | Phase::Lingering { .. } | Phase::Over => self.winding.phase = Phase::Over,
@@ -123,6 +116,11 @@ impl Agent {
         }
     }
 
+    fn start_no_more(&mut self) {
+        self.attempts.stop();
+        self.predecessors = None;
+    }
+
     /// Goes on as far as it can without waiting. Returns the exit status at the end.
     pub(super) async fn wind(&mut self) -> Option<u8> {
         let now = Instant::now();
@@ -132,7 +130,10 @@ impl Agent {
                 // A claude that is just being started can be asked for the summary in a moment.
                 let starting = quiesce.summarize && self.process.is_some() && !self.machine.is_ready();
                 if !(self.machine.is_working() || starting) || now >= *until {
-                    self.summarize(*quiesce);
+                    self.winding.phase = match self.ask_for_summary(*quiesce) {
+                        Some(until) => Phase::Summarizing { until },
+                        None => Phase::Leaving,
+                    };
                 }
             }
             Phase::Summarizing { until } => {
@@ -177,46 +178,6 @@ impl Agent {
             }
         }
         None
-    }
-
-    fn summarize(&mut self, quiesce: Quiesce) {
-        let has_process = self.process.is_some();
-        self.winding.phase = Phase::Leaving;
-        if !quiesce.summarize || !self.news {
-            return;
-        }
-        if !has_process {
-            self.write_summary(Err("claude is not running".to_owned()));
-            return;
-        }
-        let until = Instant::now() + SUMMARY.min(left(quiesce.deadline, RESERVE));
-        self.winding.phase = Phase::Summarizing { until };
-        let token = self.token(Waiting::Summary);
-        let question = QUESTION.to_owned();
-        self.step(Input::Ask { token, question });
-    }
-
-    fn write_summary(&mut self, answer: Result<String, String>) {
-        let agent = &self.parts.settings.agent;
-        let title = match agent.kind {
-            AgentKind::Session => format!("Session {}", agent.name),
-            AgentKind::Task => format!("Task {}", agent.name),
-        };
-        let written = answer.and_then(|text| {
-            let text = cut(text.trim(), SUMMARY_TEXT);
-            let written = self.parts.volume.write_summary(&title, text, Timestamp::now());
-            written.map_err(|error| error.to_string())
-        });
-        match written {
-            Ok(summary) => {
-                self.summary_error = None;
-                self.record(Event::Summary { summary });
-            }
-            Err(error) => {
-                tracing::warn!(error, "the summary could not be written");
-                self.summary_error = Some(error);
-            }
-        }
     }
 
     /// Records the result of a task once its answer is complete.
@@ -319,11 +280,12 @@ impl Agent {
 }
 
 /// Time left until a deadline, without what comes after.
-fn left(deadline: Timestamp, reserve: Duration) -> Duration {
+pub fn left(deadline: Timestamp, reserve: Duration) -> Duration {
     let left = deadline.duration_since(Timestamp::now());
     Duration::try_from(left).unwrap_or_default().saturating_sub(reserve)
 }
 
-fn cut(text: &str, bytes: usize) -> &str {
+/// The beginning of a text.
+pub fn cut(text: &str, bytes: usize) -> &str {
     &text[..text.floor_char_boundary(bytes)]
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use longshore_wire::MessageId;
 use longshore_wire::api::{AgentProblem, AgentProblemKind, Settings};
+use longshore_wire::claude::output::side_answer;
 use longshore_wire::claude::{self, ControlResponse, Delta, Lifecycle, Line, System};
 use serde_json::Value;
 use uuid::Uuid;
@@ -151,10 +152,7 @@ impl Machine {
                 out.push(Output::Reply(token, Reply::Settings(Err(error))));
             }
             (Pending::Ask { token }, outcome) => {
-                let answer = outcome.and_then(|reply| match reply["response"].as_str() {
-                    Some(text) if !text.trim().is_empty() => Ok(text.to_owned()),
-                    _ => Err("claude gave no answer".to_owned()),
-                });
+                let answer = outcome.and_then(|reply| side_answer(&reply));
                 out.push(Output::Reply(token, Reply::Answer(answer)));
             }
             (Pending::Unanswered, _) => {}

@@ -23,7 +23,7 @@ pub struct Past {
     pub restarts: u32,
     /// The last summary.
     pub summary: Option<Summary>,
-    /// Turns have ended since the last summary.
+    /// Turns have begun since the last summary.
     pub news: bool,
     /// Result of the task.
     pub result: Option<TaskResult>,
@@ -111,6 +111,7 @@ impl Past {
             }
             Event::TurnStarted { turn, message_ids } => {
                 self.last_turn = self.last_turn.max(*turn);
+                self.news = true;
                 let mut started = Turn::new(*turn);
                 started.announced = true;
                 started.messages.clone_from(message_ids);

@@ -8,6 +8,7 @@ mod idle;
 mod notices;
 mod people;
 mod secrets;
+mod summaries;
 mod support;
 mod task;
 mod trouble;

@@ -482,6 +482,19 @@ fn string(value: &Value, key: &str) -> Option<String> {
     value[key].as_str().map(str::to_owned)
 }
 
+/// The answer in the reply to a side question; the error when claude has none to give.
+pub fn side_answer(reply: &Value) -> Result<String, String> {
+    let text = reply["response"].as_str().unwrap_or_default().trim();
+    if text.is_empty() {
+        Err("claude gave no answer".to_owned())
+    } else if reply["synthetic"] == true {
+        // The CLI's own words in place of an answer: the request to the model failed.
+        Err(text.trim_matches(['(', ')']).to_owned())
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
 /// Uuids in an array; anything else in it is left out.
 pub fn uuids(value: &Value, key: &str) -> Vec<Uuid> {
     value[key]

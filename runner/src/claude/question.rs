@@ -1,0 +1,61 @@
+//! One question to a conversation that is over, by a claude that lives only for it.
+//!
+//! The conversation's transcript stays as it is, byte for byte: the process works on a fork that is not stored, and the
+//! question is asked beside the conversation. Held by a test with the real CLI.
+
+use std::process::Command;
+
+use longshore_wire::claude::output::side_answer;
+use longshore_wire::claude::{Input, Line, Request};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+use super::process::{Process, Said};
+use super::reaper::Reaper;
+use crate::journal::Journal;
+
+const INITIALIZE: &str = "longshore-initialize";
+const QUESTION: &str = "longshore-question";
+
+/// Kills the process group when the asking is given up.
+struct Group(u32);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // It may be gone already.
+        let _ = killpg(Pid::from_raw(self.0.cast_signed()), Signal::SIGKILL);
+    }
+}
+
+/// Asks and waits for the answer. Whoever stops waiting kills the process.
+pub async fn ask(command: Command, reaper: &Reaper, journal: Journal, question: &str) -> Result<String, String> {
+    let mut process = Process::start(command, reaper, journal).map_err(|error| error.to_string())?;
+    let group = Group(process.pid);
+    let control = |request_id: &str, request| Input::Control {
+        request_id: request_id.to_owned(),
+        request,
+    };
+    process.write(control(INITIALIZE, Request::Initialize).encode(), 0);
+    let question = question.to_owned();
+    process.write(control(QUESTION, Request::SideQuestion { question }).encode(), 0);
+    let answer = answer(&mut process).await;
+    drop(group);
+    while process.said.recv().await.is_some() {}
+    answer
+}
+
+async fn answer(process: &mut Process) -> Result<String, String> {
+    loop {
+        let response = match process.said.recv().await {
+            Some(Said::Line(Line::Response(response))) => response,
+            Some(Said::Line(_)) => continue,
+            Some(Said::Exited(exit)) => return Err(format!("claude ended ({exit}): {}", process.errors())),
+            None => return Err("claude ended".to_owned()),
+        };
+        match (response.request_id.as_str(), response.outcome) {
+            (QUESTION, Ok(reply)) => return side_answer(&reply),
+            (_, Ok(_)) => {}
+            (_, Err(error)) => return Err(error),
+        }
+    }
+}
