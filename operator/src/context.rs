@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kube::Client;
 use kube::runtime::events::Recorder;
 
-use crate::agent::Dialer;
+use crate::agent::{Dialer, Quiesced};
 use crate::clock::Clock;
 use crate::cluster::Superseded;
 use crate::furniture::Access;
@@ -24,4 +24,5 @@ pub struct Context {
     /// Namespaces whose Service is there.
     pub served: Names,
     pub clock: Clock,
+    pub quiesced: Quiesced,
 }

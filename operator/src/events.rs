@@ -22,7 +22,8 @@ pub struct News {
 }
 
 /// Reasons of False conditions that are part of every ordinary life.
-const ORDINARY: [&str; 12] = [
+const ORDINARY: [&str; 13] = [
+    reasons::BELOW_THRESHOLD,
     reasons::STARTING,
     reasons::NOT_ENDED,
     reasons::NOT_SUSPENDED,
@@ -48,16 +49,18 @@ const QUIET: [&str; 4] = [
 /// What became true, and what went wrong.
 pub fn news(old: &[Condition], new: &[Condition]) -> Vec<News> {
     new.iter()
-        .filter(|now| now.type_ != types::ACTIVE)
+        .filter(|now| now.type_ != types::ACTIVE && now.reason != reasons::NOTHING_NEW)
+        // While these are False their reason is what is on the way, and Ready says so.
+        .filter(|now| now.status == "True" || ![types::SUSPENDED, types::ENDED].contains(&now.type_.as_str()))
         .filter(|now| {
             find(old, &now.type_).is_none_or(|then| (&then.status, &then.reason) != (&now.status, &now.reason))
         })
         .filter(|now| now.status == "True" || !ORDINARY.contains(&now.reason.as_str()))
         .map(|now| {
-            let good = if now.type_ == types::FAILED {
-                now.status != "True"
-            } else {
-                now.status == "True"
+            let good = match now.type_.as_str() {
+                types::FAILED => now.status != "True",
+                types::MEMORY_PRESSURE => now.reason == reasons::RECYCLED,
+                _ => now.status == "True",
             };
             News {
                 warning: !good && !QUIET.contains(&now.reason.as_str()),

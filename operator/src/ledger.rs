@@ -9,9 +9,11 @@ use longshore_crds::{Limits, Slot, SlotKind};
 
 use crate::conditions::whole_seconds;
 
-/// Somebody who wants a slot. Claims are ordered by creation, then name.
+/// Somebody who wants a slot. Claims are ordered: who has run before comes first, then by creation, then by name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Claim {
+    /// Nobody waits in the middle of something for it.
+    pub first_start: bool,
     pub created: Timestamp,
     pub name: String,
     pub uid: String,
@@ -93,6 +95,7 @@ mod tests {
 
     fn claim(n: u8) -> Claim {
         Claim {
+            first_start: true,
             created: Timestamp::UNIX_EPOCH,
             name: format!("s{n:03}"),
             uid: format!("u{n}"),
@@ -134,6 +137,18 @@ mod tests {
         );
         assert_eq!(ask(&slots(&[1]), 2, 2, &[2, 3, 4]), Grant::Free(slots(&[1, 2])));
         assert_eq!(ask(&slots(&[1, 2]), 2, 2, &[3]), Grant::Held);
+    }
+
+    #[test]
+    fn who_was_woken_goes_before_all_that_never_ran() {
+        let woken = Claim {
+            first_start: false,
+            ..claim(9)
+        };
+        let waiting = [claim(1), claim(2), woken.clone()];
+        let ask = |me: &Claim| grant(&[], &limits(1), SlotKind::Session, me, &waiting, Timestamp::UNIX_EPOCH);
+        assert!(matches!(ask(&woken), Grant::Free(_)));
+        assert_eq!(ask(&claim(1)), Grant::Full { position: 2, limit: 1 });
     }
 
     #[test]

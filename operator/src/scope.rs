@@ -15,7 +15,7 @@ use longshore_crds::{PersistentSession, meta};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::agent::Dialer;
+use crate::agent::{Dialer, Quiesced};
 use crate::clock::Clock;
 use crate::cluster::Superseded;
 use crate::context::Context;
@@ -79,6 +79,7 @@ pub fn start(
         recorder: Recorder::new(client.clone(), reporter),
         served: Names::default(),
         clock: Clock::System,
+        quiesced: Quiesced::default(),
     });
     let filled = CancellationToken::new();
     announce_when_filled(index.clone(), tracker, filled.clone(), stop.clone());

@@ -119,6 +119,12 @@ pub struct Timing {
     pub linger: Duration,
     /// How much longer than its timeout a task may take until it is given up, whatever its Job says.
     pub task_grace: Duration,
+    /// How long before a session is idle people are warned, at most; a fifth of the idle timeout when that is shorter.
+    pub idle_warning: Duration,
+    /// How long a session must have been idle for its slot to be taken for another one.
+    pub reclaimable: Duration,
+    /// How long the bot is given to take the last answers of a runner that has wound down.
+    pub last_answers: Duration,
     /// When to look again at something that should have been announced but may have been lost.
     pub look_again: Duration,
     /// When to look at everything again.
@@ -131,6 +137,9 @@ impl Default for Timing {
             drain: Duration::from_secs(120),
             linger: Duration::from_secs(300),
             task_grace: Duration::from_secs(600),
+            idle_warning: Duration::from_secs(60),
+            reclaimable: Duration::from_secs(30),
+            last_answers: Duration::from_secs(5),
             look_again: Duration::from_secs(5),
             resync: Duration::from_secs(300),
         }

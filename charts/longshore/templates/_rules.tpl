@@ -11,6 +11,11 @@
 - apiGroups: [longshore.dev]
   resources: [agentclasses/status, topics/status, containertasks/status, persistentsessions/status]
   verbs: [patch]
+# The finalizer of a session, so that deleting it leaves a summary first. RBAC knows no smaller right for metadata than patch on
+# the whole object; the operator sends nothing but metadata.finalizers.
+- apiGroups: [longshore.dev]
+  resources: [persistentsessions]
+  verbs: [patch]
 # For clusters that check who may block the deletion of an owner (OwnerReferencesPermissionEnforcement).
 - apiGroups: [longshore.dev]
   resources: [agentclasses/finalizers, topics/finalizers, containertasks/finalizers, persistentsessions/finalizers]

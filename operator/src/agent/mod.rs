@@ -4,15 +4,16 @@
 //! environment are not used, and a runner that is not the object's own is not talked to. A runner that cannot be reached is
 //! an observation, not an error.
 
+mod quiesced;
 mod runner;
 
+pub use quiesced::Quiesced;
 pub use runner::Dialer;
-#[cfg(test)]
-pub use runner::StandIn;
 
 use jiff::Timestamp;
 use longshore_crds::conditions::reasons;
 use longshore_wire::api::{AgentProblemKind, PostMessage, Quiesce, RunnerState, Status, TaskResult};
+use reqwest::StatusCode;
 use secrecy::SecretString;
 use uuid::Uuid;
 
@@ -52,6 +53,10 @@ pub struct Met {
     /// Whether the errand's message stands in its journal; true when there was none.
     pub accepted: bool,
     pub result: Option<TaskResult>,
+    /// It was asked to wind down if idle, and is not.
+    pub refused: bool,
+    /// Since when it is known to have wound down.
+    pub quiesced_at: Option<Timestamp>,
 }
 
 impl Met {
@@ -85,55 +90,57 @@ impl Contact {
 /// Runs an errand at the runner of the object with this UID.
 pub async fn meet(dialer: &Dialer, endpoint: &str, tokens: &[SecretString], uid: Uuid, errand: &Errand) -> Contact {
     let runner = dialer.runner(endpoint, tokens);
-    match converse(&runner, uid, errand).await {
-        Ok((status, accepted, result)) => Contact::Met(Box::new(Met {
-            endpoint: endpoint.to_owned(),
-            status,
-            accepted,
-            result,
-        })),
+    match converse(&runner, endpoint, uid, errand).await {
+        Ok(met) => Contact::Met(Box::new(met)),
         Err(e) => Contact::Failed(e.to_string()),
     }
 }
 
-async fn converse(
-    runner: &Runner<'_>,
-    uid: Uuid,
-    errand: &Errand,
-) -> Result<(Status, bool, Option<TaskResult>), CallError> {
-    let mut status = runner.status().await?;
+async fn converse(runner: &Runner<'_>, endpoint: &str, uid: Uuid, errand: &Errand) -> Result<Met, CallError> {
+    let status = runner.status().await?;
     if status.uid != uid {
         return Err(CallError::SomebodyElse(status.uid));
     }
-    let accepted = match &errand.message {
-        None => true,
-        Some(message) => match runner.post(message).await {
+    let mut met = Met {
+        endpoint: endpoint.to_owned(),
+        status,
+        accepted: true,
+        result: None,
+        refused: false,
+        quiesced_at: None,
+    };
+    if let Some(message) = &errand.message {
+        match runner.post(message).await {
             // Asked again, because the message has changed what it is busy with.
-            Ok(()) => {
-                status = runner.status().await?;
-                true
-            }
-            Err(CallError::Refused { .. }) => false,
+            Ok(()) => met.status = runner.status().await?,
+            Err(CallError::Refused { .. }) => met.accepted = false,
             Err(e) => return Err(e),
-        },
-    };
-    if let Some(quiesce) = &errand.quiesce
-        && !matches!(status.state, RunnerState::Quiescing | RunnerState::Quiesced)
-    {
-        runner.quiesce(quiesce).await?;
-        status.state = RunnerState::Quiescing;
+        }
     }
-    let result = if errand.collect || errand.acknowledge {
-        runner.result().await?
-    } else {
-        None
-    };
+    if let Some(quiesce) = &errand.quiesce
+        && !matches!(met.status.state, RunnerState::Quiescing | RunnerState::Quiesced)
+    {
+        match runner.quiesce(quiesce).await {
+            Ok(()) => met.status.state = RunnerState::Quiescing,
+            Err(CallError::Refused {
+                status: StatusCode::CONFLICT,
+                ..
+            }) if quiesce.unless_active_after.is_some() => {
+                met.refused = true;
+                met.status = runner.status().await?;
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    if errand.collect || errand.acknowledge {
+        met.result = runner.result().await?;
+    }
     if errand.acknowledge
-        && let Some(result) = &result
+        && let Some(result) = &met.result
     {
         runner.ack(result.seq).await?;
     }
-    Ok((status, accepted, result))
+    Ok(met)
 }
 
 /// When to dial again after a failure: a pod that has just started is about to listen, so it is worth asking again at once.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use longshore_wire::api::{Ack, PostMessage, Problem, Quiesce, Status, TaskResult};
+use longshore_wire::api::{Ack, PostMessage, Problem, Quiesce, Status, TaskResult, Warn};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, redirect};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
@@ -107,6 +107,10 @@ impl Runner<'_> {
 
     pub async fn quiesce(&self, quiesce: &Quiesce) -> Result<(), CallError> {
         self.call(Method::POST, "quiesce", Some(quiesce)).await.map(drop)
+    }
+
+    pub async fn warn(&self, warning: &Warn) -> Result<(), CallError> {
+        self.call(Method::POST, "warn", Some(warning)).await.map(drop)
     }
 
     /// None while the task runs.

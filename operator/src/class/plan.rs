@@ -30,6 +30,7 @@ mod tests {
 
     fn slot(kind: SlotKind, uid: &str) -> Slot {
         let claim = Claim {
+            first_start: true,
             created: Timestamp::UNIX_EPOCH,
             name: uid.to_owned(),
             uid: uid.to_owned(),

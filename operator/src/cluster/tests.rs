@@ -191,6 +191,7 @@ fn class(version: &str, limit: Option<i32>, holders: &[&str]) -> AgentClass {
 
 fn me(name: &str) -> Claim {
     Claim {
+        first_start: true,
         created: Timestamp::UNIX_EPOCH,
         name: name.to_owned(),
         uid: name.to_owned(),

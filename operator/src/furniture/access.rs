@@ -115,5 +115,7 @@ fn read(secret: Secret) -> Result<Keys, Error> {
             missing: "a key `current` of 32 random bytes",
         });
     }
-    Ok(Keys(keys.into_iter().map(|key| SecretBox::new(Box::new(key))).collect()))
+    Ok(Keys(
+        keys.into_iter().map(|key| SecretBox::new(Box::new(key))).collect(),
+    ))
 }

@@ -6,7 +6,7 @@ mod template;
 mod trouble;
 
 pub use template::{Agent, labels, template};
-pub use trouble::{Trouble, trouble};
+pub use trouble::{Trouble, lost, lost_at, trouble};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};

@@ -1,9 +1,12 @@
 //! Why a pod does not get going, in the words of a condition.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use longshore_crds::conditions::reasons;
 
-use super::{agent_status, was_out_of_memory};
+use super::{agent_status, is_finished, is_ready, was_out_of_memory};
 
 /// A reason and a sentence for a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +18,35 @@ pub struct Trouble {
 /// What keeps the pod from running, if anything is known to.
 pub fn trouble(pod: &Pod) -> Option<Trouble> {
     unschedulable(pod).or_else(|| waiting(pod))
+}
+
+/// How long after its grace period a pod that is being deleted may still be there.
+const OVERDUE: Duration = Duration::from_secs(30);
+
+/// When a pod that is being deleted should be gone, if its kubelet is there to say so.
+pub fn lost_at(pod: &Pod) -> Option<Timestamp> {
+    // The API server sets the time of deletion to the end of the grace period.
+    pod.metadata.deletion_timestamp.as_ref().map(|at| at.0 + OVERDUE)
+}
+
+/// Whether nobody on the pod's node seems to answer. `dialled` says that its runner did not.
+///
+/// No node is watched: of a node that is silent, the node controller makes the pods not ready, but leaves their containers as
+/// the kubelet last saw them.
+pub fn lost(pod: &Pod, dialled: bool, now: Timestamp) -> Option<Trouble> {
+    let status = pod.status.as_ref()?;
+    let overdue = !is_finished(pod) && lost_at(pod).is_some_and(|at| at <= now);
+    let condition = status.conditions.iter().flatten().find(|c| c.type_ == "Ready");
+    let doubted = condition.is_some_and(|c| c.status != "True") && is_ready(pod);
+    (overdue || (dialled && doubted)).then(|| {
+        let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).unwrap_or("of the pod");
+        Trouble {
+            reason: reasons::NODE_LOST,
+            message: format!(
+                "Node {node} does not answer. Messages wait. The pod is replaced when the node is back, when its Node object is deleted, or when that is tainted node.kubernetes.io/out-of-service; not before, since two pods must not write one workspace"
+            ),
+        }
+    })
 }
 
 fn unschedulable(pod: &Pod) -> Option<Trouble> {
@@ -68,6 +100,23 @@ mod tests {
     fn check(status: Value, expected: Option<&str>) {
         let pod: Pod = serde_json::from_value(json!({ "metadata": {}, "status": status })).unwrap();
         assert_eq!(trouble(&pod).map(|t| t.reason), expected, "{status}");
+    }
+
+    #[test]
+    fn a_pod_whose_kubelet_is_silent_is_lost() {
+        let pod = |ready: &str, deleted: Option<&str>| -> Pod {
+            let mut status = container(json!({ "running": {} }), json!({}));
+            status["containerStatuses"][0]["ready"] = json!(true);
+            status["conditions"] = json!([{ "type": "Ready", "status": ready }]);
+            serde_json::from_value(json!({ "metadata": { "deletionTimestamp": deleted }, "status": status })).unwrap()
+        };
+        let now = Timestamp::from_second(100).unwrap();
+        let check = |pod: Pod, dialled: bool, expected: bool| assert_eq!(lost(&pod, dialled, now).is_some(), expected);
+        check(pod("True", None), true, false);
+        check(pod("False", None), true, true);
+        check(pod("Unknown", None), false, false);
+        check(pod("True", Some("1970-01-01T00:01:30Z")), false, false);
+        check(pod("True", Some("1970-01-01T00:01:00Z")), false, true);
     }
 
     fn container(state: Value, last: Value) -> Value {

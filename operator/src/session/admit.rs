@@ -3,6 +3,7 @@
 //! Each claim is a compare-and-swap or a live look. A slot comes first and is in the status before the topic is claimed; from
 //! then on no task of the topic starts, and the session waits only for the one that runs.
 
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, ResourceExt};
@@ -39,10 +40,10 @@ pub enum Admission {
 }
 
 /// Topic and class, when nothing but slot and topic stands between the session and its pod.
-pub fn startable(seen: &Observed) -> Option<(&Topic, &AgentClass)> {
+pub fn startable(seen: &Observed, now: Timestamp) -> Option<(&Topic, &AgentClass)> {
     match (&seen.topic, &seen.class) {
         (Some(topic), Some(class))
-            if stage(seen) == Stage::Waiting && seen.rival.is_none() && topic::is_ready(topic) =>
+            if stage(seen, now) == Stage::Waiting && seen.rival.is_none() && topic::is_ready(topic) =>
         {
             Some((topic, class))
         }
@@ -50,8 +51,8 @@ pub fn startable(seen: &Observed) -> Option<(&Topic, &AgentClass)> {
     }
 }
 
-pub async fn admit(seen: &Observed, ctx: &Context) -> Result<Admission, Error> {
-    let Some((topic, class)) = startable(seen) else {
+pub async fn admit(seen: &Observed, ctx: &Context, now: Timestamp) -> Result<Admission, Error> {
+    let Some((topic, class)) = startable(seen, now) else {
         return Ok(Admission::NotAsked);
     };
     let me = claim(&seen.session);

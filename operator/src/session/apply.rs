@@ -2,12 +2,15 @@
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::{Api, ResourceExt};
+use longshore_crds::{PersistentSession, meta};
+use longshore_wire::api::Warn;
 use serde_json::json;
 
 use super::observe::Observed;
 use super::plan::{Plan, Step};
 use crate::cluster::{self, Created, Error};
 use crate::context::Context;
+use crate::pod;
 
 pub async fn apply(plan: &Plan, seen: &Observed, ctx: &Context) -> Result<(), Error> {
     let api: Api<StatefulSet> = Api::namespaced(ctx.client.clone(), &seen.namespace());
@@ -42,6 +45,41 @@ pub async fn apply(plan: &Plan, seen: &Observed, ctx: &Context) -> Result<(), Er
             }
             None => Ok(()),
         },
+        (Some(Step::Guard), _) => finalizers(seen, ctx, true).await,
+        (Some(Step::Unguard), _) => finalizers(seen, ctx, false).await,
+        (Some(Step::Warn(warning)), _) => warn(warning, seen, ctx).await,
         (Some(Step::Start(_) | Step::Stop | Step::Delete), None) | (None, _) => Ok(()),
     }
+}
+
+/// Sets or lifts our finalizer, if the session is still the one that this was decided by.
+async fn finalizers(seen: &Observed, ctx: &Context, ours: bool) -> Result<(), Error> {
+    let session = seen.session.as_ref();
+    let mut wanted: Vec<&str> = session.finalizers().iter().map(String::as_str).collect();
+    wanted.retain(|name| *name != meta::SUMMARY_FINALIZER);
+    if ours {
+        wanted.push(meta::SUMMARY_FINALIZER);
+    }
+    let patch = json!({ "metadata": {
+        "uid": session.uid(), "resourceVersion": session.resource_version(), "finalizers": wanted,
+    }});
+    let api: Api<PersistentSession> = Api::namespaced(ctx.client.clone(), &seen.namespace());
+    let written = cluster::merge(&api, &session.name_any(), &patch).await?;
+    ctx.superseded.note(session, &written);
+    Ok(())
+}
+
+/// A warning that is not heard is no failure: whoever did not hear it brings the session back with the next message.
+async fn warn(warning: &Warn, seen: &Observed, ctx: &Context) -> Result<(), Error> {
+    let (Some(topic), Some(endpoint)) = (&seen.topic, seen.pod.as_deref().and_then(pod::endpoint)) else {
+        return Ok(());
+    };
+    let tokens = ctx
+        .access
+        .tokens(&seen.namespace(), &topic.uid().unwrap_or_default())
+        .await?;
+    if let Err(error) = ctx.dialer.runner(&endpoint, &tokens).warn(warning).await {
+        tracing::debug!(%error, session = seen.session.name_any(), "a warning was not heard");
+    }
+    Ok(())
 }

@@ -7,6 +7,9 @@
 mod admit;
 mod apply;
 mod build;
+mod cause;
+mod deadlines;
+mod memory;
 mod observe;
 mod order;
 mod plan;
@@ -30,9 +33,9 @@ pub async fn reconcile(session: Arc<PersistentSession>, ctx: Arc<Context>) -> Re
     if seen.is_old(&ctx.superseded) {
         return Ok(Action::await_change());
     }
-    let admission = admit::admit(&seen, &ctx).await?;
-    let contact = observe::contact(&seen, &ctx).await?;
     let now = ctx.clock.now();
+    let admission = admit::admit(&seen, &ctx, now).await?;
+    let contact = observe::contact(&seen, &ctx, now).await?;
     let mut plan = plan::plan(&seen, &admission, &contact, &ctx.settings, now);
     let applied = apply::apply(&plan, &seen, &ctx).await;
     if let Err(error) = &applied {
@@ -40,5 +43,5 @@ pub async fn reconcile(session: Arc<PersistentSession>, ctx: Arc<Context>) -> Re
     }
     let written = status::write(&plan, &seen, &ctx).await;
     applied.and(written)?;
-    Ok(requeue(plan.next_deadline, now, &ctx.settings.timing))
+    Ok(requeue(plan.next_deadline, ctx.clock.now(), &ctx.settings.timing))
 }

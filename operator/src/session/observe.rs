@@ -2,17 +2,20 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use longshore_crds::conditions::types;
 use longshore_crds::{AgentClass, PersistentSession, SessionPhase, Topic, meta, names};
 use longshore_wire::MessageId;
-use longshore_wire::api::{PostMessage, Priority, Quiesce};
+use longshore_wire::api::{PostMessage, Priority, Quiesce, RunnerState};
 use uuid::Uuid;
 
+use super::cause::{EndCause, RestCause};
+use super::deadlines::{Spans, spans};
 use super::order::rival;
-use super::stage::{Stage, stage};
+use super::stage::{Stage, is_wanted_back, stage};
 use crate::agent::{Contact, Errand, meet};
 use crate::cluster::{self, Error, Superseded};
 use crate::conditions::holds;
@@ -74,6 +77,16 @@ impl Observed {
             .is_some_and(|set| set.spec.as_ref().and_then(|spec| spec.replicas) != Some(0))
     }
 
+    /// The spans that apply.
+    pub fn spans(&self) -> Spans {
+        spans(&self.session.spec, self.topic.as_deref(), self.class.as_deref())
+    }
+
+    /// Whether its outcomes are summarised when it winds down.
+    pub fn summarizes(&self) -> bool {
+        self.class.as_ref().is_none_or(|class| class.spec.session.summarize)
+    }
+
     /// Whether a newer version of what this pass decides by is known to exist.
     pub fn is_old(&self, superseded: &Superseded) -> bool {
         superseded.is_old(self.session.as_ref())
@@ -111,8 +124,8 @@ pub fn observe(session: Arc<PersistentSession>, ctx: &Context) -> Observed {
 }
 
 /// Talks to the session's runner, if there is one and something to say.
-pub async fn contact(seen: &Observed, ctx: &Context) -> Result<Contact, Error> {
-    let (Some(errand), Some(uid), Some(topic)) = (errand(seen), seen.uid(), &seen.topic) else {
+pub async fn contact(seen: &Observed, ctx: &Context, now: Timestamp) -> Result<Contact, Error> {
+    let (Some(errand), Some(uid), Some(topic)) = (errand(seen, now), seen.uid(), &seen.topic) else {
         return Ok(Contact::NotTried);
     };
     let Some(endpoint) = seen.pod.as_deref().and_then(pod::endpoint) else {
@@ -122,14 +135,19 @@ pub async fn contact(seen: &Observed, ctx: &Context) -> Result<Contact, Error> {
         .access
         .tokens(&seen.namespace(), &topic.uid().unwrap_or_default())
         .await?;
-    Ok(meet(&ctx.dialer, &endpoint, &tokens, uid, &errand).await)
+    let mut contact = meet(&ctx.dialer, &endpoint, &tokens, uid, &errand).await;
+    if let Contact::Met(met) = &mut contact {
+        let quiesced = met.status.state == RunnerState::Quiesced;
+        met.quiesced_at = ctx.quiesced.since(uid, quiesced, now);
+    }
+    Ok(contact)
 }
 
 /// What to want of the runner, by what the status already says: winding down is asked for only once that is persisted, the
 /// prompt is given until the session has been Ready with this pod.
-fn errand(seen: &Observed) -> Option<Errand> {
-    let status = seen.session.status.as_ref();
-    match stage(seen) {
+fn errand(seen: &Observed, now: Timestamp) -> Option<Errand> {
+    let stage = stage(seen, now);
+    match stage {
         Stage::Up => {
             let message = if seen.holds(types::READY) {
                 None
@@ -141,20 +159,32 @@ fn errand(seen: &Observed) -> Option<Errand> {
                 ..Errand::default()
             })
         }
-        Stage::Ending | Stage::Suspending => {
-            let deadline = status.and_then(|status| status.drain_deadline.as_ref());
-            let persisted = matches!(seen.phase(), Some(SessionPhase::Ending | SessionPhase::Suspending));
-            let quiesce = deadline.filter(|_| persisted).map(|at| Quiesce {
-                deadline: at.0,
-                summarize: true,
-                unless_active_after: None,
-            });
-            Some(Errand {
-                quiesce,
-                ..Errand::default()
-            })
-        }
+        Stage::Ending(cause) => Some(farewell(seen, SessionPhase::Ending, cause == EndCause::Idle, stage)),
+        Stage::Suspending(cause) => Some(farewell(
+            seen,
+            SessionPhase::Suspending,
+            cause != RestCause::Requested,
+            stage,
+        )),
         _ => None,
+    }
+}
+
+/// Idleness is decided by the runner, which knows of what has happened since somebody looked.
+fn farewell(seen: &Observed, phase: SessionPhase, idle: bool, stage: Stage) -> Errand {
+    let status = seen.session.status.as_ref();
+    let deadline = status.and_then(|status| status.drain_deadline.as_ref());
+    let activity = status
+        .and_then(|status| status.last_activity_time.as_ref())
+        .map(|at| at.0);
+    let asks = seen.phase() == Some(phase) && !is_wanted_back(seen, stage);
+    Errand {
+        quiesce: deadline.filter(|_| asks).map(|at| Quiesce {
+            deadline: at.0,
+            summarize: seen.summarizes(),
+            unless_active_after: activity.filter(|_| idle),
+        }),
+        ..Errand::default()
     }
 }
 

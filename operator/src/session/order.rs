@@ -6,7 +6,8 @@ use kube::ResourceExt;
 use longshore_crds::conditions::types;
 use longshore_crds::{DesiredState, PersistentSession, SessionPhase, meta};
 
-use crate::conditions::holds;
+use super::cause::RestCause;
+use crate::conditions::{holds, truncate};
 use crate::ledger::Claim;
 
 fn has(session: &PersistentSession, condition: &str) -> bool {
@@ -26,11 +27,40 @@ pub fn wants_end(session: &PersistentSession) -> bool {
     session.spec.desired_state == DesiredState::Ended || session.annotations().contains_key(meta::END)
 }
 
-/// Whether somebody wants it to have a pod.
+/// Longest wish that is told apart from others, in bytes: what the status can hold.
+const MAX_WISH: usize = 256;
+
+/// The wish to be woken, old or new.
+pub fn wish(session: &PersistentSession) -> Option<String> {
+    let wish = session.annotations().get(meta::WAKE)?;
+    Some(truncate(wish, MAX_WISH))
+}
+
+/// Whether somebody has asked for it to be woken since that was last acted upon.
+pub fn is_woken(session: &PersistentSession) -> bool {
+    let observed = session.status.as_ref().and_then(|status| status.observed_wake.as_ref());
+    wish(session).is_some_and(|wish| Some(&wish) != observed)
+}
+
+/// Whether it was suspended by a rule and nobody has woken it. One that a person suspended is back when that wish is gone.
+pub fn sleeps(session: &PersistentSession) -> bool {
+    has(session, types::SUSPENDED) && RestCause::of(session) != Some(RestCause::Requested) && !is_woken(session)
+}
+
+/// Whether it has run before.
+fn has_run(session: &PersistentSession) -> bool {
+    session
+        .status
+        .as_ref()
+        .is_some_and(|status| status.start_time.is_some())
+}
+
+/// Whether it shall have a pod.
 pub fn wants_pod(session: &PersistentSession) -> bool {
     session.spec.desired_state == DesiredState::Running
         && !wants_end(session)
         && session.metadata.deletion_timestamp.is_none()
+        && !sleeps(session)
 }
 
 /// Whether it is suspended and nobody has asked it to run again. The request comes before it claims anything, so whoever reads
@@ -47,12 +77,14 @@ pub fn occupies(session: &PersistentSession) -> bool {
 /// Whether the topic is its own until it ends, with or without a pod.
 pub fn holds_topic(session: &PersistentSession) -> bool {
     let phase = session.status.as_ref().and_then(|status| status.phase);
-    !is_over(session) && (occupies(session) || !matches!(phase, None | Some(SessionPhase::Queued)))
+    let begun = has_run(session) || !matches!(phase, None | Some(SessionPhase::Queued));
+    !is_over(session) && (occupies(session) || begun)
 }
 
-/// Its place in every queue.
+/// Its place in every queue. One that was woken waits in the middle of a conversation, so it goes first.
 pub fn claim(session: &PersistentSession) -> Claim {
     Claim {
+        first_start: !has_run(session),
         created: session.creation_timestamp().map(|at| at.0).unwrap_or_default(),
         name: session.name_any(),
         uid: session.uid().unwrap_or_default(),

@@ -7,11 +7,14 @@ use longshore_crds::conditions::{reasons, types};
 use longshore_crds::{PersistentSessionStatus, SessionPhase, SessionSummary, names};
 use longshore_wire::api::{Busy, Summary};
 
+use super::deadlines::{Idleness, Spans, expiry};
+use super::memory;
 use super::observe::Observed;
+use super::order::wish;
 use super::plan::{Plan, Step};
 use crate::agent::Met;
 use crate::cluster::Error;
-use crate::conditions::{Verdict, merge, no, truncate, yes};
+use crate::conditions::{Verdict, find, merge, no, truncate, yes};
 use crate::context::Context;
 use crate::events::news;
 use crate::settings::Settings;
@@ -35,11 +38,15 @@ pub struct Draft<'a> {
     pub next_deadline: Option<Timestamp>,
     pub admitted: Verdict,
     pub suspended: Verdict,
+    pub summarized: Verdict,
     pub ended: Verdict,
     pub status: PersistentSessionStatus,
+    pub now: Timestamp,
     ready: Verdict,
     active: Verdict,
-    now: Timestamp,
+    memory: Verdict,
+    /// The idle deadline that the status says must be corrected.
+    insists: bool,
 }
 
 impl<'a> Draft<'a> {
@@ -51,16 +58,20 @@ impl<'a> Draft<'a> {
             next_deadline: None,
             admitted: yes(types::ADMITTED, reasons::ADMITTED, "It may have a pod"),
             suspended: no(types::SUSPENDED, reasons::NOT_SUSPENDED, ""),
+            summarized: summarized(&old),
             ended: no(types::ENDED, reasons::NOT_ENDED, ""),
             status: PersistentSessionStatus {
                 queue_position: None,
+                queued_since: None,
                 endpoint: None,
                 drain_deadline: None,
                 ..old
             },
+            now,
             ready: no(types::READY, reasons::STARTING, ""),
             active: no(types::ACTIVE, reasons::UNKNOWN, "Nobody has asked the runner"),
-            now,
+            memory: memory::unheard(seen.pod.as_deref()),
+            insists: false,
         }
     }
 
@@ -90,8 +101,10 @@ impl<'a> Draft<'a> {
 
     /// Looks again soon, in case the runner's notice is lost, and at the drain deadline at the latest.
     pub fn look_before_drain(mut self, settings: &Settings) -> Self {
-        let soon = self.now + settings.timing.look_again;
-        self.next_deadline = Some(self.old_drain_deadline().map_or(soon, |deadline| soon.min(deadline.0)));
+        self.look_at(self.now + settings.timing.look_again);
+        if let Some(deadline) = self.old_drain_deadline() {
+            self.look_at(deadline.0);
+        }
         self
     }
 
@@ -100,10 +113,29 @@ impl<'a> Draft<'a> {
         self.active = active(&met.status.busy);
         self.status.usage = Some(usage(&met.status.usage));
         self.status.restarts = Some(i32::try_from(met.status.restarts).unwrap_or(i32::MAX));
+        self.memory = memory::pressure(self.seen, &met.status);
+        let peak = i64::try_from(met.status.memory.peak_bytes).unwrap_or(i64::MAX);
+        self.status.peak_memory_bytes = Some(peak).filter(|bytes| *bytes > 0);
+    }
+
+    /// Takes over when it will be idle.
+    pub fn reckons(&mut self, idleness: &Idleness, spans: &Spans, settings: &Settings) {
+        self.insists = idleness.must_be_written(&self.status, spans, &settings.timing, self.now);
+        self.status.last_activity_time = Some(Time(idleness.since));
+        self.status.idle_deadline = Some(Time(idleness.deadline));
+    }
+
+    /// Looks at the deadline, too.
+    pub fn look_at(&mut self, at: Timestamp) {
+        self.next_deadline = Some(self.next_deadline.map_or(at, |next| next.min(at)));
     }
 
     /// Keeps the status as it is.
-    pub fn unchanged(self) -> Plan {
+    pub fn unchanged(mut self) -> Plan {
+        let expires = self.seen.session.status.as_ref().and_then(|old| old.expires_at.clone());
+        if let Some(at) = expires {
+            self.look_at(at.0);
+        }
         let status = self.seen.session.status.clone().unwrap_or_default();
         Plan {
             step: self.step,
@@ -116,19 +148,13 @@ impl<'a> Draft<'a> {
     /// The plan. What changes with every message (activity, use) is taken over only together with something that does not, so
     /// that chatting costs no write.
     pub fn phase(mut self, phase: SessionPhase) -> Plan {
-        let (seen, generation) = (self.seen, self.seen.session.metadata.generation);
-        let old = seen.session.status.clone().unwrap_or_default();
-        let verdicts = vec![self.admitted, self.ready, self.active, self.suspended, self.ended];
-        self.status.conditions = merge(&old.conditions, verdicts, generation, self.now);
-        self.status.observed_generation = generation;
-        self.status.phase = Some(phase);
-        self.status.claude_session_id = seen.session.uid();
-        let has_set = !matches!(phase, SessionPhase::Queued | SessionPhase::Ended);
-        self.status.stateful_set_name = has_set.then(|| names::stateful_set(seen.topic_name()));
-        let has_pod = has_set && phase != SessionPhase::Suspended;
-        self.status.pod_name = has_pod.then(|| names::session_pod(seen.topic_name()));
-        if lasting(&self.status) == lasting(&old) {
+        let old = self.seen.session.status.clone().unwrap_or_default();
+        self.settle(phase, &old);
+        if !self.insists && lasting(&self.status) == lasting(&old) {
             self.status = old.clone();
+        }
+        if let Some(at) = self.status.expires_at.clone() {
+            self.look_at(at.0);
         }
         let news = news(&old.conditions, &self.status.conditions);
         Plan {
@@ -138,6 +164,50 @@ impl<'a> Draft<'a> {
             next_deadline: self.next_deadline,
         }
     }
+
+    /// Everything that follows from the phase and the verdicts.
+    fn settle(&mut self, phase: SessionPhase, old: &PersistentSessionStatus) {
+        use SessionPhase::{Ended, Ending, Queued, Running, Starting, Suspended};
+        let (seen, generation) = (self.seen, self.seen.session.metadata.generation);
+        let verdicts = [
+            &self.admitted,
+            &self.ready,
+            &self.active,
+            &self.suspended,
+            &self.memory,
+            &self.summarized,
+            &self.ended,
+        ];
+        let status = &mut self.status;
+        status.conditions = merge(
+            &old.conditions,
+            verdicts.map(Clone::clone).to_vec(),
+            generation,
+            self.now,
+        );
+        status.observed_generation = generation;
+        status.phase = Some(phase);
+        status.claude_session_id = seen.session.uid();
+        let has_set = !matches!(phase, Queued | Ended);
+        status.stateful_set_name = has_set.then(|| names::stateful_set(seen.topic_name()));
+        let has_pod = has_set && phase != Suspended;
+        status.pod_name = has_pod.then(|| names::session_pod(seen.topic_name()));
+        if matches!(phase, Queued | Starting | Running) {
+            status.observed_wake = wish(&seen.session).or(status.observed_wake.take());
+        }
+        if matches!(phase, Queued | Starting | Suspended | Ended) {
+            status.idle_deadline = None;
+        }
+        if phase == Running {
+            status.undelivered.clear();
+        }
+        let expires = if phase == Ending {
+            None
+        } else {
+            expiry(status, &seen.spans())
+        };
+        status.expires_at = expires.map(|(at, _)| Time(at));
+    }
 }
 
 /// The status without what changes with every message.
@@ -145,10 +215,29 @@ fn lasting(status: &PersistentSessionStatus) -> PersistentSessionStatus {
     let mut lasting = PersistentSessionStatus {
         usage: None,
         restarts: None,
+        last_activity_time: None,
+        idle_deadline: None,
+        peak_memory_bytes: None,
         ..status.clone()
     };
     lasting.conditions.retain(|condition| condition.type_ != types::ACTIVE);
     lasting
+}
+
+/// What is said of the summary until there is news of it.
+fn summarized(old: &PersistentSessionStatus) -> Verdict {
+    const KNOWN: [&str; 3] = [reasons::WRITTEN, reasons::NOTHING_NEW, reasons::SUMMARY_FAILED];
+    let said = find(&old.conditions, types::SUMMARIZED);
+    let known = said.and_then(|said| Some((said, KNOWN.into_iter().find(|reason| *reason == said.reason)?)));
+    match known {
+        Some((said, reason)) if said.status == "True" => yes(types::SUMMARIZED, reason, said.message.clone()),
+        Some((said, reason)) => no(types::SUMMARIZED, reason, said.message.clone()),
+        None => no(
+            types::SUMMARIZED,
+            reasons::PENDING,
+            "It is summarised when it winds down",
+        ),
+    }
 }
 
 fn active(busy: &[Busy]) -> Verdict {

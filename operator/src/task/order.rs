@@ -47,6 +47,7 @@ fn may_start(task: &ContainerTask) -> bool {
 /// Its place in every queue.
 pub fn claim(task: &ContainerTask) -> Claim {
     Claim {
+        first_start: true,
         created: task.creation_timestamp().map(|at| at.0).unwrap_or_default(),
         name: task.name_any(),
         uid: task.uid().unwrap_or_default(),

@@ -156,6 +156,8 @@ impl World {
             status,
             accepted: true,
             result,
+            refused: false,
+            quiesced_at: None,
         }));
         self
     }

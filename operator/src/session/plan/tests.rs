@@ -4,15 +4,20 @@ use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
-use longshore_crds::{AgentClass, AgentClassSpec, DesiredState, PersistentSession, Topic};
+use longshore_crds::{AgentClass, AgentClassSpec, DesiredState, PersistentSession, Topic, meta};
 use longshore_wire::agent::AgentKind;
-use longshore_wire::api::{Busy, Memory, Status, Usage};
+use longshore_wire::api::{Busy, Memory, RunnerState, Status, Usage};
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::conditions::merge;
+
+mod lifecycle;
+
+use crate::agent::Met;
+use crate::conditions::{merge, yes};
 use crate::settings::{Settings, Timing};
 
 const UID: &str = "7f7a36ea-5c4f-4d0e-8a2b-111111111111";
@@ -56,6 +61,7 @@ impl World {
         session.metadata.namespace = Some("ns".to_owned());
         session.metadata.uid = Some(UID.to_owned());
         session.metadata.generation = Some(1);
+        session.metadata.finalizers = Some(vec![meta::SUMMARY_FINALIZER.to_owned()]);
         let mut topic = Topic::new("build", serde_json::from_value(json!({})).unwrap());
         topic.metadata.uid = Some("topic".to_owned());
         topic.status = Some(longshore_crds::TopicStatus {
@@ -93,6 +99,13 @@ impl World {
         self.session(|s| s.spec.desired_state = state)
     }
 
+    /// Sets the annotation, as bot and people do.
+    fn wake(&mut self, wish: &str) -> &mut Self {
+        self.session(|s| {
+            s.annotations_mut().insert(meta::WAKE.to_owned(), wish.to_owned());
+        })
+    }
+
     fn admitted(&mut self, admission: Admission) -> &mut Self {
         self.admission = admission;
         self
@@ -115,6 +128,8 @@ impl World {
             status: runner(state),
             accepted: true,
             result: None,
+            refused: false,
+            quiesced_at: (state == RunnerState::Quiesced).then_some(self.now),
         }));
         self
     }
@@ -139,7 +154,13 @@ impl World {
                 self.seen.pod = None;
                 self.contact = Contact::NotTried;
             }
-            Some(Step::ReleaseSlot) | None => {}
+            Some(Step::Guard) => {
+                self.session(|s| s.finalizers_mut().push(meta::SUMMARY_FINALIZER.to_owned()));
+            }
+            Some(Step::Unguard) => {
+                self.session(|s| s.finalizers_mut().clear());
+            }
+            Some(Step::ReleaseSlot | Step::Warn(_)) | None => {}
         }
         plan
     }
@@ -157,6 +178,7 @@ impl World {
         let mut world = Self::running();
         world.desired(DesiredState::Suspended).follow();
         world.hears(RunnerState::Quiesced).follow();
+        world.follow();
         world
     }
 }
@@ -200,13 +222,17 @@ fn runner(state: RunnerState) -> Status {
     }
 }
 
-/// A plan in one line: phase, step, conditions as `+Type/Reason` or `-Type/Reason`, position, next look.
+/// A plan in one line: phase, step, conditions as `+Type/Reason` or `-Type/Reason` but for ordinary memory and a summary to
+/// come, position, next look but for days to come.
 fn line(plan: &Plan, now: Timestamp) -> String {
     let step = match &plan.step {
         None => "",
         Some(Step::Create(_)) => " create",
         Some(Step::Start(_)) => " start",
         Some(Step::Stop) => " stop",
+        Some(Step::Guard) => " guard",
+        Some(Step::Unguard) => " unguard",
+        Some(Step::Warn(_)) => " warn",
         Some(Step::Delete) => " delete",
         Some(Step::ReleaseSlot) => " release",
     };
@@ -214,11 +240,13 @@ fn line(plan: &Plan, now: Timestamp) -> String {
         .status
         .conditions
         .iter()
+        .filter(|c| !["BelowThreshold", "Pending"].contains(&c.reason.as_str()))
         .map(|c| format!("{}{}/{}", if c.status == "True" { '+' } else { '-' }, c.type_, c.reason))
         .collect();
     let queue = plan.status.queue_position.map(|n| format!(" #{n}")).unwrap_or_default();
     let look = plan
         .next_deadline
+        .filter(|t| t.as_second() - now.as_second() < 1000)
         .map(|t| format!(" look+{}ms", t.as_millisecond() - now.as_millisecond()))
         .unwrap_or_default();
     format!(
@@ -360,10 +388,8 @@ fn a_lost_pod_is_resumed_not_started() {
 fn suspension_is_persisted_before_the_runner_hears_of_it_and_frees_the_slot_at_the_end() {
     let mut world = World::running();
     world.desired(DesiredState::Suspended);
-    check(
-        &world,
-        &format!("Suspending +Admitted/Admitted -Ready/Suspended {QUIET} look+5000ms"),
-    );
+    let suspending = "Suspending +Admitted/Admitted -Ready/Suspended -Active/Unknown -Suspended/Requested -Ended/NotEnded look+5000ms";
+    check(&world, suspending);
     world.follow();
     assert_eq!(
         world
@@ -379,12 +405,11 @@ fn suspension_is_persisted_before_the_runner_hears_of_it_and_frees_the_slot_at_t
         at(220)
     );
     world.hears(RunnerState::Quiescing).later(60);
-    check(
-        &world,
-        &format!("Suspending +Admitted/Admitted -Ready/Suspended {QUIET} look+5000ms"),
-    );
+    check(&world, suspending);
     world.hears(RunnerState::Quiesced);
-    let suspended = "-Admitted/Suspended -Ready/Suspended -Active/Unknown +Suspended/Requested -Ended/NotEnded";
+    let suspended = "-Admitted/Suspended -Ready/Suspended -Active/Unknown +Suspended/Requested +Summarized/NothingNew -Ended/NotEnded";
+    check(&world, &format!("Suspended {suspended}"));
+    world.follow();
     check(&world, &format!("Suspended stop {suspended}"));
     world.follow();
     check(&world, &format!("Suspended {suspended}"));
@@ -401,8 +426,8 @@ fn a_runner_that_does_not_wind_down_is_stopped_at_the_deadline() {
         world.later(119);
         assert_eq!(world.plan().step, None);
         assert_eq!(world.plan().next_deadline, Some(at(220)));
-        world.later(1);
-        assert_eq!(world.plan().step, Some(Step::Stop));
+        world.later(1).follow();
+        assert_eq!(world.plan().step, Some(Step::Stop), "first the status, then the pod");
     }
 }
 
@@ -410,7 +435,11 @@ fn a_runner_that_does_not_wind_down_is_stopped_at_the_deadline() {
 fn a_suspended_session_resumes_with_a_fresh_template() {
     let mut world = World::suspended();
     world.desired(DesiredState::Running).admitted(Admission::Admitted);
-    check(&world, &format!("Starting +Admitted/Admitted -Ready/Resuming {QUIET}"));
+    let resuming = "-Active/Unknown -Suspended/NotSuspended +Summarized/NothingNew -Ended/NotEnded";
+    check(
+        &world,
+        &format!("Starting +Admitted/Admitted -Ready/Resuming {resuming}"),
+    );
     world.follow();
     Arc::make_mut(world.seen.class.as_mut().unwrap()).spec.image = Some("agent:2".to_owned());
     let plan = world.go().plan();
@@ -429,11 +458,13 @@ fn a_suspended_session_resumes_with_a_fresh_template() {
 fn a_suspension_that_has_begun_is_finished_before_the_session_runs_again() {
     let mut world = World::running();
     world.desired(DesiredState::Suspended).follow();
-    world.desired(DesiredState::Running).hears(RunnerState::Quiesced);
+    world.desired(DesiredState::Running).hears(RunnerState::Quiescing);
+    assert_eq!(world.plan().step, None);
+    world.hears(RunnerState::Quiesced).follow();
     assert_eq!(world.plan().step, Some(Step::Stop));
     world.follow();
     world.admitted(Admission::Admitted);
-    check(&world, &format!("Starting +Admitted/Admitted -Ready/Resuming {QUIET}"));
+    assert_eq!(world.plan().status.phase, Some(SessionPhase::Starting));
 }
 
 #[test]
@@ -445,7 +476,7 @@ fn an_ended_session_keeps_its_summary_and_loses_its_stateful_set() {
     });
     check(
         &world,
-        &format!("Ending +Admitted/Admitted -Ready/Ended {QUIET} look+5000ms"),
+        "Ending +Admitted/Admitted -Ready/Ended -Active/Unknown -Suspended/NotSuspended -Ended/UserEnded look+5000ms",
     );
     world.follow();
     world.hears(RunnerState::Quiesced);
@@ -457,7 +488,7 @@ fn an_ended_session_keeps_its_summary_and_loses_its_stateful_set() {
             text,
         });
     }
-    let ended = "Ended -Admitted/Ended -Ready/Ended -Active/Unknown -Suspended/NotSuspended +Ended/UserEnded";
+    let ended = "Ended -Admitted/Ended -Ready/Ended -Active/Unknown -Suspended/NotSuspended +Summarized/Written +Ended/UserEnded";
     check(&world, ended);
     assert_eq!(world.plan().step, None, "first the status, then the children");
     world.follow();
@@ -477,6 +508,8 @@ fn an_ended_session_keeps_its_summary_and_loses_its_stateful_set() {
     );
     assert_eq!(world.plan().step, Some(Step::Delete));
     world.follow();
+    assert_eq!(world.plan().step, Some(Step::Unguard));
+    world.follow();
     assert_eq!(world.plan().step, None);
 }
 
@@ -493,9 +526,12 @@ fn a_session_without_a_pod_ends_at_once() {
 }
 
 #[test]
-fn a_session_that_is_being_deleted_is_left_to_the_garbage_collector() {
+fn a_session_that_is_being_deleted_without_our_finalizer_is_left_to_the_garbage_collector() {
     let mut world = World::running();
-    world.session(|s| s.metadata.deletion_timestamp = Some(Time(at(1))));
+    world.session(|s| {
+        s.metadata.deletion_timestamp = Some(Time(at(1)));
+        s.metadata.finalizers = None;
+    });
     let plan = world.plan();
     assert_eq!(
         (plan.step, Some(plan.status)),
@@ -517,7 +553,7 @@ fn the_stateful_set_is_as_written_down() {
 fn a_step_that_fails_is_not_taken_for_done() {
     let mut world = World::running();
     world.desired(DesiredState::Suspended).follow();
-    world.hears(RunnerState::Quiesced);
+    world.hears(RunnerState::Quiesced).follow();
     let plan = world.plan();
     assert_eq!(plan.step, Some(Step::Stop));
     let error = Error::Timeout {
@@ -535,6 +571,9 @@ enum Happening {
     Runner(RunnerState),
     Silence,
     PodLost,
+    Woken(u8),
+    Refused,
+    Deleted,
     Time(i64),
     Pass,
 }
@@ -559,8 +598,12 @@ fn happening() -> impl Strategy<Value = Happening> {
         .prop_map(Happening::Runner),
         Just(Happening::Silence),
         Just(Happening::PodLost),
-        (0..200_i64).prop_map(Happening::Time),
+        (0..3_u8).prop_map(Happening::Woken),
+        Just(Happening::Refused),
+        (0..4000_i64).prop_map(Happening::Time),
         Just(Happening::Pass),
+        Just(Happening::Pass),
+        Just(Happening::Deleted),
     ]
 }
 
@@ -586,10 +629,17 @@ impl World {
                 self.seen.pod = None;
                 self.contact = Contact::NotTried;
             }
+            Happening::Woken(wish) => drop(self.wake(&wish.to_string())),
+            Happening::Refused => {
+                if let Contact::Met(met) = &mut self.contact {
+                    met.refused = met.status.state == RunnerState::Ready;
+                }
+            }
+            Happening::Deleted => drop(self.session(|s| s.metadata.deletion_timestamp = Some(Time(at(1))))),
             Happening::Time(seconds) => drop(self.later(seconds)),
             Happening::Pass => drop(self.follow()),
         }
-        if stage(&self.seen) != Stage::Waiting {
+        if stage(&self.seen, self.now) != Stage::Waiting {
             self.admission = Admission::NotAsked;
         }
     }
@@ -604,7 +654,7 @@ proptest! {
         }
         for _ in 0..6 {
             world.follow();
-            if stage(&world.seen) != Stage::Waiting || matches!(world.admission, Admission::Go { .. }) {
+            if stage(&world.seen, world.now) != Stage::Waiting || matches!(world.admission, Admission::Go { .. }) {
                 world.admission = Admission::NotAsked;
             }
         }
@@ -621,13 +671,14 @@ proptest! {
             world.happen(what);
         }
         world.desired(DesiredState::Ended);
-        for _ in 0..4 {
+        for _ in 0..5 {
             world.admission = Admission::NotAsked;
             world.follow();
             world.later(121);
         }
         prop_assert!(crate::session::is_over(&world.seen.session));
         prop_assert!(world.seen.stateful_set.is_none());
+        prop_assert!(world.seen.session.finalizers().is_empty());
     }
 }
 

@@ -1,0 +1,130 @@
+//! Plans for a session whose StatefulSet shall have its pod.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use longshore_crds::conditions::{reasons, types};
+use longshore_crds::{OnIdle, SessionPhase};
+use longshore_wire::api::{IdleEnd, RunnerState, Warn};
+
+use super::winding::{Goal, begin};
+use super::{Plan, Step};
+use crate::agent::{Contact, Met, dial_again};
+use crate::conditions::{no, whole_seconds, yes};
+use crate::pod;
+use crate::session::cause::{EndCause, RestCause};
+use crate::session::deadlines::{Verdict, idleness};
+use crate::session::observe::Observed;
+use crate::session::status::Draft;
+use crate::settings::Settings;
+
+pub fn up(mut draft: Draft<'_>, contact: &Contact, settings: &Settings) -> Plan {
+    let (seen, now) = (draft.seen, draft.now);
+    let pod = seen.pod.as_deref();
+    if let Contact::Met(met) = contact {
+        draft.hears(met);
+        return reachable(draft, met, settings);
+    }
+    if let Some(lost) = pod.and_then(|pod| pod::lost(pod, *contact != Contact::NotTried, now)) {
+        return draft
+            .ready(no(types::READY, lost.reason, lost.message))
+            .phase(SessionPhase::Starting);
+    }
+    match contact {
+        // Not heard once is not gone: what was said of a pod that the kubelet takes for ready stays.
+        Contact::Failed(_) if seen.holds(types::READY) && pod.is_some_and(pod::is_ready) => {
+            draft.look_at(now + settings.timing.look_again);
+            draft.unchanged()
+        }
+        Contact::Failed(_) => {
+            let started = pod.and_then(pod::started_at);
+            draft.look_at(dial_again(started, now, settings.timing.look_again));
+            draft
+                .starting("The pod is there, its runner is not heard yet")
+                .phase(SessionPhase::Starting)
+        }
+        _ => absent(draft),
+    }
+}
+
+/// There is nobody to talk to yet.
+fn absent(mut draft: Draft<'_>) -> Plan {
+    let pod = draft.seen.pod.as_deref();
+    if let Some(at) = pod.and_then(pod::lost_at).filter(|at| *at > draft.now) {
+        draft.look_at(at);
+    }
+    match pod.and_then(pod::trouble) {
+        Some(trouble) => draft
+            .ready(no(types::READY, trouble.reason, trouble.message))
+            .phase(SessionPhase::Starting),
+        None => draft.starting("The pod is on the way").phase(SessionPhase::Starting),
+    }
+}
+
+fn reachable(mut draft: Draft<'_>, met: &Met, settings: &Settings) -> Plan {
+    let now = draft.now;
+    if let Some(trouble) = met.trouble() {
+        return draft
+            .ready(no(types::READY, trouble.reason, trouble.message))
+            .phase(SessionPhase::Starting);
+    }
+    match met.status.state {
+        RunnerState::Starting | RunnerState::Ready if met.accepted => ready(draft, met, settings),
+        // Told to wind down by somebody who was not meant to, such as an operator that leads no more.
+        RunnerState::Quiesced => draft
+            .step(Step::Stop)
+            .starting("The runner has wound down; another pod is on the way")
+            .phase(SessionPhase::Starting),
+        _ => {
+            draft.look_at(now + settings.timing.look_again);
+            draft
+                .starting("The runner does not take messages now")
+                .phase(SessionPhase::Starting)
+        }
+    }
+}
+
+fn ready(mut draft: Draft<'_>, met: &Met, settings: &Settings) -> Plan {
+    let (seen, now) = (draft.seen, draft.now);
+    let spans = seen.spans();
+    let idle = idleness(&seen.session, &met.status, met.refused, &spans, &settings.timing, now);
+    draft.reckons(&idle, &spans, settings);
+    match idle.verdict(now) {
+        Verdict::Idle => return begin(draft, at_idle(seen), settings),
+        Verdict::Warn => {
+            draft.step = Some(Step::Warn(warning(seen, idle.deadline)));
+            draft.look_at(idle.deadline);
+        }
+        Verdict::LookAt(at) => draft.look_at(at),
+    }
+    draft.status.endpoint = Some(met.endpoint.clone());
+    draft.status.start_time.get_or_insert_with(|| Time(whole_seconds(now)));
+    draft.summarized = no(
+        types::SUMMARIZED,
+        reasons::PENDING,
+        "It is summarised when it winds down",
+    );
+    draft
+        .ready(yes(types::READY, reasons::READY, "The runner accepts messages"))
+        .phase(SessionPhase::Running)
+}
+
+fn on_idle(seen: &Observed) -> OnIdle {
+    seen.class
+        .as_ref()
+        .map_or(OnIdle::Suspend, |class| class.spec.session.on_idle)
+}
+
+fn at_idle(seen: &Observed) -> Goal {
+    match on_idle(seen) {
+        OnIdle::Suspend => Goal::Rest(RestCause::Idle),
+        OnIdle::End => Goal::End(EndCause::Idle),
+    }
+}
+
+fn warning(seen: &Observed, deadline: Timestamp) -> Warn {
+    let then = match on_idle(seen) {
+        OnIdle::Suspend => IdleEnd::Suspend,
+        OnIdle::End => IdleEnd::End,
+    };
+    Warn { deadline, then }
+}
