@@ -15,5 +15,6 @@ pub mod golden;
 pub mod install;
 pub mod kinds;
 pub mod outside;
+pub mod pods;
 pub mod runner;
 pub mod table;

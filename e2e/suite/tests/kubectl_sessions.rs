@@ -5,6 +5,7 @@ use futures::future::try_join_all;
 use longshore_crds::PersistentSession;
 use longshore_e2e::install::{Install, Options, with_install};
 use longshore_e2e::kinds::{list, session, task, topic};
+use longshore_e2e::pods::PodWatch;
 use longshore_e2e::runner::Runner;
 use longshore_wire::api::{MessageId, PostMessage, Priority};
 use longshore_wire::{Event, Record};
@@ -264,6 +265,7 @@ async fn reason_of(install: &Install, name: &str) -> Result<String> {
 #[tokio::test]
 async fn a_task_and_a_session_of_one_topic_never_write_at_once() -> Result<()> {
     with_install(kubectl_only("one-writer"), async |install| {
+        let watch = PodWatch::start(install, "longshore.dev/topic=deep").await?;
         install
             .apply(&list(vec![
                 topic("deep"),
@@ -277,28 +279,8 @@ async fn a_task_and_a_session_of_one_topic_never_write_at_once() -> Result<()> {
                 reason(found, "Ready") == Some("WaitingForTask")
             })
             .await?;
-        ensure!(
-            install
-                .kubectl(&["get", "pods", "-l", "longshore.dev/kind=session", "-o", "name"])
-                .await?
-                .is_empty()
-        );
         install.open_gate("task").await?;
         install.session("one", "Ready", "True").await?;
-        ensure!(
-            install
-                .kubectl(&[
-                    "get",
-                    "pods",
-                    "-l",
-                    "longshore.dev/kind=task,longshore.dev/topic=deep",
-                    "-o",
-                    "jsonpath={.items[*].status.phase}"
-                ])
-                .await?
-                .split_whitespace()
-                .all(|phase| phase == "Succeeded")
-        );
 
         install
             .apply(&task("second", "deep", "[[say after the session]]"))
@@ -322,6 +304,20 @@ async fn a_task_and_a_session_of_one_topic_never_write_at_once() -> Result<()> {
             .kubectl(&["annotate", "ps", "one", "longshore.dev/end=over"])
             .await?;
         install.task("second", "Complete", "True").await?;
+
+        let seen = watch.finish().await?;
+        ensure!(
+            seen.most == 1,
+            "{} pods at once could write: {:?}",
+            seen.most,
+            seen.names
+        );
+        let saw = |start: &str| seen.names.iter().any(|name| name.starts_with(start));
+        ensure!(
+            saw("first") && saw("ls-deep-0") && saw("second"),
+            "the watch saw {:?}",
+            seen.names
+        );
         Ok(())
     })
     .await

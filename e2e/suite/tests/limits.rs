@@ -1,14 +1,10 @@
 //! Limits hold, whatever happens to the operator.
 
-use std::time::Duration;
-
 use anyhow::{Result, ensure};
-use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt;
-use kube::api::ListParams;
 use longshore_crds::PersistentSession;
-use longshore_e2e::install::{Install, Options, with_install};
+use longshore_e2e::install::{Options, with_install};
 use longshore_e2e::kinds::{list, session, topic};
+use longshore_e2e::pods::PodWatch;
 use serde_json::json;
 
 const NAMES: [&str; 5] = ["s1", "s2", "s3", "s4", "s5"];
@@ -18,7 +14,7 @@ async fn five_sessions_created_while_the_operator_restarts_never_have_more_than_
 {
     let values = json!({"bot": {"enabled": false}, "agentClass": {"limits": {"maxActiveSessions": 2}}});
     with_install(Options::named("limits").with(values), async |install| {
-        let most = watch_pods(install);
+        let watch = PodWatch::start(install, "longshore.dev/kind=session").await?;
         install
             .apply(&list(
                 NAMES.iter().map(|name| topic(&format!("topic-{name}"))).collect(),
@@ -57,42 +53,11 @@ async fn five_sessions_created_while_the_operator_restarts_never_have_more_than_
                     .await?;
             }
         }
-        let most = most.finish().await;
-        ensure!(most == 2, "up to {most} session pods at once");
+        let seen = watch.finish().await?;
+        ensure!(seen.most == 2, "up to {} session pods at once", seen.most);
+        let pods: Vec<String> = NAMES.iter().map(|name| format!("ls-topic-{name}-0")).collect();
+        ensure!(seen.names.iter().eq(&pods), "the watch saw {:?}", seen.names);
         Ok(())
     })
     .await
-}
-
-/// Counts session pods until it is finished.
-struct PodWatch {
-    stop: tokio_util::sync::CancellationToken,
-    most: tokio::task::JoinHandle<usize>,
-}
-
-impl PodWatch {
-    /// The highest number of pods that were there at once.
-    async fn finish(self) -> usize {
-        self.stop.cancel();
-        self.most.await.unwrap_or(usize::MAX)
-    }
-}
-
-fn watch_pods(install: &Install) -> PodWatch {
-    let stop = tokio_util::sync::CancellationToken::new();
-    let pods: kube::Api<Pod> = install.api();
-    let stopped = stop.clone();
-    let most = tokio::spawn(async move {
-        let mut most = 0;
-        while !stopped.is_cancelled() {
-            let params = ListParams::default().labels("longshore.dev/kind=session");
-            if let Ok(found) = pods.list(&params).await {
-                let names: Vec<String> = found.iter().map(ResourceExt::name_any).collect();
-                most = most.max(names.len());
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        most
-    });
-    PodWatch { stop, most }
 }
