@@ -153,7 +153,8 @@ impl Agent {
         }
         let errors = process.errors();
         let refusal = self.attempts.refusal.take();
-        if self.state == RunnerState::Starting || refusal.is_some() {
+        // Only a claude that had answered can crash; one that had not is a start that failed, however many failed before.
+        if self.state != RunnerState::Ready || refusal.is_some() {
             let why = refusal.into_iter().chain((!errors.is_empty()).then_some(errors));
             let why = why.collect::<Vec<_>>().join("\n");
             if self.repaired(&why) {

@@ -1,11 +1,14 @@
 use std::collections::BTreeMap;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
 use longshore_wire::event::{Event, ToolState};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
 
-use crate::support::{PATIENCE, Rig, Setup, id};
+use crate::support::{PATIENCE, Rig, Setup, claude, id};
 use longshore_runner::claude::transcript;
 use longshore_runner::turn::Found;
 
@@ -234,6 +237,45 @@ async fn an_answer_that_only_the_transcript_knows_is_told_from_there() {
     let turn = events.turn_of(id(1)).await;
     assert_eq!((turn.text().as_str(), turn.is_error), ("the answer", false));
     assert_eq!(rig.prompts().await.len(), 1, "the model was not asked again");
+}
+
+/// A claude that says why and ends before it answers the first times it is started.
+fn failing_at_first(folder: &Path, times: u32) -> PathBuf {
+    let (path, starts) = (folder.join("claude"), folder.join("starts"));
+    let script = format!(
+        "#!/bin/sh\necho start >> {starts}\n[ $(wc -l < {starts}) -gt {times} ] || {{ echo no room >&2; exit 1; }}\n\
+         exec {claude} \"$@\"\n",
+        starts = starts.display(),
+        claude = claude().display(),
+    );
+    std::fs::write(&path, script).unwrap();
+    std::fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+#[tokio::test]
+async fn starts_that_fail_are_no_crashes_however_many_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let claude = failing_at_first(folder.path(), 4);
+    let rig = Rig::start(Setup {
+        flags: vec!["--claude".to_owned(), claude.display().to_string()],
+        ..Setup::default()
+    })
+    .await;
+    let mut events = rig.runner.events(0).await;
+    rig.runner.say(id(1), "patient [[say at last]]").await;
+    let status = rig.runner.until("a problem", |status| status.problem.is_some()).await;
+    assert!(status.problem.unwrap().message.contains("no room"));
+    let turn = events.turn_of(id(1)).await;
+    assert_eq!(turn.text(), "at last");
+    let starts = std::fs::read_to_string(folder.path().join("starts")).unwrap();
+    assert_eq!(starts.lines().count(), 5);
+    let restarted = events
+        .records
+        .iter()
+        .find(|record| matches!(record.event, Event::Restarted { .. }));
+    assert!(restarted.is_none(), "{restarted:?}");
+    assert_eq!(rig.runner.status().await.problem, None);
 }
 
 #[tokio::test]

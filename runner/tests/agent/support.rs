@@ -66,7 +66,7 @@ pub struct Runner {
 }
 
 /// Where the claude CLI is.
-fn claude() -> PathBuf {
+pub fn claude() -> PathBuf {
     let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/claude/claude");
     let path = std::env::var_os("LONGSHORE_CLAUDE").map_or(installed, PathBuf::from);
     assert!(
