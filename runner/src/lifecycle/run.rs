@@ -9,6 +9,7 @@ use longshore_wire::event::{Event, MemoryLevel, Record};
 use longshore_wire::notice::NoticeKind;
 use nix::sys::signal::Signal;
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
+use tokio::time::Instant;
 
 use super::{Agent, Shown, Waiting, predecessors};
 use crate::claude::process::{Process, Said};
@@ -188,7 +189,7 @@ impl Agent {
 
     fn ready(&mut self, version: Option<String>) {
         self.claude_version = version;
-        self.attempts.ready();
+        self.attempts.ready(Instant::now());
         if self.state == RunnerState::Starting || self.state == RunnerState::Failed {
             self.state = RunnerState::Ready;
             self.parts.notifier.post(NoticeKind::Ready);

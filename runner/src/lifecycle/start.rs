@@ -17,7 +17,7 @@ use crate::turn::{Input, Past, Searched};
 const PAUSES_MS: [u64; 7] = [0, 200, 1000, 3000, 10_000, 30_000, 60_000];
 /// Failures in a row from which on it is called a crash loop.
 const CRASH_LOOP: usize = 3;
-/// A process that lived this long is no part of a crash loop.
+/// A process that worked for this long is no part of a crash loop.
 const HEALTHY: Duration = Duration::from_secs(120);
 
 /// The record of starts.
@@ -28,7 +28,8 @@ pub struct Attempts {
     /// What people are told about why it is started; none for a first or a clean start.
     cause: Option<String>,
     failures: usize,
-    started: Option<Instant>,
+    /// When the process answered.
+    ready: Option<Instant>,
     /// What claude said when it refused to start.
     refusal: Option<String>,
     /// The transcript is there and claude cannot resume it: use this flag instead.
@@ -45,7 +46,7 @@ impl Attempts {
             due: None,
             cause: (!quiet).then(|| "The agent was started again.".to_owned()),
             failures: 0,
-            started: None,
+            ready: None,
             refusal: None,
             insist: None,
             has_past: past.had_turns(),
@@ -53,7 +54,8 @@ impl Attempts {
     }
 
     /// claude answered.
-    pub fn ready(&mut self) {
+    pub fn ready(&mut self, now: Instant) {
+        self.ready = Some(now);
         self.refusal = None;
         self.insist = None;
     }
@@ -67,6 +69,19 @@ impl Attempts {
     /// The first start.
     pub fn begin(&mut self) {
         self.due = Some(Instant::now());
+    }
+
+    /// A start or a process has failed. Returns how many did in a row, and the pause before the next one.
+    fn failed(&mut self, now: Instant) -> (usize, u64) {
+        // One that hung before it answered has lived long as well, but it never worked.
+        let worked = self.ready.take().map(|ready| now.duration_since(ready));
+        if worked.is_some_and(|worked| worked >= HEALTHY) {
+            self.failures = 0;
+        }
+        self.failures += 1;
+        let pause = PAUSES_MS[(self.failures - 1).min(PAUSES_MS.len() - 1)];
+        self.due = Some(now + Duration::from_millis(pause));
+        (self.failures, pause)
     }
 
     /// No more starts.
@@ -134,7 +149,6 @@ impl Agent {
         let process = process.map_err(|error| format!("{}: {error}", parts.settings.flags.claude.display()))?;
         tracing::info!(pid = process.pid, ?conversation, "claude is started");
         self.process = Some(process);
-        self.attempts.started = Some(Instant::now());
         self.step(Input::Recover(searched));
         self.step(Input::Spawned);
         Ok(())
@@ -171,7 +185,8 @@ impl Agent {
 
     /// claude printed why it does not start. Its end follows.
     pub(super) fn refused(&mut self, why: String) {
-        self.attempts.refusal = Some(why);
+        // The first word is the reason; that it then hangs is not.
+        self.attempts.refusal.get_or_insert(why);
         if let Some(process) = &mut self.process {
             process.close();
         }
@@ -207,14 +222,7 @@ impl Agent {
 
     /// Plans the next start after a failed one.
     fn failed(&mut self, why: &str) {
-        let lived = self.attempts.started.take().map(|started| started.elapsed());
-        if lived.is_some_and(|lived| lived >= HEALTHY) {
-            self.attempts.failures = 0;
-        }
-        self.attempts.failures += 1;
-        let failures = self.attempts.failures;
-        let pause = PAUSES_MS[(failures - 1).min(PAUSES_MS.len() - 1)];
-        self.attempts.due = Some(Instant::now() + Duration::from_millis(pause));
+        let (failures, pause) = self.attempts.failed(Instant::now());
         let last = why
             .lines()
             .map(str::trim)
@@ -228,5 +236,27 @@ impl Agent {
                 message: format!("claude cannot be kept running: {last}. It is tried again and again."),
             }));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_process_that_answered_and_then_lived_ends_a_row_of_failures() {
+        let mut attempts = Attempts::after(&Past::default());
+        let mut now = Instant::now();
+        for failures in 1..4 {
+            // It hangs for longer than a healthy one must live.
+            now += HEALTHY * 2;
+            assert_eq!(attempts.failed(now).0, failures);
+        }
+        attempts.ready(now);
+        now += HEALTHY / 2;
+        assert_eq!(attempts.failed(now).0, 4);
+        attempts.ready(now);
+        now += HEALTHY;
+        assert_eq!(attempts.failed(now), (1, 0));
     }
 }

@@ -1,5 +1,8 @@
 //! A model endpoint that misbehaves, and a volume that does.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+
 use longshore_wire::api::{AgentProblemKind, RunnerState};
 use serde_json::json;
 
@@ -93,6 +96,24 @@ async fn a_claude_that_cannot_be_started_is_a_problem_that_is_told() {
         .await;
     let mut events = rig.runner.events(0).await;
     assert_eq!(events.turn_of(id(1)).await.reason, "quiesced", "also without a claude");
+}
+
+#[tokio::test]
+async fn a_claude_that_never_answers_its_start_is_a_problem_that_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let claude = folder.path().join("claude");
+    std::fs::write(&claude, "#!/bin/sh\nexec sleep 600\n").unwrap();
+    std::fs::set_permissions(&claude, Permissions::from_mode(0o755)).unwrap();
+    let flags = ["--start-ms", "300", "--claude", claude.to_str().unwrap()];
+    let rig = Rig::start(Setup {
+        flags: flags.map(str::to_owned).to_vec(),
+        ..Setup::default()
+    })
+    .await;
+    let status = rig.runner.until("a problem", |status| status.problem.is_some()).await;
+    let problem = status.problem.unwrap();
+    assert_eq!(problem.kind, AgentProblemKind::CrashLoop);
+    assert!(problem.message.contains("does not answer"), "{problem:?}");
 }
 
 #[tokio::test]
