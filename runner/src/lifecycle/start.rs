@@ -132,16 +132,16 @@ impl Agent {
             None => Conversation::New,
         });
         let mut searched = Searched {
-            cause: attempts.cause.take(),
+            cause: attempts.cause.clone(),
             ..Searched::default()
         };
+        let forgets = found.is_none() && attempts.has_past;
         if let Some(path) = &found {
             let anchors = self.machine.anchors();
             searched.found = transcript::search(path, &anchors).map_err(|error| missing(&error))?;
-        } else if attempts.has_past {
+        } else if forgets {
             let cause = searched.cause.get_or_insert_default();
             cause.push_str(" The file of its conversation is gone, so claude begins anew and remembers nothing.");
-            attempts.has_past = false;
         }
         let changed = self.machine.settings();
         let command = environment::command(&parts.settings, volume, &parts.proxy, conversation, changed);
@@ -149,6 +149,9 @@ impl Agent {
         let process = process.map_err(|error| format!("{}: {error}", parts.settings.flags.claude.display()))?;
         tracing::info!(pid = process.pid, ?conversation, "claude is started");
         self.process = Some(process);
+        // Only now is it told: a start that did not work leaves the news to the next one.
+        self.attempts.cause = None;
+        self.attempts.has_past &= !forgets;
         self.step(Input::Recover(searched));
         self.step(Input::Spawned);
         Ok(())

@@ -279,6 +279,31 @@ async fn starts_that_fail_are_no_crashes_however_many_they_are() {
 }
 
 #[tokio::test]
+async fn a_crash_is_told_and_counted_also_when_the_next_start_does_not_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let link = folder.path().join("claude");
+    std::os::unix::fs::symlink(claude(), &link).unwrap();
+    let rig = Rig::start(Setup {
+        flags: vec!["--claude".to_owned(), link.display().to_string()],
+        ..Setup::default()
+    })
+    .await;
+    let mut events = rig.runner.events(0).await;
+    rig.runner.say(id(1), "start [[hold gate]]").await;
+    rig.client().held_at("gate", PATIENCE).await.unwrap();
+    std::fs::remove_file(&link).unwrap();
+    kill_claude(rig.runner.status().await.claude_pid.unwrap());
+    rig.runner.until("a problem", |status| status.problem.is_some()).await;
+    std::os::unix::fs::symlink(claude(), &link).unwrap();
+    let turn = events.turn_of(id(1)).await;
+    assert!(turn.text().contains(CONTINUATION), "{turn:?}");
+    let status = rig.runner.status().await;
+    assert_eq!((status.restarts, status.problem), (1, None));
+    let told = |record: &longshore_wire::Record| matches!(&record.event, Event::Restarted { message } if message.contains("ended unexpectedly"));
+    assert!(events.records.iter().any(told), "{:?}", events.records);
+}
+
+#[tokio::test]
 async fn corrupt_settings_of_claude_are_moved_away() {
     let mut rig = Rig::session().await;
     rig.runner.ask(id(1), "one").await;
