@@ -19,6 +19,15 @@ pub struct Claim {
     pub uid: String,
 }
 
+/// The others of a class, by the caches.
+#[derive(Clone, Debug, Default)]
+pub struct Others {
+    /// All that wait for a slot of the claimed kind, in any order, with or without the claimant.
+    pub waiting: Vec<Claim>,
+    /// What the entries of all that were admitted would be, of any kind. A new ledger or a new limit does not have them yet.
+    pub running: Vec<Slot>,
+}
+
 /// What the ledger says to a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Grant {
@@ -50,9 +59,8 @@ pub fn holds(slots: &[Slot], uid: Option<&str>) -> bool {
     slots.iter().any(|slot| Some(slot.uid.as_str()) == uid)
 }
 
-/// Decides a claim. `waiting` are all that wait for a slot of this kind, in any order, with or without the claimant; a free
-/// slot goes to the first of them.
-pub fn grant(slots: &[Slot], limits: &Limits, kind: SlotKind, me: &Claim, waiting: &[Claim], now: Timestamp) -> Grant {
+/// Decides a claim. A free slot goes to the first that waits. Who runs without an entry counts like one with an entry.
+pub fn grant(slots: &[Slot], limits: &Limits, kind: SlotKind, me: &Claim, others: &Others, now: Timestamp) -> Grant {
     let Some(limit) = limit(limits, kind) else {
         return Grant::Unlimited;
     };
@@ -60,12 +68,20 @@ pub fn grant(slots: &[Slot], limits: &Limits, kind: SlotKind, me: &Claim, waitin
     if has(&me.uid) {
         return Grant::Held;
     }
-    let before = waiting
+    let unlisted: Vec<&Slot> = others
+        .running
         .iter()
-        .filter(|claim| *claim < me && claim.uid != me.uid && !has(&claim.uid))
+        .filter(|slot| slot.kind == kind && slot.uid != me.uid && !has(&slot.uid))
+        .collect();
+    let runs = |uid: &str| has(uid) || unlisted.iter().any(|slot| slot.uid == uid);
+    let before = others
+        .waiting
+        .iter()
+        .filter(|claim| *claim < me && claim.uid != me.uid && !runs(&claim.uid))
         .count();
     let before = i32::try_from(before).unwrap_or(i32::MAX - 1);
-    if before < limit - held(slots, kind) {
+    let running = i32::try_from(unlisted.len()).unwrap_or(i32::MAX);
+    if before < limit.saturating_sub(held(slots, kind)).saturating_sub(running) {
         let mut next = slots.to_vec();
         next.push(entry(kind, me, now));
         Grant::Free(next)
@@ -111,13 +127,20 @@ mod tests {
     }
 
     fn ask(slots: &[Slot], limit: i32, me: u8, waiting: &[u8]) -> Grant {
-        let waiting: Vec<Claim> = waiting.iter().copied().map(claim).collect();
+        ask_beside(&[], slots, limit, me, waiting)
+    }
+
+    fn ask_beside(running: &[u8], slots: &[Slot], limit: i32, me: u8, waiting: &[u8]) -> Grant {
+        let others = Others {
+            waiting: waiting.iter().copied().map(claim).collect(),
+            running: self::slots(running),
+        };
         grant(
             slots,
             &limits(limit),
             SlotKind::Session,
             &claim(me),
-            &waiting,
+            &others,
             Timestamp::UNIX_EPOCH,
         )
     }
@@ -145,15 +168,42 @@ mod tests {
             first_start: false,
             ..claim(9)
         };
-        let waiting = [claim(1), claim(2), woken.clone()];
-        let ask = |me: &Claim| grant(&[], &limits(1), SlotKind::Session, me, &waiting, Timestamp::UNIX_EPOCH);
+        let others = Others {
+            waiting: vec![claim(1), claim(2), woken.clone()],
+            running: Vec::new(),
+        };
+        let ask = |me: &Claim| grant(&[], &limits(1), SlotKind::Session, me, &others, Timestamp::UNIX_EPOCH);
         assert!(matches!(ask(&woken), Grant::Free(_)));
         assert_eq!(ask(&claim(1)), Grant::Full { position: 2, limit: 1 });
     }
 
     #[test]
+    fn who_runs_counts_before_the_ledger_knows_of_it() {
+        assert_eq!(
+            ask_beside(&[1, 2], &[], 2, 3, &[3]),
+            Grant::Full { position: 1, limit: 2 }
+        );
+        assert_eq!(
+            ask_beside(&[1, 2], &slots(&[1]), 3, 3, &[3]),
+            Grant::Free(slots(&[1, 3]))
+        );
+        let oneself = ask_beside(&[3], &slots(&[1]), 2, 3, &[]);
+        assert_eq!(oneself, Grant::Free(slots(&[1, 3])), "oneself is no obstacle");
+        let waiting_and_running = ask_beside(&[1], &[], 2, 3, &[1, 3]);
+        assert_eq!(waiting_and_running, Grant::Free(slots(&[3])), "nobody counts twice");
+    }
+
+    #[test]
     fn a_class_without_a_limit_keeps_no_ledger() {
-        let grant = grant(&[], &limits(1), SlotKind::Task, &claim(1), &[], Timestamp::UNIX_EPOCH);
+        let nobody = Others::default();
+        let grant = grant(
+            &[],
+            &limits(1),
+            SlotKind::Task,
+            &claim(1),
+            &nobody,
+            Timestamp::UNIX_EPOCH,
+        );
         assert_eq!(grant, Grant::Unlimited);
     }
 

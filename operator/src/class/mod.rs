@@ -15,6 +15,8 @@ use crate::cluster::{self, Error};
 use crate::context::Context;
 use crate::furniture;
 
+pub use observe::running;
+
 /// One pass over one AgentClass.
 pub async fn reconcile(class: Arc<AgentClass>, ctx: Arc<Context>) -> Result<Action, Error> {
     if ctx.superseded.is_old(class.as_ref()) || class.metadata.deletion_timestamp.is_some() {

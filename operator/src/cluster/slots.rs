@@ -7,7 +7,7 @@ use longshore_crds::{AgentClass, Slot, SlotKind};
 use serde_json::json;
 
 use super::{Error, Superseded, describe, get, merge_status};
-use crate::ledger::{Claim, Grant, grant, held, limit};
+use crate::ledger::{Claim, Grant, Others, grant, held, limit};
 
 /// How often a claim is decided anew because somebody else changed the ledger in between.
 const ATTEMPTS: usize = 5;
@@ -19,7 +19,7 @@ pub async fn claim_slot(
     class: &AgentClass,
     kind: SlotKind,
     me: &Claim,
-    waiting: &[Claim],
+    others: &Others,
     now: Timestamp,
 ) -> Result<Grant, Error> {
     if limit(&class.spec.limits, kind).is_none() {
@@ -30,7 +30,7 @@ pub async fn claim_slot(
         let Some(live) = get(&api, &class.name_any()).await? else {
             return Err(Error::Conflict { what: describe(class) });
         };
-        match grant(slots(&live), &live.spec.limits, kind, me, waiting, now) {
+        match grant(slots(&live), &live.spec.limits, kind, me, others, now) {
             Grant::Free(next) => match replace_slots(client, &live, &next).await {
                 Ok(written) => {
                     superseded.note(&live, &written);

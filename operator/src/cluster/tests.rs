@@ -14,7 +14,7 @@ use longshore_crds::{AgentClass, AgentClassSpec, AgentClassStatus, Limits, SlotK
 use serde_json::{Value, json};
 
 use super::*;
-use crate::ledger::{Claim, Grant};
+use crate::ledger::{Claim, Grant, Others};
 
 /// What the server was asked: `METHOD path`, and the body.
 type Asked = Arc<Mutex<Vec<(String, Value)>>>;
@@ -205,7 +205,7 @@ async fn claim(client: &Client, class: &AgentClass) -> Result<Grant, Error> {
         class,
         SlotKind::Session,
         &me("a"),
-        &[me("a")],
+        &Others::default(),
         Timestamp::UNIX_EPOCH,
     )
     .await

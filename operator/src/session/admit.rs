@@ -15,8 +15,8 @@ use super::order::{claim, is_waiting, rival};
 use super::stage::{Stage, stage};
 use crate::cluster::{self, Error, Hold};
 use crate::context::Context;
-use crate::ledger::{Claim, Grant};
-use crate::{furniture, topic};
+use crate::ledger::{Claim, Grant, Others};
+use crate::{class, furniture, topic};
 
 /// How far a session has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,14 +56,18 @@ pub async fn admit(seen: &Observed, ctx: &Context, now: Timestamp) -> Result<Adm
         return Ok(Admission::NotAsked);
     };
     let me = claim(&seen.session);
-    let (waiting, now) = (waiting(seen, ctx), ctx.clock.now());
+    let now = ctx.clock.now();
+    let others = Others {
+        waiting: waiting(seen, ctx),
+        running: class::running(&ctx.index, &seen.namespace(), &class.name_any(), now),
+    };
     match cluster::claim_slot(
         &ctx.client,
         &ctx.superseded,
         class,
         SlotKind::Session,
         &me,
-        &waiting,
+        &others,
         now,
     )
     .await?

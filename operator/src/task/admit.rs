@@ -16,8 +16,8 @@ use super::order::{Blocker, blocker, claim, is_over};
 use crate::cluster::{self, Error, Hold};
 use crate::context::Context;
 use crate::index::{Index, lookup};
-use crate::ledger::{Claim, Grant};
-use crate::{furniture, pod, session, topic};
+use crate::ledger::{Claim, Grant, Others};
+use crate::{class, furniture, pod, session, topic};
 
 /// How far a task has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,9 +43,12 @@ pub async fn admit(seen: &Observed, ctx: &Context) -> Result<Admission, Error> {
         return Ok(Admission::NotAsked);
     };
     let me = claim(&seen.task);
-    let waiting = waiting(&ctx.index, &seen.namespace(), seen.class_name.as_deref());
-    let now = ctx.clock.now();
-    match cluster::claim_slot(&ctx.client, &ctx.superseded, class, SlotKind::Task, &me, &waiting, now).await? {
+    let (namespace, now) = (seen.namespace(), ctx.clock.now());
+    let others = Others {
+        waiting: waiting(&ctx.index, &namespace, seen.class_name.as_deref()),
+        running: class::running(&ctx.index, &namespace, &class.name_any(), now),
+    };
+    match cluster::claim_slot(&ctx.client, &ctx.superseded, class, SlotKind::Task, &me, &others, now).await? {
         Grant::Full { position, limit } => return Ok(Admission::Queued { position, limit }),
         Grant::Unlimited | Grant::Held | Grant::Free(_) => {}
     }
