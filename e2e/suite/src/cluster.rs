@@ -104,6 +104,19 @@ impl Cluster {
         self.run("helm", "--kube-context", args, None).await
     }
 
+    /// Runs a program as root of the embedded cluster's node, among its processes; none on a foreign cluster.
+    ///
+    /// # Errors
+    /// As [`Self::kubectl`].
+    pub async fn on_node(&self, args: &[&str]) -> Result<Option<String>> {
+        let Some(state) = self.embedded_state().map(Path::to_string_lossy) else {
+            return Ok(None);
+        };
+        let mut all = vec!["exec", "--state", &state, "--"];
+        all.extend(args);
+        self.run("cluster", "", &all, None).await.map(Some)
+    }
+
     async fn run(&self, program: &str, context_flag: &str, args: &[&str], input: Option<&str>) -> Result<String> {
         let embedded = self.bin.join(program);
         let mut command = Command::new(if embedded.exists() {

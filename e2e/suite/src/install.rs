@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{ApiResource, DynamicObject, PostParams};
@@ -32,6 +32,12 @@ pub const DEADLINE: Duration = Duration::from_secs(120);
 /// Port of the stand-in for Telegram, with its chat page at `/`.
 pub const TELEGRAM_PORT: u16 = 8081;
 const MODEL_PORT: u16 = 8080;
+
+/// Kills the processes whose control group has the name of a pod, given by its UID, and says which.
+const KILL: &str = r#"for group in /proc/[0-9]*/cgroup; do
+    pid=${group#/proc/} pid=${pid%/cgroup}
+    if grep -q "pod$1" "$group" 2> /dev/null && kill -9 "$pid" 2> /dev/null; then echo "$pid"; fi
+done"#;
 
 /// What an installation shall be like.
 pub struct Options {
@@ -347,14 +353,28 @@ impl Install {
         self.kubectl(&["delete", "pod", name, "--wait=false"]).await.map(drop)
     }
 
-    /// Kills a pod without grace, as a node's failure would.
+    /// Deletes a pod by force, as people do with one that hangs: what controls it makes another at once, while the processes of the
+    /// old one get SIGTERM and a second or two.
     ///
     /// # Errors
     /// When it is not there.
-    pub async fn kill_pod(&self, name: &str) -> Result<()> {
+    pub async fn delete_pod_by_force(&self, name: &str) -> Result<()> {
         self.kubectl(&["delete", "pod", name, "--grace-period=0", "--force", "--wait=false"])
             .await
             .map(drop)
+    }
+
+    /// Kills a pod as the end of its node would: every process by SIGKILL, then another pod takes its place. On a foreign cluster,
+    /// where nobody here gets at the processes, it is deleted by force instead.
+    ///
+    /// # Errors
+    /// When it is not there, or no process of it was found.
+    pub async fn kill_pod(&self, name: &str) -> Result<()> {
+        let uid = self.api::<Pod>().get(name).await?.uid().context("a pod has a UID")?;
+        if let Some(killed) = self.cluster.on_node(&["sh", "-c", KILL, "sh", &uid]).await? {
+            ensure!(!killed.trim().is_empty(), "no process of {name} was found on the node");
+        }
+        self.delete_pod_by_force(name).await
     }
 
     /// Waits until a question about the world outside Kubernetes is answered with yes.

@@ -158,7 +158,7 @@ async fn a_pod_deleted_mid_turn_comes_back_with_the_conversation_and_answers_onc
 /// A forced deletion lets the next pod start while the old one still winds down.
 #[tokio::test]
 async fn a_pod_deleted_by_force_mid_turn_comes_back_with_the_conversation_and_answers_once() -> Result<()> {
-    comes_back_after("forced", async |install, pod| install.kill_pod(pod).await).await
+    comes_back_after("forced", async |install, pod| install.delete_pod_by_force(pod).await).await
 }
 
 async fn comes_back_after(name: &'static str, end: impl AsyncFn(&Install, &str) -> Result<()>) -> Result<()> {

@@ -112,7 +112,7 @@ async fn a_task_whose_pod_is_lost_goes_on_and_answers_once() -> Result<()> {
             .await?;
         install.model_holds("lost").await?;
         install
-            .kill_pod(&install.pod_with("longshore.dev/owner=job").await?)
+            .delete_pod_by_force(&install.pod_with("longshore.dev/owner=job").await?)
             .await?;
         install.open_gate("lost").await?;
         let done = install.task("job", "Complete", "True").await?;

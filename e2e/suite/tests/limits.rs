@@ -21,14 +21,14 @@ async fn five_sessions_created_while_the_operator_restarts_never_have_more_than_
             ))
             .await?;
         let operator = install.pod_with("app.kubernetes.io/component=operator").await?;
-        install.kill_pod(&operator).await?;
+        install.delete_pod_by_force(&operator).await?;
         for name in NAMES {
             install
                 .apply(&session(name, &format!("topic-{name}"), "[[say hello]]"))
                 .await?;
         }
         install
-            .kill_pod(&install.pod_with("app.kubernetes.io/component=operator").await?)
+            .delete_pod_by_force(&install.pod_with("app.kubernetes.io/component=operator").await?)
             .await?;
         for (index, name) in NAMES.iter().enumerate() {
             install.session(name, "Ready", "True").await?;
