@@ -100,8 +100,10 @@ class Access(unittest.TestCase):
         self.assertFalse(any("delete" in rule["verbs"] for rule in rules(self.objects, "-bot")))
 
     def test_the_operator_never_edits_a_spec(self):
-        for resource in ("agentclasses", "topics", "containertasks", "persistentsessions"):
+        for resource in ("agentclasses", "topics", "containertasks"):
             self.assertFalse({"create", "update", "patch"} & allowed(self.objects, "-operator", resource), resource)
+        # Of a session it sets and lifts the finalizer; there is no smaller right for that.
+        self.assertEqual({"get", "list", "watch", "patch"}, allowed(self.objects, "-operator", "persistentsessions"))
 
     def test_the_operator_never_deletes_volumes_or_topics_and_never_runs_commands_in_pods(self):
         for resource in ("persistentvolumeclaims", "pods", "topics", "persistentsessions", "agentclasses"):

@@ -4,7 +4,7 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::{Api, ResourceExt};
 use longshore_crds::{PersistentSession, meta};
 use longshore_wire::api::Warn;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::observe::Observed;
 use super::plan::{Plan, Step};
@@ -55,18 +55,22 @@ pub async fn apply(plan: &Plan, seen: &Observed, ctx: &Context) -> Result<(), Er
 /// Sets or lifts our finalizer, if the session is still the one that this was decided by.
 async fn finalizers(seen: &Observed, ctx: &Context, ours: bool) -> Result<(), Error> {
     let session = seen.session.as_ref();
+    let api: Api<PersistentSession> = Api::namespaced(ctx.client.clone(), &seen.namespace());
+    let written = cluster::merge(&api, &session.name_any(), &finalizers_patch(session, ours)).await?;
+    ctx.superseded.note(session, &written);
+    Ok(())
+}
+
+/// The only change of a session that is not one of its status. It touches nothing but metadata.
+fn finalizers_patch(session: &PersistentSession, ours: bool) -> Value {
     let mut wanted: Vec<&str> = session.finalizers().iter().map(String::as_str).collect();
     wanted.retain(|name| *name != meta::SUMMARY_FINALIZER);
     if ours {
         wanted.push(meta::SUMMARY_FINALIZER);
     }
-    let patch = json!({ "metadata": {
+    json!({ "metadata": {
         "uid": session.uid(), "resourceVersion": session.resource_version(), "finalizers": wanted,
-    }});
-    let api: Api<PersistentSession> = Api::namespaced(ctx.client.clone(), &seen.namespace());
-    let written = cluster::merge(&api, &session.name_any(), &patch).await?;
-    ctx.superseded.note(session, &written);
-    Ok(())
+    }})
 }
 
 /// A warning that is not heard is no failure: whoever did not hear it brings the session back with the next message.
@@ -82,4 +86,29 @@ async fn warn(warning: &Warn, seen: &Observed, ctx: &Context) -> Result<(), Erro
         tracing::debug!(%error, session = seen.session.name_any(), "a warning was not heard");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_patched_in_its_finalizers_only_and_those_of_others_stay() {
+        let spec = serde_json::from_value(json!({ "topicRef": { "name": "t" } })).unwrap();
+        let mut session = PersistentSession::new("deep", spec);
+        session.metadata.uid = Some("u".to_owned());
+        session.metadata.resource_version = Some("7".to_owned());
+        session.finalizers_mut().push("other".to_owned());
+        let patch = |finalizers: &[&str]| json!({ "metadata": { "uid": "u", "resourceVersion": "7", "finalizers": finalizers } });
+        assert_eq!(
+            finalizers_patch(&session, true),
+            patch(&["other", "longshore.dev/summary"])
+        );
+        session.finalizers_mut().push(meta::SUMMARY_FINALIZER.to_owned());
+        assert_eq!(
+            finalizers_patch(&session, true),
+            patch(&["other", "longshore.dev/summary"])
+        );
+        assert_eq!(finalizers_patch(&session, false), patch(&["other"]));
+    }
 }

@@ -13,6 +13,7 @@ mod memory;
 mod observe;
 mod order;
 mod plan;
+mod reclaim;
 mod stage;
 mod status;
 
@@ -43,5 +44,6 @@ pub async fn reconcile(session: Arc<PersistentSession>, ctx: Arc<Context>) -> Re
     }
     let written = status::write(&plan, &seen, &ctx).await;
     applied.and(written)?;
+    reclaim::reclaim(&plan, &seen, &admission, &ctx, now).await?;
     Ok(requeue(plan.next_deadline, ctx.clock.now(), &ctx.settings.timing))
 }

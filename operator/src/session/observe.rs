@@ -125,7 +125,24 @@ pub fn observe(session: Arc<PersistentSession>, ctx: &Context) -> Observed {
 
 /// Talks to the session's runner, if there is one and something to say.
 pub async fn contact(seen: &Observed, ctx: &Context, now: Timestamp) -> Result<Contact, Error> {
-    let (Some(errand), Some(uid), Some(topic)) = (errand(seen, now), seen.uid(), &seen.topic) else {
+    let (Some(errand), Some(uid)) = (errand(seen, now), seen.uid()) else {
+        return Ok(Contact::NotTried);
+    };
+    let mut contact = call(seen, &errand, ctx).await?;
+    if let Contact::Met(met) = &mut contact {
+        let quiesced = met.status.state == RunnerState::Quiesced;
+        met.quiesced_at = ctx.quiesced.since(uid, quiesced, now);
+    }
+    Ok(contact)
+}
+
+/// Asks the session's runner how it is.
+pub async fn look(seen: &Observed, ctx: &Context) -> Result<Contact, Error> {
+    call(seen, &Errand::default(), ctx).await
+}
+
+async fn call(seen: &Observed, errand: &Errand, ctx: &Context) -> Result<Contact, Error> {
+    let (Some(uid), Some(topic)) = (seen.uid(), &seen.topic) else {
         return Ok(Contact::NotTried);
     };
     let Some(endpoint) = seen.pod.as_deref().and_then(pod::endpoint) else {
@@ -135,12 +152,7 @@ pub async fn contact(seen: &Observed, ctx: &Context, now: Timestamp) -> Result<C
         .access
         .tokens(&seen.namespace(), &topic.uid().unwrap_or_default())
         .await?;
-    let mut contact = meet(&ctx.dialer, &endpoint, &tokens, uid, &errand).await;
-    if let Contact::Met(met) = &mut contact {
-        let quiesced = met.status.state == RunnerState::Quiesced;
-        met.quiesced_at = ctx.quiesced.since(uid, quiesced, now);
-    }
-    Ok(contact)
+    Ok(meet(&ctx.dialer, &endpoint, &tokens, uid, errand).await)
 }
 
 /// What to want of the runner, by what the status already says: winding down is asked for only once that is persisted, the

@@ -17,7 +17,7 @@ use super::admit::Admission;
 use super::observe::Observed;
 use super::stage::{Stage, is_guarded, stage};
 use super::status::Draft;
-use crate::agent::Contact;
+use crate::agent::{Contact, Met};
 use crate::cluster::Error;
 use crate::conditions::no;
 use crate::events::News;
@@ -65,6 +65,11 @@ pub fn plan(seen: &Observed, admission: &Admission, contact: &Contact, settings:
         Stage::Up => up::up(draft, contact, settings),
         Stage::Waiting => waiting::waiting(draft, admission, settings),
     }
+}
+
+/// What to do about a session that is idle and whose slot is needed by another one.
+pub fn give_way(seen: &Observed, met: &Met, settings: &Settings, now: Timestamp) -> Plan {
+    up::give_way(Draft::new(seen, now), met, settings)
 }
 
 impl Plan {

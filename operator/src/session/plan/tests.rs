@@ -16,7 +16,6 @@ use super::*;
 
 mod lifecycle;
 
-use crate::agent::Met;
 use crate::conditions::{merge, yes};
 use crate::settings::{Settings, Timing};
 

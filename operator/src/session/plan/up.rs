@@ -108,6 +108,15 @@ fn ready(mut draft: Draft<'_>, met: &Met, settings: &Settings) -> Plan {
         .phase(SessionPhase::Running)
 }
 
+/// Another session needs the slot of this idle one.
+pub fn give_way(mut draft: Draft<'_>, met: &Met, settings: &Settings) -> Plan {
+    let (seen, spans) = (draft.seen, draft.seen.spans());
+    draft.hears(met);
+    let idle = idleness(&seen.session, &met.status, false, &spans, &settings.timing, draft.now);
+    draft.reckons(&idle, &spans, settings);
+    begin(draft, Goal::Rest(RestCause::SlotReclaimed), settings)
+}
+
 fn on_idle(seen: &Observed) -> OnIdle {
     seen.class
         .as_ref()

@@ -532,3 +532,22 @@ fn a_runner_that_somebody_else_wound_down_is_replaced() {
     world.go();
     assert!(matches!(world.plan().step, Some(Step::Start(_))));
 }
+
+#[test]
+fn an_idle_session_gives_way_and_comes_back_when_it_is_woken() {
+    let mut world = World::running();
+    world.later(40);
+    let Contact::Met(met) = world.contact.clone() else {
+        panic!("nobody is there")
+    };
+    let plan = give_way(&world.seen, &met, &settings(), world.now);
+    assert_eq!(plan.status.phase, Some(SessionPhase::Suspending));
+    world.session(|s| s.status = Some(plan.status));
+    assert_eq!(world.reason("Suspended"), "-SlotReclaimed");
+    assert_eq!(world.status().last_activity_time, Some(Time(at(100))));
+    world.hears(RunnerState::Quiesced).follow();
+    world.follow();
+    assert_eq!(world.reason("Suspended"), "+SlotReclaimed");
+    world.wake("w1").admitted(Admission::Admitted).follow();
+    assert_eq!(world.status().phase, Some(SessionPhase::Starting));
+}
