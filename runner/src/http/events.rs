@@ -135,7 +135,11 @@ impl Follower {
             let read = tokio::task::spawn_blocking(move || journal.read_after(after, CHUNK)).await;
             let records = match read {
                 Ok(Ok(records)) if !records.is_empty() => records,
-                Ok(Ok(_)) => return Ok(()),
+                Ok(Ok(_)) => {
+                    // Somebody else wrote there. Waiting for what cannot be read would never end.
+                    tracing::error!(after, "an event stream ends: the journal's next records cannot be read");
+                    return Err(Gone);
+                }
                 Ok(Err(error)) => {
                     tracing::error!(%error, "an event stream ends");
                     return Err(Gone);
@@ -149,5 +153,39 @@ impl Follower {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use longshore_wire::event::Event as Durable;
+
+    #[tokio::test]
+    async fn a_stream_ends_where_the_journal_cannot_be_read_and_does_not_spin_for_ever() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("j.jsonl");
+        let (journal, _) = Journal::open(&path).unwrap();
+        let message = "news".to_owned();
+        let (_, appended) = journal.append(Timestamp::UNIX_EPOCH, Durable::Restarted { message });
+        let patience = Duration::from_secs(20);
+        journal.wait(appended.entry, patience).await.unwrap();
+        let length = std::fs::metadata(&path).unwrap().len();
+        std::fs::write(&path, "x".repeat(usize::try_from(length).unwrap())).unwrap();
+        let (sender, _events) = mpsc::channel(WAITING);
+        let (_previews, previews) = broadcast::channel(1);
+        let mut follower = Follower {
+            durable: journal.durable(),
+            journal,
+            previews,
+            sent: 0,
+            sender,
+        };
+        let shown = Shown {
+            after: 1,
+            json: "{}".into(),
+        };
+        let ended = tokio::time::timeout(patience, follower.show(shown)).await;
+        assert!(ended.expect("it spins").is_err());
     }
 }

@@ -280,9 +280,24 @@ struct Found {
     bytes: u64,
 }
 
+impl Found {
+    /// Whether a record with this sequence may come next, when at most so many were lost before it.
+    fn accepts(&self, seq: u64, lost: u64) -> bool {
+        let missing = seq.checked_sub(self.offsets.len() as u64 + 1);
+        missing.is_some_and(|missing| missing <= lost)
+    }
+}
+
+/// No record has a shorter line than this.
+const SHORTEST_RECORD: u64 = 48;
+
 /// Reads every whole line. `bytes` is where the first half-written one begins.
+///
+/// Sequences have no gaps, so a record may run ahead only by as many as the lines that were skipped since the last good
+/// one can have held. Any other sequence is wrong: the agent runs as our user and can write here, and disks err.
 fn read_all(file: &File) -> std::io::Result<Found> {
     let mut found = Found::default();
+    let mut lost = 0;
     let mut reader = BufReader::with_capacity(1 << 20, file);
     let mut line = Vec::new();
     loop {
@@ -294,12 +309,15 @@ fn read_all(file: &File) -> std::io::Result<Found> {
         let start = found.bytes;
         found.bytes += length;
         match entry::decode(&line) {
-            Some(Entry::Record(record)) if record.seq > found.offsets.len() as u64 => {
+            Some(Entry::Record(record)) if found.accepts(record.seq, lost) => {
                 found.offsets.resize(usize::try_from(record.seq).unwrap_or(0), start);
                 found.entries.push(Entry::Record(record));
+                lost = 0;
             }
             Some(Entry::Mark(mark)) => found.entries.push(Entry::Mark(mark)),
             Some(Entry::Record(_)) | None => {
+                // It may have run several into one.
+                lost += (length / SHORTEST_RECORD).max(1);
                 tracing::warn!(offset = start, "a line of the journal cannot be read and is skipped");
             }
         }

@@ -130,6 +130,47 @@ fn a_broken_line_in_the_middle_is_skipped_and_never_shifts_a_sequence() {
 }
 
 #[test]
+fn a_record_with_an_impossible_sequence_is_skipped_and_never_shifts_the_others() {
+    for wrong in [0, 1, 4, 9, 4_000_000_000_000_000_000, u64::MAX] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("j.jsonl");
+        let record = |seq: u64| {
+            let at = Timestamp::UNIX_EPOCH;
+            let message = format!("record {seq}");
+            let event = Event::Restarted { message };
+            Entry::Record(Record { seq, at, event }).encode()
+        };
+        let lines = [record(1), record(2), record(wrong), record(3), record(4)];
+        std::fs::write(&path, lines.concat()).unwrap();
+        let (journal, found) = open(&path);
+        let seqs: Vec<u64> = found
+            .iter()
+            .filter_map(|entry| match entry {
+                Entry::Record(record) => Some(record.seq),
+                Entry::Mark(_) => None,
+            })
+            .collect();
+        assert_eq!(seqs, [1, 2, 3, 4], "with {wrong}");
+        let read = journal.read_after(2, 1 << 20).unwrap();
+        assert_eq!(
+            read.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(),
+            [3, 4],
+            "with {wrong}"
+        );
+        assert_eq!(journal.append(Timestamp::UNIX_EPOCH, accepted(5)).0.seq, 5);
+    }
+}
+
+#[test]
+fn no_record_is_shorter_than_is_assumed() {
+    let at = Timestamp::UNIX_EPOCH;
+    let message = String::new();
+    let event = Event::Restarted { message };
+    let shortest = Entry::Record(Record { seq: 1, at, event }).encode();
+    assert!(shortest.len() as u64 >= SHORTEST_RECORD, "{shortest}");
+}
+
+#[test]
 fn many_appends_at_once_share_syncs_and_keep_their_order() {
     let folder = tempfile::tempdir().unwrap();
     let (journal, _) = open(&folder.path().join("j.jsonl"));
