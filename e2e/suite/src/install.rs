@@ -392,6 +392,50 @@ impl Install {
         Ok(())
     }
 
+    /// Waits until the session's first message is answered.
+    ///
+    /// # Errors
+    /// As [`Self::wait_for`], or when the runner cannot be reached.
+    pub async fn answered_once(&self, session: &str) -> Result<()> {
+        let ready = self.session(session, "Ready", "True").await?;
+        let topic = ready.spec.topic_ref.name;
+        let pod = longshore_crds::names::session_pod(&topic);
+        let runner = crate::runner::Runner::open(&self.cluster, &self.namespace, &topic, &pod).await?;
+        let is_end =
+            |record: &longshore_wire::Record| matches!(record.event, longshore_wire::Event::TurnFinished { .. });
+        runner.events(0, is_end).await.map(drop)
+    }
+
+    /// Waits until no slot of the default class is taken.
+    ///
+    /// # Errors
+    /// As [`Self::wait_for`].
+    pub async fn slots_free(&self) -> Result<()> {
+        let free = |class: Option<&longshore_crds::AgentClass>| {
+            class.is_some_and(|class| class.status.as_ref().is_none_or(|status| status.slots.is_empty()))
+        };
+        self.wait_for("default", "without slots", free).await.map(drop)
+    }
+
+    /// Replaces the operator's pod and waits until the new one leads.
+    ///
+    /// # Errors
+    /// As [`Self::until`].
+    pub async fn restart_operator(&self) -> Result<()> {
+        const OPERATOR: &str = "app.kubernetes.io/component=operator";
+        let old = self.pod_with(OPERATOR).await?;
+        self.delete_pod(&old).await?;
+        self.gone("pod", &old).await?;
+        let new = self.pod_with(OPERATOR).await?;
+        let leads = async || {
+            Ok(self
+                .kubectl(&["logs", &new])
+                .await
+                .is_ok_and(|log| log.contains("reconciling")))
+        };
+        self.until("the new operator leads", leads).await
+    }
+
     /// Waits until a Topic is Ready and its volume is there, so that nothing more will be written about it.
     ///
     /// # Errors
