@@ -222,20 +222,24 @@ impl Journal {
         if after >= durable.seq {
             return Ok(Vec::new());
         }
-        let (start, end) = {
+        let (places, end) = {
             let tail = self.shared.tail.lock().unwrap_or_else(PoisonError::into_inner);
-            tail.range(after, &durable, limit)
+            tail.places(after, &durable, limit)
+        };
+        let Some((_, start)) = places.first().copied() else {
+            return Ok(Vec::new());
         };
         let mut bytes = vec![0; usize::try_from(end - start).unwrap_or(0)];
         self.shared
             .reader
             .read_exact_at(&mut bytes, start)
             .map_err(JournalError::Read)?;
-        Ok(String::from_utf8_lossy(&bytes)
-            .lines()
-            .filter_map(|line| Some((entry::seq_of(line)?, line.to_owned())))
-            .filter(|(seq, _)| *seq > after)
-            .collect())
+        let record = |(seq, place): (u64, u64)| {
+            let rest = bytes.get(usize::try_from(place - start).ok()?..)?;
+            let line = String::from_utf8_lossy(rest.split(|byte| *byte == b'\n').next()?);
+            (entry::seq_of(&line)? == seq).then(|| (seq, line.into_owned()))
+        };
+        Ok(places.into_iter().filter_map(record).collect())
     }
 }
 
@@ -258,18 +262,22 @@ impl Tail {
         }
     }
 
-    /// Byte range of the records after `after`.
-    fn range(&self, after: u64, durable: &Durable, limit: u64) -> (u64, u64) {
-        let first = usize::try_from(after).unwrap_or(usize::MAX);
+    /// Sequences after `after` with the beginnings of their lines, and where the last of these lines ends. Other lines stand
+    /// between them: marks, and what was skipped at the start.
+    fn places(&self, after: u64, durable: &Durable, limit: u64) -> (Vec<(u64, u64)>, u64) {
         let durable_seq = usize::try_from(durable.seq).unwrap_or(usize::MAX);
-        let start = self.offsets.get(first).copied().unwrap_or(durable.bytes);
-        let end = self.offsets[..durable_seq.min(self.offsets.len())]
-            .iter()
-            .skip(first + 1)
-            .copied()
-            .find(|offset| offset - start >= limit)
-            .unwrap_or(durable.bytes);
-        (start, end.max(start))
+        let known = &self.offsets[..durable_seq.min(self.offsets.len())];
+        let first = usize::try_from(after).unwrap_or(usize::MAX).min(known.len());
+        let mut places = Vec::new();
+        for (seq, offset) in (after + 1..).zip(&known[first..]) {
+            let start = places.first().map_or(*offset, |(_, start)| *start);
+            // The first line is read however long it is.
+            if offset - start >= limit.max(1) {
+                return (places, *offset);
+            }
+            places.push((seq, *offset));
+        }
+        (places, durable.bytes)
     }
 }
 
