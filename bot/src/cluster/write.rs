@@ -174,8 +174,13 @@ impl Cluster {
             suspended_ttl_seconds: None,
             origin: Some(origin.clone()),
         };
+        // From the start: the operator would need another write to add it before there is a pod.
+        let finalizers = Some(vec![meta::SUMMARY_FINALIZER.to_owned()]);
         let session = PersistentSession {
-            metadata: metadata(name, topic),
+            metadata: ObjectMeta {
+                finalizers,
+                ..metadata(name, topic)
+            },
             spec,
             status: None,
         };
