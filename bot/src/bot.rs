@@ -3,10 +3,12 @@
 //! State and handles only. It knows none of the parts that work with it, so they may all know it: a part that wants another
 //! to begin says so by [`Bot::wake`] or [`Bot::follow`].
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use kube::ResourceExt;
+use longshore_crds::PersistentSession;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -52,6 +54,8 @@ pub struct Bot {
     pub seen_sessions: mpsc::UnboundedSender<SeenSession>,
     /// Tasks whose previews are followed, by name.
     pub previewed: Mutex<HashSet<String>>,
+    /// Last state of sessions that are gone, by UID, until their end is told.
+    pub gone: Mutex<HashMap<String, Arc<PersistentSession>>>,
     /// Held while a session is being woken, so that two wishes at once are one.
     pub waking: tokio::sync::Mutex<()>,
     /// Places where the bot cannot post.
@@ -104,6 +108,19 @@ impl Bot {
         let (name, uid) = (name.to_owned(), uid.to_owned());
         // As above.
         let _ = self.seen_sessions.send(SeenSession { name, uid, place });
+    }
+
+    /// Keeps the last state of a session that is gone.
+    pub fn remember_gone(&self, session: Arc<PersistentSession>) {
+        let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        gone.extend(session.uid().map(|uid| (uid, session)));
+    }
+
+    /// The last that is known of a session, there or gone.
+    pub fn last_of(&self, name: &str, uid: &str) -> Option<Arc<PersistentSession>> {
+        let gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+        let seen = self.cluster.session(name);
+        seen.filter(|seen| seen.uid().as_deref() == Some(uid)).or(gone)
     }
 
     /// Something that is waited for may be different now.

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::agent::{Door, Heard, RunnerError};
 use crate::bot::{Bot, SeenSession};
 use crate::chat::Place;
-use crate::conversation::{Conversation, Progress, life};
+use crate::conversation::{Change, Conversation, Progress, life};
 use crate::outbox::pace::Priority;
 use crate::store::StoreError;
 use crate::store::messages::answer_key;
@@ -118,8 +118,7 @@ impl Follower {
             self.bot.change(&mut changes, wait).await;
             wait = (wait * 2).min(RECONNECT);
         }
-        observe::session_over(&self.bot, &self.name, &self.uid).await?;
-        self.bot.outbox.wake(self.place.chat);
+        observe::session_over(&self.bot, &self.name, &self.uid, self.place).await?;
         Ok(())
     }
 
@@ -182,7 +181,9 @@ impl Follower {
             return Ok(false);
         }
         let (seq, last_of_its_turn) = (record.seq, stands_alone(&record.event));
-        let changes = self.talk.take(&record.event);
+        let now = jiff::Timestamp::now();
+        let mut changes = self.talk.take(&record.event);
+        changes.retain(|change| !matches!(change, Change::Idle { deadline, .. } if *deadline <= now));
         let changed = !changes.is_empty();
         self.bot
             .store

@@ -11,9 +11,11 @@ use longshore_crds::{ContainerTask, PersistentSession};
 use tokio::sync::mpsc;
 
 use crate::bot::Bot;
+use crate::chat::Place;
 use crate::cluster::{Observed, place_of};
 use crate::conversation::{life, outcome};
 use crate::outbox::pace::Priority;
+use crate::render::Rich;
 use crate::route::{Mode, words};
 use crate::store::StoreError;
 use crate::store::messages::{MessageRow, MessageState};
@@ -28,7 +30,10 @@ pub async fn run(bot: Arc<Bot>, mut events: mpsc::UnboundedReceiver<Observed>) -
             Observed::Task(seen) => task(&bot, &seen).await?,
             Observed::TaskGone(gone) => task_gone(&bot, &gone.name_any()).await?,
             Observed::Session(seen) => session(&bot, &seen).await?,
-            Observed::SessionGone(gone) => session_gone(&bot, &gone.name_any()).await?,
+            Observed::SessionGone(gone) => {
+                bot.remember_gone(gone.clone());
+                session_gone(&bot, &gone.name_any()).await?;
+            }
             Observed::Topic(seen) => {
                 bot.cluster.shown(Some(&seen.name_any()));
                 reach::seen(&bot, &seen).await;
@@ -153,16 +158,43 @@ pub async fn session(bot: &Arc<Bot>, session: &PersistentSession) -> Result<(), 
             .observe_session(name.clone(), uid.clone(), place, recorded)
             .await?;
     }
+    let first_sight = known.is_none();
     let over = known.is_some_and(|known| known.state == SessionState::Ended && known.uid.as_deref() == Some(&uid));
     if over {
         return Ok(());
     }
     if session.status.as_ref().is_some_and(|status| status.endpoint.is_some()) {
         ready(bot, &name).await?;
-    } else {
-        waits(bot, session).await?;
+        if bot.store.note_goes_on(&uid).await? {
+            bot.outbox.wake(place.chat);
+        }
+    } else if life::has_no_pod(session) {
+        asleep(bot, session, &uid, place, first_sight).await?;
+    } else if state == SessionState::Live {
+        waits(bot, session, &uid, place).await?;
     }
     bot.follow(&name, &uid, place);
+    Ok(())
+}
+
+/// A session that sleeps says why, once. What was asleep before this bot knew it is no news.
+async fn asleep(
+    bot: &Bot,
+    session: &PersistentSession,
+    uid: &str,
+    place: Place,
+    first_sight: bool,
+) -> Result<(), StoreError> {
+    // Prompts are gone with the process that asked.
+    bot.store.close_approvals(uid).await?;
+    bot.store
+        .take_undelivered(uid, place, life::undelivered(session))
+        .await?;
+    if let Some((mark, text)) = life::sleep_note(session).filter(|_| !life::wakes_up(session)) {
+        let text = (!first_sight).then_some(text);
+        bot.store.note_sleep(uid, place, mark, text).await?;
+    }
+    bot.outbox.wake(place.chat);
     Ok(())
 }
 
@@ -176,14 +208,27 @@ async fn ready(bot: &Bot, name: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
-async fn waits(bot: &Bot, session: &PersistentSession) -> Result<(), StoreError> {
-    let Some(waits) = life::session_waits(session) else {
-        return Ok(());
-    };
-    for row in bot.store.unanswered_for(&session.name_any()).await? {
-        if matches!(row.decision.mode, Mode::StartSession { .. }) {
-            bot.show_progress(&row, &waits).await?;
+/// Tells what a session waits for: at the message that started it, else, once it is worth telling, in a post of its own. At
+/// messages that wait for it their lane tells.
+async fn waits(bot: &Bot, session: &PersistentSession, uid: &str, place: Place) -> Result<(), StoreError> {
+    let rows = bot.store.unanswered_for(&session.name_any()).await?;
+    let begun = session
+        .status
+        .as_ref()
+        .is_some_and(|status| status.start_time.is_some());
+    let starting = |row: &&MessageRow| !begun && matches!(row.decision.mode, Mode::StartSession { .. });
+    let mut told = rows
+        .iter()
+        .any(|row| row.state < MessageState::Handed && matches!(row.decision.mode, Mode::ToSession { .. }));
+    if let Some(waits) = life::session_waits(session) {
+        for row in rows.iter().filter(starting) {
+            bot.show_progress(row, &waits).await?;
+            told = true;
         }
+    }
+    if let Some(held_up) = life::session_held_up(session).filter(|_| !told) {
+        bot.store.note_held_up(uid, place, held_up).await?;
+        bot.outbox.wake(place.chat);
     }
     Ok(())
 }
@@ -218,25 +263,28 @@ pub async fn is_over(bot: &Bot, name: &str) -> Result<bool, StoreError> {
 }
 
 /// Says the last words about a session whose last events are in.
-pub async fn session_over(bot: &Arc<Bot>, name: &str, uid: &str) -> Result<(), StoreError> {
+pub async fn session_over(bot: &Arc<Bot>, name: &str, uid: &str, place: Place) -> Result<(), StoreError> {
+    let last = bot.last_of(name, uid);
+    let status = last.as_ref().and_then(|last| last.status.as_ref());
+    let began = status.is_none_or(|status| status.start_time.is_some());
     bot.store.close_approvals(uid).await?;
-    let words = bot.cluster.session(name).map(|session| life::end_note(&session));
+    if let Some(last) = &last {
+        bot.store.take_undelivered(uid, place, life::undelivered(last)).await?;
+    }
+    let note = last.as_deref().map_or_else(|| Rich::plain(life::GONE), life::end_note);
+    bot.store.note_end(name, uid, place, note, began).await?;
     for row in bot.store.unanswered_for(name).await? {
         match &row.decision.mode {
-            Mode::EndSession { .. } => {
-                let rich = words
-                    .clone()
-                    .unwrap_or_else(|| crate::render::Rich::plain("The session has ended."));
-                answer(bot, &row, Content::parts(&rich), false).await?;
-            }
             Mode::StartSession { .. } | Mode::ToSession { .. } if row.state == MessageState::Handed => {
                 answer(bot, &row, vec![Content::plain(outcome::SESSION_OVER)], true).await?;
             }
+            Mode::EndSession { .. } => answer(bot, &row, vec![Content::plain(words::NO_SESSION)], false).await?,
             // The lane finds another way for what no session took.
             _ => bot.wake(row.place),
         }
     }
     bot.store.advance_session(name, SessionState::Ended).await?;
+    bot.outbox.wake(place.chat);
     bot.changed();
     Ok(())
 }

@@ -60,6 +60,7 @@ pub async fn run(
         busy_places,
         seen_sessions,
         previewed: Default::default(),
+        gone: Default::default(),
         waking: Default::default(),
         out_of_reach: Default::default(),
         tracker,

@@ -34,6 +34,7 @@ async fn deep_starts_a_session_that_streams_and_takes_what_follows() {
     } = &deep;
     let session = stage.api.get("persistentsessions", &deep.name).unwrap();
     assert_eq!(session["spec"]["prompt"], "fix the build");
+    assert_eq!(session["metadata"]["finalizers"], json!(["longshore.dev/summary"]));
     assert_eq!(session["spec"]["origin"]["telegram"]["messageId"], deep.first);
     let early = stage.say(*thread, "quickly, please").await;
     stage.sees(*thread, "Starting a session").await;
@@ -107,7 +108,7 @@ async fn what_no_session_took_is_asked_in_a_task_and_what_it_took_is_explained()
     let waiting = stage.say(*thread, "and the tests?").await;
     stage.sees(*thread, "Starting a session").await;
     stage.end(&deep.name);
-    stage.sees(*thread, "The session ended before this was answered.").await;
+    stage.sees(*thread, "The session was ended before it began.").await;
     let task = stage.name(*thread, waiting);
     let task = stage.api.wait("containertasks", &task, |_| true).await;
     assert_eq!(task["spec"]["prompt"], "and the tests?");

@@ -4,8 +4,14 @@
 
 mod support;
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
-use serde_json::json;
+use jiff::Timestamp;
+use longshore_wire::api::{IdleEnd, Memory};
+use longshore_wire::event::{Event, MemoryLevel};
+use serde_json::{Value, json};
+use support::condition;
 use support::deep::Deep;
 
 #[tokio::test]
@@ -58,7 +64,10 @@ async fn killed_at_every_step_of_a_wake_the_bot_asks_once_and_delivers_once() {
     deep.runner.turn(2, &[deep.id(message)], "I am here.");
     deep.stage.start();
     deep.stage.sees(deep.thread, "I am here.").await;
-    assert_eq!((deep.patches(), deep.stage.said("I am here.").await), (1, 1));
+    assert_eq!(
+        (deep.patches(), deep.stage.stands(deep.thread, "I am here.").await),
+        (1, 1)
+    );
     let posted = deep.runner.wait("the post", |_| true).await.posted;
     assert!(posted.iter().all(|posted| posted.id == deep.id(message)), "{posted:?}");
 }
@@ -124,4 +133,248 @@ async fn a_session_that_shall_stay_suspended_is_not_woken_and_can_be_ended() {
     stage.say(*thread, "/end").await;
     let task = stage.name(*thread, message);
     stage.api.wait("containertasks", &task, |_| true).await;
+}
+
+fn warning(then: IdleEnd) -> Event {
+    let deadline = Timestamp::now() + Duration::from_secs(300);
+    Event::IdleWarning { deadline, then }
+}
+
+#[tokio::test]
+async fn an_idle_warning_becomes_what_came_of_it() {
+    let mut deep = Deep::greeted().await;
+    deep.runner.emit(warning(IdleEnd::Suspend));
+    let warned = deep.stage.sees(deep.thread, "any message keeps it awake").await;
+    assert!(warned.text.contains("Idle: the session goes to sleep at"), "{warned:?}");
+    let message = deep.stage.say(deep.thread, "wait").await;
+    deep.posted(message).await;
+    let id = deep.id(message);
+    deep.runner.emit(Event::Accepted {
+        id,
+        author: None,
+        text: "wait".into(),
+        attachments: Vec::new(),
+    });
+    let settled = deep.stage.sees(deep.thread, "it stays awake").await;
+    assert_eq!(settled.message_id, warned.message_id);
+    deep.runner.turn(2, &[id], "I wait.");
+    deep.stage.sees(deep.thread, "I wait.").await;
+    deep.runner.emit(warning(IdleEnd::Suspend));
+    let warned = deep.stage.sees(deep.thread, "any message keeps it awake").await;
+    deep.stage.kill();
+    deep.suspended("IdleTimeout", 1);
+    deep.stage.start();
+    let slept = deep
+        .stage
+        .sees(deep.thread, "The session sleeps: nobody needed it")
+        .await;
+    assert_eq!(slept.message_id, warned.message_id);
+    deep.stage.kill();
+    deep.stage.start();
+    let later = deep.stage.say(deep.thread, "good morning").await;
+    deep.wished(later).await;
+    assert_eq!(deep.stage.stands(deep.thread, "The session sleeps").await, 1);
+}
+
+#[tokio::test]
+async fn every_sleep_is_told_once_with_its_reason_and_none_that_a_message_cancels() {
+    let mut deep = Deep::greeted().await;
+    deep.suspended("SlotReclaimed", 1);
+    deep.stage
+        .sees(deep.thread, "its place was needed for another session")
+        .await;
+    deep.stage.kill();
+    deep.stage.start();
+    let message = deep.stage.say(deep.thread, "back, please").await;
+    deep.wished(message).await;
+    // Asleep again in between, with somebody waiting: no news.
+    deep.suspended("IdleTimeout", 2);
+    deep.woken();
+    deep.back();
+    deep.posted(message).await;
+    deep.runner.turn(2, &[deep.id(message)], "Here.");
+    deep.stage.sees(deep.thread, "Here.").await;
+    deep.suspended("IdleTimeout", 3);
+    deep.stage.sees(deep.thread, "nobody needed it for a while").await;
+    assert_eq!(deep.stage.stands(deep.thread, "The session sleeps").await, 2);
+}
+
+#[tokio::test]
+async fn the_end_is_told_once_with_its_reason_and_the_key_outcomes() {
+    let mut deep = Deep::greeted().await;
+    deep.runner.emit(warning(IdleEnd::End));
+    let warned = deep.stage.sees(deep.thread, "Idle: the session ends at").await;
+    deep.stage.kill();
+    let summary =
+        json!({"path": "state/summaries/x.md", "time": "2026-01-01T00:00:00Z", "text": "**Decided:** use SQLite"});
+    let ended = condition("Ended", "True", "IdleTimeout", "");
+    let status = json!({"phase": "Ended", "endpoint": null, "summary": summary, "conditions": [ended]});
+    deep.stage
+        .api
+        .merge("persistentsessions", &deep.name, json!({ "status": status }));
+    deep.stage.start();
+    let over = deep
+        .stage
+        .sees(deep.thread, "The session has ended: nobody needed it")
+        .await;
+    assert!(over.text.contains("Key outcomes:\n\nDecided: use SQLite"), "{over:?}");
+    let settled = deep.stage.sees(deep.thread, "The session was idle and is over.").await;
+    assert_eq!(settled.message_id, warned.message_id);
+    deep.stage.kill();
+    deep.stage.start();
+    deep.stage.api.delete("persistentsessions", &deep.name);
+    deep.stage.say(deep.thread, "/end").await;
+    deep.stage.sees(deep.thread, "No session is active").await;
+    assert_eq!(deep.stage.stands(deep.thread, "Key outcomes").await, 1);
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_took_is_delivered_from_the_status_once() {
+    let mut deep = Deep::greeted().await;
+    let first = deep.stage.say(deep.thread, "one").await;
+    deep.posted(first).await;
+    let second = deep.stage.say(deep.thread, "two").await;
+    deep.posted(second).await;
+    let stranger = longshore_wire::MessageId::from_object("somebody else").to_string();
+    deep.stage.kill();
+    // The turn ended and the pod went while no bot was there.
+    deep.runner.turn(2, &[deep.id(first)], "Number one.");
+    let undelivered = json!([
+        {"messageIds": [deep.id(deep.first).to_string()], "text": "Fixed, again.", "isError": false},
+        {"messageIds": [deep.id(first).to_string(), "no id"], "text": "Number **one**.", "isError": false},
+        {"messageIds": [stranger], "text": "not ours", "isError": false},
+    ]);
+    deep.stage.api.merge(
+        "persistentsessions",
+        &deep.name,
+        json!({"status": {"undelivered": undelivered}}),
+    );
+    deep.suspended("IdleTimeout", 1);
+    deep.stage.start();
+    deep.stage.sees(deep.thread, "Number one.").await;
+    // The stream brings it again.
+    let third = deep.stage.say(deep.thread, "three").await;
+    // The bot may have been killed before it knew that the runner had "two", and then wakes the session for that.
+    let wished = |session: &Value| session["metadata"]["annotations"]["longshore.dev/wake"].is_string();
+    deep.stage.api.wait("persistentsessions", &deep.name, wished).await;
+    deep.woken();
+    deep.back();
+    deep.posted(third).await;
+    deep.runner.turn(3, &[deep.id(third)], "Number three.");
+    deep.stage.sees(deep.thread, "Number three.").await;
+    // What is undelivered at the end comes before the regrets.
+    let undelivered = json!([{"messageIds": [deep.id(second).to_string()], "text": "Number two.", "isError": true}]);
+    deep.stage.api.merge(
+        "persistentsessions",
+        &deep.name,
+        json!({"status": {"undelivered": undelivered}}),
+    );
+    deep.stage.end(&deep.name);
+    deep.stage.sees(deep.thread, "Number two.").await;
+    deep.stage.sees(deep.thread, "The session has ended.").await;
+    let said = deep.stage.by_bot(Some(deep.thread)).await;
+    let times = |text: &str| said.iter().filter(|said| said.contains(text)).count();
+    assert_eq!(
+        (times("Number one"), times("Number two"), times("Number three")),
+        (1, 1, 1),
+        "{said:?}"
+    );
+    assert_eq!(
+        (times("again"), times("not ours"), times("before this was answered")),
+        (0, 0, 0),
+        "{said:?}"
+    );
+}
+
+#[tokio::test]
+async fn memory_and_restarts_are_noted_and_events_of_the_future_break_nothing() {
+    let deep = Deep::greeted().await;
+    let Deep {
+        stage, thread, runner, ..
+    } = &deep;
+    for (level, message) in [
+        (MemoryLevel::Warning, "The agent uses 85% of its memory."),
+        (MemoryLevel::Normal, "The agent has room again."),
+        (MemoryLevel::Recycled, "claude was restarted to free memory."),
+        (MemoryLevel::OutOfMemory, "The kernel killed make."),
+    ] {
+        runner.emit(Event::Memory {
+            level,
+            message: message.into(),
+            memory: Memory::default(),
+        });
+    }
+    runner.emit_unheard_of();
+    runner.emit(Event::Restarted {
+        message: "claude was started again.".into(),
+    });
+    runner.emit_unheard_of();
+    let message = stage.say(*thread, "still there?").await;
+    deep.posted(message).await;
+    runner.turn(2, &[deep.id(message)], "Sure.");
+    stage.sees(*thread, "Sure.").await;
+    stage.sees(*thread, "claude was started again.").await;
+    for text in ["uses 85%", "restarted to free", "killed make", "started again"] {
+        assert_eq!(stage.said(text).await, 1, "{text}");
+    }
+    assert_eq!(stage.said("has room again").await, 0);
+}
+
+#[tokio::test]
+async fn a_place_in_the_queue_is_one_message_that_changes_and_the_refusal_is_its_answer() {
+    let deep = Deep::start().await;
+    let Deep { stage, thread, .. } = &deep;
+    let queue = |position: Value| {
+        let queued = condition("Admitted", "False", "Queued", "");
+        let status = json!({"phase": "Queued", "queuePosition": position, "conditions": [queued]});
+        stage
+            .api
+            .merge("persistentsessions", &deep.name, json!({ "status": status }));
+    };
+    queue(json!(3));
+    let third = stage.sees(*thread, "waits in the queue, at position 3").await;
+    queue(json!(1));
+    let next = stage.sees(*thread, "waits in the queue, at position 1").await;
+    assert_eq!(third.message_id, next.message_id);
+    let ended = condition("Ended", "True", "QueueTimeout", "");
+    let status = json!({"phase": "Ended", "queuePosition": null, "conditions": [ended]});
+    stage
+        .api
+        .merge("persistentsessions", &deep.name, json!({ "status": status }));
+    let refused = stage.sees(*thread, "no place became free in time").await;
+    assert_eq!(refused.message_id, next.message_id);
+    assert_eq!(stage.by_bot(Some(*thread)).await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_holds_a_session_up_is_one_message_until_it_goes_on() {
+    let mut deep = Deep::greeted().await;
+    let trouble = |deep: &Deep, reason: &str, message: &str| {
+        let ready = condition("Ready", "False", reason, message);
+        let status = json!({"phase": "Starting", "endpoint": null, "conditions": [ready]});
+        deep.stage
+            .api
+            .merge("persistentsessions", &deep.name, json!({ "status": status }));
+    };
+    trouble(&deep, "Resuming", "The pod is on the way");
+    trouble(&deep, "NodeLost", "node a-1 is silent");
+    let lost = deep.stage.sees(deep.thread, "its node does not answer").await;
+    assert!(lost.text.contains("(node a-1 is silent.)"), "{lost:?}");
+    deep.stage.kill();
+    deep.stage.start();
+    trouble(&deep, "Unschedulable", "0/1 nodes");
+    let full = deep.stage.sees(deep.thread, "no node has room").await;
+    deep.back();
+    let solved = deep.stage.sees(deep.thread, "The session takes messages again.").await;
+    assert_eq!(
+        (lost.message_id, full.message_id),
+        (solved.message_id, solved.message_id)
+    );
+    assert_eq!(deep.stage.by_bot(Some(deep.thread)).await.len(), 2);
+    // The next trouble is another one; a message that waits shows it itself.
+    trouble(&deep, "CrashLoop", "");
+    let looping = deep.stage.sees(deep.thread, "does not stay up").await;
+    assert_ne!(looping.message_id, solved.message_id);
+    deep.stage.say(deep.thread, "hello?").await;
+    deep.stage.sees_times(deep.thread, "does not stay up", 2).await;
 }

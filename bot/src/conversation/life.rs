@@ -7,15 +7,18 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 use longshore_crds::conditions::{reasons, types};
 use longshore_crds::{ContainerTask, DesiredState, PersistentSession, PersistentSessionStatus, SessionPhase, meta};
-use longshore_wire::api::IdleEnd;
+use longshore_wire::MessageId;
+use longshore_wire::api::{IdleEnd, Undelivered};
 
 use super::outcome::{condition, is_true};
 use crate::render::{self, Rich};
 
 /// A message woke the session, or is about to.
 pub const WAKING: &str = "Waking the session up …";
-/// The session runs again after what was told in this post.
-pub const RUNS_AGAIN: &str = "The session runs again.";
+/// What a note about what held the session up becomes.
+pub const GOES_ON: &str = "The session takes messages again.";
+/// What the idle warning becomes when the session has ended.
+pub const WAS_IDLE: &str = "The session was idle and is over.";
 /// What the idle warning becomes when somebody does something.
 pub const STAYS_AWAKE: &str = "The session was about to be idle; it stays awake.";
 
@@ -85,10 +88,10 @@ pub fn task_waits(task: &ContainerTask) -> Option<String> {
     waits(status.queue_position, &status.conditions, "The task")
 }
 
-/// What a session that is not there yet waits for.
+/// What a session waits for that shall be there and is not.
 pub fn session_waits(session: &PersistentSession) -> Option<String> {
     let status = session.status.as_ref();
-    if status.is_some_and(|status| status.endpoint.is_some()) {
+    if status.is_some_and(|status| status.endpoint.is_some()) || is_asleep(session) {
         return None;
     }
     let begun = status.is_some_and(|status| status.start_time.is_some());
@@ -181,6 +184,30 @@ fn with_detail(sentence: String, detail: &str) -> String {
     }
 }
 
+/// Whether somebody has asked the session to wake up and the operator has not seen it.
+pub fn wakes_up(session: &PersistentSession) -> bool {
+    let observed = session.status.as_ref().and_then(|status| status.observed_wake.as_ref());
+    session
+        .annotations()
+        .get(meta::WAKE)
+        .is_some_and(|wish| Some(wish) != observed)
+}
+
+/// Answers that nobody had taken when the pod went.
+pub fn undelivered(session: &PersistentSession) -> Vec<Undelivered> {
+    let answers = session.status.iter().flat_map(|status| &status.undelivered);
+    let answers = answers.map(|answer| Undelivered {
+        message_ids: answer
+            .message_ids
+            .iter()
+            .filter_map(|id| id.parse().ok().map(MessageId))
+            .collect(),
+        text: answer.text.clone(),
+        is_error: answer.is_error,
+    });
+    answers.collect()
+}
+
 /// Why a session sleeps and what brings it back, with the mark by which this sleep is told from others.
 pub fn sleep_note(session: &PersistentSession) -> Option<(String, String)> {
     let status = session.status.as_ref()?;
@@ -238,10 +265,11 @@ pub const GONE: &str = "The session is over: it was deleted. /deep starts anothe
 
 fn ended(status: &PersistentSessionStatus) -> String {
     let again = "/deep starts another, which finds the files and the outcomes.";
-    let Some(ended) = condition(&status.conditions, types::ENDED) else {
-        return "The session has ended.".to_owned();
+    let Some(ended) = condition(&status.conditions, types::ENDED).filter(|ended| ended.status == "True") else {
+        return GONE.to_owned();
     };
     match ended.reason.as_str() {
+        reasons::USER_ENDED if status.start_time.is_none() => "The session was ended before it began.".to_owned(),
         reasons::USER_ENDED => "The session has ended.".to_owned(),
         reasons::IDLE_TIMEOUT => format!("The session has ended: nobody needed it for a while. {again}"),
         reasons::MAX_DURATION => format!("The session has ended: it lived as long as a session may. {again}"),

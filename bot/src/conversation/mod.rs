@@ -10,9 +10,10 @@ pub mod prompt;
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use longshore_wire::MessageId;
 use longshore_wire::api::Approval;
-use longshore_wire::event::{ApprovalOutcome, Event, Preview, Record, ToolState};
+use longshore_wire::event::{ApprovalOutcome, Event, MemoryLevel, Preview, Record, ToolState};
 
 use crate::render::{self, Rich};
 use crate::store::posts::Content;
@@ -47,6 +48,15 @@ pub enum Change {
         /// Who decided.
         by: Option<String>,
     },
+    /// The session will soon be idle.
+    Idle {
+        /// In a sentence.
+        text: String,
+        /// When; a warning that comes later than that warns of nothing.
+        deadline: Timestamp,
+    },
+    /// Somebody or claude did something, so the session is not idle.
+    Stirred,
     /// Something that people should know.
     Notice {
         /// In a sentence.
@@ -104,7 +114,7 @@ impl Conversation {
                         turn.messages.push(*id);
                     }
                 }
-                Vec::new()
+                vec![Change::Stirred]
             }
             Event::Text { turn, block, text } => {
                 let turn = self.turn(*turn);
@@ -158,10 +168,20 @@ impl Conversation {
                 }]
             }
             Event::Restarted { message } => vec![Change::Notice { text: message.clone() }],
-            // What was accepted is known from the chat; figures and summaries are for the operator.
-            Event::Accepted { .. } | Event::IdleWarning { .. } | Event::Memory { .. } | Event::Summary { .. } => {
-                Vec::new()
-            }
+            // What was accepted is known from the chat.
+            Event::Accepted { .. } => vec![Change::Stirred],
+            Event::IdleWarning { deadline, then } => vec![Change::Idle {
+                text: life::idle_warning(*deadline, *then),
+                deadline: *deadline,
+            }],
+            Event::Memory { level, message, .. } => match level {
+                MemoryLevel::Normal => Vec::new(),
+                MemoryLevel::Warning | MemoryLevel::Recycled | MemoryLevel::OutOfMemory => {
+                    vec![Change::Notice { text: message.clone() }]
+                }
+            },
+            // Outcomes are told when the session is over.
+            Event::Summary { .. } => Vec::new(),
         }
     }
 

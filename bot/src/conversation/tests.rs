@@ -61,7 +61,7 @@ fn answer(changes: Vec<Change>) -> (Vec<MessageId>, String) {
 #[test]
 fn a_turn_streams_and_its_answer_has_every_block_but_no_tool() {
     let mut talk = Conversation::default();
-    assert_eq!(talk.take(&started(1, &[7])), []);
+    assert_eq!(talk.take(&started(1, &[7])), [Change::Stirred]);
     assert_eq!(shows(&talk), None);
     talk.preview(&Preview::TextDelta {
         turn: 1,

@@ -14,7 +14,7 @@ use crate::outbox::pace::Priority;
 use crate::route::{Decision, Mode};
 
 /// How far a message has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::AsRefStr, strum::EnumString)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, strum::AsRefStr, strum::EnumString)]
 #[strum(serialize_all = "lowercase")]
 pub enum MessageState {
     /// Decided, not carried out.
@@ -159,6 +159,16 @@ pub(super) fn by_wire_id(tx: &Transaction<'_>, id: MessageId) -> Result<Option<M
     Ok(tx.prepare_cached(&sql)?.query_row([id.to_string()], read).optional()?)
 }
 
+/// Messages for this task or session that are not answered.
+pub(super) fn unanswered(tx: &Transaction<'_>, object: &str) -> Result<Vec<MessageRow>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM messages WHERE {UNANSWERED_FOR}");
+    let mut select = tx.prepare_cached(&sql)?;
+    let rows = select.query_map([object], read)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+const UNANSWERED_FOR: &str = "state IN ('routed', 'posting', 'handed') AND object = ?1 ORDER BY row";
+
 /// Writes the final words about a message, unless there are some already.
 pub(super) fn answer(
     tx: &Transaction<'_>,
@@ -228,8 +238,7 @@ impl Store {
 
     /// Messages for this task or session that are not answered.
     pub async fn unanswered_for(&self, object: &str) -> Result<Vec<MessageRow>, StoreError> {
-        let condition = "state IN ('routed', 'posting', 'handed') AND object = ?1 ORDER BY row";
-        self.rows(condition, vec![object.to_owned().into()]).await
+        self.rows(UNANSWERED_FOR, vec![object.to_owned().into()]).await
     }
 
     /// Messages of a place that are not answered.

@@ -7,7 +7,8 @@ use rusqlite::Connection;
 
 use super::StoreError;
 
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[
+    "
     -- Updates as Telegram sent them. Committed before Telegram may forget them.
     CREATE TABLE inbox (
         update_id   INTEGER PRIMARY KEY,
@@ -95,7 +96,14 @@ const STEPS: &[&str] = &["
         name        TEXT NOT NULL,
         PRIMARY KEY (chat, thread)
     ) STRICT, WITHOUT ROWID;
-"];
+",
+    "
+    -- The last sleep or end of a session that its place was told of, and posts that must be edited when it goes on.
+    ALTER TABLE sessions ADD COLUMN noted TEXT;
+    ALTER TABLE sessions ADD COLUMN warning INTEGER REFERENCES posts (post);
+    ALTER TABLE sessions ADD COLUMN held_up INTEGER REFERENCES posts (post);
+",
+];
 
 /// Brings a database to the newest version.
 pub fn migrate(connection: &mut Connection) -> Result<(), StoreError> {

@@ -8,6 +8,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::approvals;
 use super::messages;
+use super::notes;
 use super::posts::{self, Content};
 use super::{Json, Store, StoreError};
 use crate::chat::Place;
@@ -125,7 +126,8 @@ impl Store {
                 params![name, place.chat, place.thread_key()],
             )?;
             tx.execute(
-                "UPDATE sessions SET uid = ?2, stored_seq = 0, state = CASE WHEN uid IS NULL THEN state ELSE 'live' END
+                "UPDATE sessions SET uid = ?2, stored_seq = 0, noted = NULL, warning = NULL, held_up = NULL,
+                    state = CASE WHEN uid IS NULL THEN state ELSE 'live' END
                  WHERE name = ?1 AND uid IS NOT ?2",
                 params![name, uid],
             )?;
@@ -206,6 +208,8 @@ fn apply(tx: &Transaction<'_>, uid: &str, place: Place, seq: u64, change: Change
         }
         Change::Ask { approval } => approvals::open(tx, uid, place, &approval)?,
         Change::Close { id, outcome, by } => approvals::close(tx, uid, &id, outcome, by.as_deref())?,
+        Change::Idle { text, .. } => notes::warn(tx, uid, place, seq, &text)?,
+        Change::Stirred => notes::stir(tx, uid)?,
         Change::Notice { text } => {
             let post = posts::ensure(tx, &format!("notice/{uid}/{seq}"), place, None, None)?;
             posts::show(tx, post, &Content::plain(text), Priority::Notice)?;
@@ -216,7 +220,7 @@ fn apply(tx: &Transaction<'_>, uid: &str, place: Place, seq: u64, change: Change
 
 /// The newest message of a turn gets the text; the others refer to it. A turn without a message of ours speaks for itself.
 #[allow(clippy::too_many_arguments)]
-fn answer_turn(
+pub(super) fn answer_turn(
     tx: &Transaction<'_>,
     uid: &str,
     place: Place,

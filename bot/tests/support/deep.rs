@@ -72,12 +72,10 @@ impl Deep {
 
     /// The operator has seen that the session shall wake up.
     pub fn woken(&self) {
-        let wake = self.wish();
-        let status = json!({"observedWake": wake});
+        let status = json!({"phase": "Starting", "observedWake": self.wish(), "conditions": []});
         self.stage
             .api
             .merge("persistentsessions", &self.name, json!({ "status": status }));
-        self.status("Starting", Value::Null, json!([]));
     }
 
     /// The session takes messages again.

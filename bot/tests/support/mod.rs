@@ -166,6 +166,12 @@ impl Stage {
             .collect()
     }
 
+    /// How many messages of the bot in a topic say this now.
+    pub async fn stands(&self, thread: i64, text: &str) -> usize {
+        let all = self.by_bot(Some(thread)).await;
+        all.iter().filter(|said| said.contains(text)).count()
+    }
+
     /// How often the bot has sent or edited something that says this.
     pub async fn said(&self, text: &str) -> usize {
         let calls = self.people.calls(&WantedCalls::default()).await.unwrap();
@@ -218,7 +224,7 @@ impl Stage {
         self.api.merge(
             "persistentsessions",
             name,
-            json!({"status": {"phase": "Running", "endpoint": endpoint}}),
+            json!({"status": {"phase": "Running", "endpoint": endpoint, "startTime": "2026-01-01T00:00:00Z"}}),
         );
     }
 

@@ -28,7 +28,8 @@ pub struct Runner {
 
 #[derive(Clone, Default)]
 pub struct Seen {
-    pub records: Vec<Record>,
+    /// Events as they are sent, the first under sequence 1.
+    pub records: Vec<String>,
     pub previews: Vec<(usize, Preview)>,
     pub posted: Vec<PostMessage>,
     pub acked: u64,
@@ -73,12 +74,21 @@ impl Runner {
 
     pub fn emit(&self, event: Event) {
         self.change(|state| {
-            let seq = state.records.len() as u64 + 1;
-            state.records.push(Record {
-                seq,
+            let record = Record {
+                seq: state.records.len() as u64 + 1,
                 at: Timestamp::UNIX_EPOCH,
                 event,
-            });
+            };
+            state.records.push(serde_json::to_string(&record).unwrap());
+        });
+    }
+
+    /// An event of a kind that only newer runners know.
+    pub fn emit_unheard_of(&self) {
+        self.change(|state| {
+            let seq = state.records.len() + 1;
+            let record = json!({"seq": seq, "at": Timestamp::UNIX_EPOCH, "type": "unheard_of", "level": 7});
+            state.records.push(record.to_string());
         });
     }
 
@@ -184,11 +194,9 @@ async fn events(
         .take_while(move |state| std::future::ready(state.cut == cut))
         .flat_map(move |state| {
             let mut events = Vec::new();
-            for record in state.records.iter().filter(|record| record.seq > sent) {
-                let data = serde_json::to_string(record).unwrap();
-                events.push(Ok::<_, Infallible>(
-                    Sse::default().id(record.seq.to_string()).data(data),
-                ));
+            for (before, record) in state.records.iter().enumerate().skip(sent as usize) {
+                let seq = before + 1;
+                events.push(Ok::<_, Infallible>(Sse::default().id(seq.to_string()).data(record)));
             }
             sent = sent.max(state.records.len() as u64);
             for (_, preview) in state.previews.iter().skip(shown) {
