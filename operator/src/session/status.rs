@@ -111,11 +111,21 @@ impl<'a> Draft<'a> {
     /// Takes over what the runner says of itself.
     pub fn hears(&mut self, met: &Met) {
         self.active = active(&met.status.busy);
+        self.memory = memory::pressure(self.seen, &met.status);
+        self.counts(met);
+    }
+
+    /// Takes over what the runner has counted.
+    pub fn counts(&mut self, met: &Met) {
         self.status.usage = Some(usage(&met.status.usage));
         self.status.restarts = Some(i32::try_from(met.status.restarts).unwrap_or(i32::MAX));
-        self.memory = memory::pressure(self.seen, &met.status);
         let peak = i64::try_from(met.status.memory.peak_bytes).unwrap_or(i64::MAX);
         self.status.peak_memory_bytes = Some(peak).filter(|bytes| *bytes > 0);
+    }
+
+    /// There is no agent any more, whatever became of its pod.
+    pub fn forgets_memory(&mut self) {
+        self.memory = memory::unheard(None);
     }
 
     /// Takes over when it will be idle.

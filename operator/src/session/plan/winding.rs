@@ -133,6 +133,7 @@ pub fn begin(mut draft: Draft<'_>, goal: Goal, settings: &Settings) -> Plan {
 pub fn done(mut draft: Draft<'_>, met: Option<&Met>, goal: Goal) -> Plan {
     draft.summarized = farewell(&draft, met);
     if let Some(met) = met {
+        draft.counts(met);
         let written = met.status.summary.as_ref().map(summary);
         draft.status.summary = written.or(draft.status.summary);
         if has_chat(draft.seen) {
@@ -152,6 +153,7 @@ fn suspended(mut draft: Draft<'_>, cause: RestCause) -> Plan {
         "It needs no slot; the topic stays its own",
     );
     draft.suspended = yes(types::SUSPENDED, cause.reason(), cause.sentence());
+    draft.forgets_memory();
     draft
         .ready(no(types::READY, reasons::SUSPENDED, "It is suspended"))
         .phase(SessionPhase::Suspended)
