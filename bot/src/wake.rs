@@ -132,6 +132,21 @@ mod tests {
     }
 
     #[test]
+    fn a_session_that_is_about_to_end_is_woken_only_when_it_was_idle() {
+        for (reason, expected) in [
+            ("IdleTimeout", Step::Ask("m1".into())),
+            ("MaxDuration", Step::Nothing(Wake::NotNeeded)),
+        ] {
+            let ended = json!({"type": "Ended", "status": "False", "reason": reason, "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"});
+            check(
+                json!({"status.phase": "Ending", "status.conditions": [ended]}),
+                expected,
+            );
+        }
+        check(json!({"status.phase": "Ended"}), Step::Nothing(Wake::NotNeeded));
+    }
+
+    #[test]
     fn what_shall_sleep_or_end_is_not_woken() {
         check(
             json!({"status.phase": "Suspended", "spec.desiredState": "Suspended"}),

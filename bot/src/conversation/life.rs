@@ -22,11 +22,17 @@ pub const WAS_IDLE: &str = "The session was idle and is over.";
 /// What the idle warning becomes when somebody does something.
 pub const STAYS_AWAKE: &str = "The session was about to be idle; it stays awake.";
 
-/// A session without a pod, or about to have none, that a wake can bring back.
+/// A session without a pod, or about to have none, that a wake can bring back. Also one that is about to end because it was
+/// idle: a wake that comes in time keeps it.
 pub fn is_asleep(session: &PersistentSession) -> bool {
+    let phase = session.status.as_ref().and_then(|status| status.phase);
+    has_no_pod(session) || phase == Some(SessionPhase::Suspending) || ends_for_being_idle(session)
+}
+
+fn ends_for_being_idle(session: &PersistentSession) -> bool {
     session.status.as_ref().is_some_and(|status| {
-        matches!(status.phase, Some(SessionPhase::Suspending | SessionPhase::Suspended))
-            || is_true(&status.conditions, types::SUSPENDED)
+        let ended = condition(&status.conditions, types::ENDED);
+        status.phase == Some(SessionPhase::Ending) && ended.is_some_and(|ended| ended.reason == reasons::IDLE_TIMEOUT)
     })
 }
 
@@ -37,13 +43,14 @@ pub fn has_no_pod(session: &PersistentSession) -> bool {
     })
 }
 
-/// A session that is on its way out: no wake brings it back, and new messages do not go there.
+/// A session that is on its way out for good: no wake brings it back, and new messages do not go there.
 pub fn is_ending(session: &PersistentSession) -> bool {
     let phase = session.status.as_ref().and_then(|status| status.phase);
     session.metadata.deletion_timestamp.is_some()
         || session.spec.desired_state == DesiredState::Ended
         || session.annotations().contains_key(meta::END)
-        || matches!(phase, Some(SessionPhase::Ending | SessionPhase::Ended))
+        || phase == Some(SessionPhase::Ended)
+        || (phase == Some(SessionPhase::Ending) && !ends_for_being_idle(session))
 }
 
 /// The spec keeps the session suspended, which no wake changes.
@@ -273,18 +280,30 @@ fn ended(status: &PersistentSessionStatus) -> String {
         reasons::USER_ENDED => "The session has ended.".to_owned(),
         reasons::IDLE_TIMEOUT => format!("The session has ended: nobody needed it for a while. {again}"),
         reasons::MAX_DURATION => format!("The session has ended: it lived as long as a session may. {again}"),
-        reasons::SUSPENDED_TOO_LONG => format!("The session has ended: it slept for long and nobody came back. {again}"),
+        reasons::SUSPENDED_TOO_LONG => {
+            format!("The session has ended: it slept for long and nobody came back. {again}")
+        }
         reasons::DELETED => format!("The session has ended: it was deleted. {again}"),
         types::FAILED => with_detail(format!("The session has ended: it failed. {again}"), &ended.message),
-        reasons::QUEUE_TIMEOUT => "The session was given up: no place became free in time. Try /deep again later, or end a \
+        reasons::QUEUE_TIMEOUT => {
+            "The session was given up: no place became free in time. Try /deep again later, or end a \
                                    session that is no longer needed."
-            .to_owned(),
-        reasons::REJECTED => with_detail(
-            "The session was refused: there is no room for it. Try /deep again later, or end a session that is no longer \
-             needed."
-                .to_owned(),
-            &ended.message,
-        ),
+                .to_owned()
+        }
+        reasons::REJECTED => {
+            let admitted = condition(&status.conditions, types::ADMITTED);
+            let why = admitted.filter(|admitted| admitted.reason == reasons::REJECTED);
+            with_detail(
+                "The session was refused: there is no room for it. Try /deep again later, or end a session that is no \
+                 longer needed."
+                    .to_owned(),
+                &why.unwrap_or(ended).message,
+            )
+        }
         _ => with_detail(format!("The session has ended. {again}"), &ended.message),
     }
 }
+
+#[cfg(test)]
+#[path = "life_tests.rs"]
+mod tests;
