@@ -27,7 +27,8 @@ func policy(namespace, name, spec string) string {
 }
 
 // Every case is one policy in namespace "near", where the client lives; the
-// servers are pods of "near" and "far", the node, and the API server.
+// servers are pods of "near" and "far", the node, the API server, and what
+// stands at the metadata address of clouds.
 func TestPoliciesAllowAndDenyAsTheySay(t *testing.T) {
 	up(t)
 	namespace(t, "near")
@@ -43,9 +44,9 @@ func TestPoliciesAllowAndDenyAsTheySay(t *testing.T) {
 	targets := map[string][2]string{
 		"near:8080": {near, "8080"}, "near:9090": {near, "9090"},
 		"other:8080": {other, "8080"}, "far:8080": {far, "8080"}, "far:9090": {far, "9090"},
-		"node": {node, "6443"}, "api": {service, "443"}, "dns": {"10.203.0.10", "53"},
+		"node": {node, "6443"}, "api": {service, "443"}, "dns": {"10.203.0.10", "53"}, "metadata": {"169.254.169.254", "80"},
 	}
-	everything := []string{"near:8080", "near:9090", "other:8080", "far:8080", "far:9090", "node", "api", "dns"}
+	everything := []string{"near:8080", "near:9090", "other:8080", "far:8080", "far:9090", "node", "api", "dns", "metadata"}
 	client := "podSelector: {matchLabels: {app: client}}"
 	server := "podSelector: {matchLabels: {app: server}}"
 	cases := []struct {
@@ -76,6 +77,8 @@ func TestPoliciesAllowAndDenyAsTheySay(t *testing.T) {
 			without(everything, "far:8080", "far:9090")},
 		{"out to public addresses", "{" + client + ", policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: 0.0.0.0/0, except: [10.0.0.0/8, 169.254.0.0/16]}}]}]}",
 			nil},
+		{"out to private addresses, too, but not to the metadata", "{" + client + ", policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: 0.0.0.0/0, except: [169.254.169.254/32]}}]}]}",
+			without(everything, "metadata")},
 		{"out to a range of ports", "{" + client + ", policyTypes: [Egress], egress: [{ports: [{port: 9000, endPort: 9999}]}]}",
 			[]string{"near:9090", "far:9090"}},
 		{"out to the node", "{" + client + ", policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: 10.201.0.1/32}}], ports: [{port: 6443}]}]}",

@@ -1,4 +1,4 @@
-"""Looks round inside an agent pod, as a tool that claude runs would, and prints what it found as one JSON line.
+"""Looks round inside a pod, as a tool that claude runs would, and prints what it found as one JSON line.
 
 Arguments: the two halves of the model key (never the whole, or this script would find itself), then name=host:port pairs.
 """
@@ -69,7 +69,9 @@ found["token"] = os.path.exists("/var/run/secrets/kubernetes.io") or os.path.exi
 found["capabilities"] = {name: status[name] for name in ("CapEff", "CapPrm", "CapBnd", "CapInh", "CapAmb")}
 found["no_new_privs"] = status["NoNewPrivs"]
 found["uid"] = os.getuid()
-found["root_writable"] = [path for path in ("/probe", "/usr/probe", "/etc/probe", "/home/probe") if can_write(path)]
+found["root_read_only"] = bool(os.statvfs("/").f_flag & os.ST_RDONLY)
+# Folders of the image that this user may write in, were the image not read-only.
+found["root_writable"] = [path for path in ("/home/agent/probe", "/var/tmp/probe") if can_write(path)]
 found["key_in_env"] = key in b"\0".join(f"{k}={v}".encode() for k, v in os.environ.items())
 found["key_in_environ"] = [pid for pid in pids if contains(f"/proc/{pid}/environ")]
 found["runner_environ_readable"] = contains("/proc/1/environ") is not None

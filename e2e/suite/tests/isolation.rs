@@ -1,9 +1,10 @@
-//! What an agent can see and reach, looked at from inside by a script that claude's Bash tool runs.
+//! What an agent can see and reach, looked at from inside by a script that claude's Bash tool runs; beside it, the same script in
+//! a pod that nobody restricts, so that a probe which could not fail is noticed.
 
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::{Node, Pod, Service};
 use kube::Api;
-use longshore_e2e::install::{MODEL_KEY, Options, with_install};
+use longshore_e2e::install::{Install, MODEL_KEY, Options, image, with_install};
 use longshore_e2e::kinds::{list, task, topic};
 use serde_json::{Value, json};
 
@@ -62,6 +63,7 @@ async fn an_agent_has_no_token_no_capability_no_key_and_reaches_the_model_only()
             "echo {script} | base64 -d > /tmp/inside.py; python3 /tmp/inside.py {}",
             shell_words(&words)
         );
+        let free = look_freely(install, &command).await?;
         let prompt = format!("[[bash {command}]] [[say {{{{last_tool_result}}}}]]");
         install
             .apply(&list(vec![topic("inside"), task("look", "inside", &prompt)]))
@@ -85,6 +87,14 @@ async fn an_agent_has_no_token_no_capability_no_key_and_reaches_the_model_only()
         ] {
             ensure!(found[absent] == json!(false), "{absent}: {found}");
         }
+        ensure!(
+            found["root_read_only"] == json!(true) && free["root_read_only"] == json!(false),
+            "{found}\n{free}"
+        );
+        ensure!(
+            free["root_writable"].as_array().is_some_and(|paths| paths.len() == 2),
+            "nobody could write there anyway: {free}"
+        );
         for empty in ["root_writable", "key_in_environ", "key_in_memory", "key_in_open_files"] {
             ensure!(found[empty] == json!([]), "{empty}: {found}");
         }
@@ -103,6 +113,12 @@ async fn an_agent_has_no_token_no_capability_no_key_and_reaches_the_model_only()
                 *reached == json!(name == "model"),
                 "{name} reachable: {reached}; {found}"
             );
+            // Not every cluster has something at the metadata address; the embedded one does.
+            let there = name != "metadata" || install.cluster.embedded_state().is_some();
+            ensure!(
+                !there || free["reachable"][name] == json!(true),
+                "{name} is reachable for nobody, so that it is not for agents proves nothing: {free}"
+            );
         }
         let keys = install.model()?.requests(&Default::default()).await?;
         let sent = keys.iter().filter(|entry| entry.path.contains("/v1/messages"));
@@ -114,6 +130,33 @@ async fn an_agent_has_no_token_no_capability_no_key_and_reaches_the_model_only()
         Ok(())
     })
     .await
+}
+
+/// What the script finds in a pod of the agent image that no policy selects and whose root can be written.
+async fn look_freely(install: &Install, command: &str) -> Result<Value> {
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "free"},
+        "spec": {
+            "restartPolicy": "Never", "automountServiceAccountToken": false,
+            "securityContext": {"runAsNonRoot": true, "runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}},
+            "containers": [{
+                "name": "free", "image": image("-agent"), "imagePullPolicy": "IfNotPresent",
+                "command": ["bash", "-c", command],
+                "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
+            }],
+        },
+    });
+    install.create(&pod).await?;
+    install
+        .wait_for("free", "finished", |pod: Option<&Pod>| {
+            let phase = pod
+                .and_then(|pod| pod.status.as_ref())
+                .and_then(|status| status.phase.as_deref());
+            matches!(phase, Some("Succeeded" | "Failed"))
+        })
+        .await?;
+    let printed = install.kubectl(&["logs", "free"]).await?;
+    serde_json::from_str(printed.trim()).with_context(|| format!("no report: {printed}"))
 }
 
 fn base64(text: &str) -> String {

@@ -18,6 +18,7 @@ import (
 	"longshore.dev/cluster/internal/image"
 	"longshore.dev/cluster/internal/isolation"
 	"longshore.dev/cluster/internal/layout"
+	"longshore.dev/cluster/internal/metadata"
 	"longshore.dev/cluster/internal/outside"
 	"longshore.dev/cluster/internal/plane"
 	"longshore.dev/cluster/internal/supervise"
@@ -44,6 +45,9 @@ func Supervise(ctx context.Context, state layout.State) error {
 		return net.Dial("tcp", net.JoinHostPort("127.0.0.1", layout.APIPort))
 	})
 	if err := outside.Serve(state.Outside()); err != nil {
+		return err
+	}
+	if err := metadata.Serve(); err != nil {
 		return err
 	}
 	if err := bringUp(ctx, state, progress); err != nil {

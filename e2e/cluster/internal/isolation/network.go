@@ -8,6 +8,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"longshore.dev/cluster/internal/layout"
+	"longshore.dev/cluster/internal/metadata"
 	"longshore.dev/cluster/internal/outside"
 )
 
@@ -20,7 +21,7 @@ func configureNetwork() error {
 	if err != nil {
 		return err
 	}
-	addresses := []string{layout.NodeIP}
+	addresses := []string{layout.NodeIP, metadata.Address}
 	for _, name := range outside.Names {
 		addresses = append(addresses, name.Address)
 	}
