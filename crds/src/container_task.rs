@@ -37,7 +37,9 @@ use crate::{Origin, TopicRef, Usage};
     validation = Rule::new("self.topicRef == oldSelf.topicRef").message("topicRef cannot be changed; create another ContainerTask"),
     validation = Rule::new("self.prompt == oldSelf.prompt").message("prompt cannot be changed; create another ContainerTask"),
     validation = Rule::new("has(self.agentClassName) == has(oldSelf.agentClassName) && (!has(self.agentClassName) || self.agentClassName == oldSelf.agentClassName)")
-        .message("agentClassName cannot be changed; create another ContainerTask")
+        .message("agentClassName cannot be changed; create another ContainerTask"),
+    validation = Rule::new("has(self.origin) == has(oldSelf.origin) && (!has(self.origin) || self.origin == oldSelf.origin)")
+        .message("origin cannot be changed, since the prompt is known to the runner by it; create another ContainerTask")
 )]
 pub struct ContainerTaskSpec {
     /// The topic whose workspace the task works on. Tasks of one topic run one after the other.

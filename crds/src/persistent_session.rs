@@ -41,6 +41,8 @@ use crate::{Origin, TopicRef, Usage};
         .message("prompt cannot be changed; send a message to the session instead"),
     validation = Rule::new("has(self.agentClassName) == has(oldSelf.agentClassName) && (!has(self.agentClassName) || self.agentClassName == oldSelf.agentClassName)")
         .message("agentClassName cannot be changed; end this session and create another PersistentSession"),
+    validation = Rule::new("has(self.origin) == has(oldSelf.origin) && (!has(self.origin) || self.origin == oldSelf.origin)")
+        .message("origin cannot be changed, since the prompt is known to the runner by it; end this session and create another PersistentSession"),
     validation = Rule::new("oldSelf.desiredState != 'Ended' || self.desiredState == 'Ended'")
         .message("desiredState: an ended session stays ended; create another PersistentSession for the same topic")
 )]

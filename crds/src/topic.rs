@@ -32,8 +32,12 @@ use crate::Slot;
         .message("metadata.name: use at most 49 lower-case letters, digits and '-', starting and ending with a letter or digit; the StatefulSet is named ls-<topic>")
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.telegram) == has(oldSelf.telegram) && (!has(self.telegram) || self.telegram == oldSelf.telegram)")
-    .message("telegram: the chat binding cannot be changed; make a new Topic with workspace.existingClaim to move a workspace to another chat"))]
+#[x_kube(
+    validation = Rule::new("has(self.telegram) == has(oldSelf.telegram) && (!has(self.telegram) || self.telegram == oldSelf.telegram)")
+        .message("telegram: the chat binding cannot be changed; to move a workspace to another chat, delete this Topic and make a new one with workspace.existingClaim"),
+    validation = Rule::new("(has(self.workspace) && has(self.workspace.existingClaim) ? self.workspace.existingClaim : '') == (has(oldSelf.workspace) && has(oldSelf.workspace.existingClaim) ? oldSelf.workspace.existingClaim : '')")
+        .message("workspace.existingClaim cannot be changed, since conversations of this topic are on its volume; make another Topic")
+)]
 pub struct TopicSpec {
     /// AgentClass in the same namespace that tasks and sessions of this topic use unless they name another. Default: `default`.
     #[serde(default = "default_class")]
@@ -112,7 +116,7 @@ pub struct Workspace {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 3))]
     pub access_modes: Option<Vec<AccessMode>>,
-    /// Use this PersistentVolumeClaim instead of making one.
+    /// Use this PersistentVolumeClaim instead of making one. Two Topics cannot share a claim: the younger one is not Ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub existing_claim: Option<String>,
