@@ -142,6 +142,7 @@ impl Install {
             }
         }
         let chart = cluster.root.join("charts/longshore");
+        update_kinds(cluster).await?;
         let file = tempfile(&all)?;
         let (chart, values) = (chart.to_string_lossy(), file.to_string_lossy());
         let install = [
@@ -687,6 +688,22 @@ async fn open_stand_in(cluster: &Cluster, namespace: &str, name: &str, port: u16
         ])
         .await?;
     Forward::open(cluster.client.clone(), namespace, name, port).await
+}
+
+/// Brings the kinds in the cluster up to date, once in a run of this program. Helm would leave old ones as they are.
+async fn update_kinds(cluster: &Cluster) -> Result<()> {
+    static DONE: tokio::sync::OnceCell<()> = tokio::sync::OnceCell::const_new();
+    DONE.get_or_try_init(async || {
+        let folder = cluster.root.join("charts/longshore/crds");
+        let folder = folder.to_string_lossy();
+        let established = ["wait", "--for=condition=Established", "--timeout=60s", "-f", &folder];
+        cluster
+            .kubectl(&["apply", "--server-side", "--force-conflicts", "-f", &folder])
+            .await?;
+        cluster.kubectl(&established).await.map(drop)
+    })
+    .await
+    .copied()
 }
 
 fn tempfile(values: &Value) -> Result<std::path::PathBuf> {
