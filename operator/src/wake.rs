@@ -9,11 +9,10 @@ use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
-use longshore_crds::{
-    AgentClass, ContainerTask, PersistentSession, SessionPhase, SlotKind, TaskPhase, Topic, meta, names,
-};
+use longshore_crds::{AgentClass, ContainerTask, PersistentSession, SessionPhase, SlotKind, TaskPhase, Topic, meta};
 
 use crate::index::Index;
+use crate::topic::claim_name;
 use crate::watch::Change;
 
 /// Senders to the queues of the reconcilers. The queues drop repetitions, so they hold at most one entry per object.
@@ -83,12 +82,14 @@ impl Wake {
     pub fn on_topic(&self, index: &Index, topic: &Topic) {
         let (namespace, name) = place(topic);
         send(&self.topics, &namespace, &name);
-        if let Some(binding) = &topic.spec.telegram {
-            for twin in index.topics.state_filter(|t| t.spec.telegram.as_ref() == Some(binding)) {
-                if twin.namespace().as_deref() == Some(&namespace) {
-                    send(&self.topics, &namespace, &twin.name_any());
-                }
-            }
+        let (binding, claim) = (topic.spec.telegram.as_ref(), claim_name(topic));
+        let is_rival = |t: &Topic| {
+            t.namespace().as_deref() == Some(&namespace)
+                && t.name_any() != name
+                && ((binding.is_some() && t.spec.telegram.as_ref() == binding) || claim_name(t) == claim)
+        };
+        for rival in index.topics.state_filter(is_rival) {
+            send(&self.topics, &namespace, &rival.name_any());
         }
         self.waiting_for_topic(index, &namespace, &name);
     }
@@ -112,9 +113,7 @@ impl Wake {
     pub fn on_claim(&self, index: &Index, claim: &PersistentVolumeClaim) {
         let (namespace, name) = place(claim);
         for topic in index.topics.state() {
-            let uses = topic.spec.workspace.existing_claim.as_deref() == Some(&name)
-                || names::claim(&topic.name_any()) == name;
-            if uses && topic.namespace().as_deref() == Some(&namespace) {
+            if claim_name(&topic) == name && topic.namespace().as_deref() == Some(&namespace) {
                 send(&self.topics, &namespace, &topic.name_any());
             }
         }
@@ -193,4 +192,35 @@ fn session_waits(session: &PersistentSession) -> bool {
 fn task_waits(task: &ContainerTask) -> bool {
     let phase = task.status.as_ref().and_then(|status| status.phase);
     matches!(phase, None | Some(TaskPhase::Queued | TaskPhase::Starting))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt;
+    use serde_json::json;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_topic_wakes_those_that_wait_for_its_chat_or_its_claim() {
+        let topic = |name: &str, namespace: &str, spec| {
+            let mut topic = Topic::new(name, serde_json::from_value(spec).unwrap());
+            topic.metadata.namespace = Some(namespace.to_owned());
+            topic
+        };
+        let bound = || json!({ "telegram": { "chatId": -7 } });
+        let gone = topic("a", "ns", bound());
+        let others = vec![
+            topic("same-chat", "ns", bound()),
+            topic("same-claim", "ns", json!({ "workspace": { "existingClaim": "ls-a" } })),
+            topic("other", "ns", json!({})),
+            topic("elsewhere", "there", bound()),
+        ];
+        let (wake, queues) = queues();
+        wake.on_topic(&Index::with(Vec::new(), others, Vec::new(), Vec::new()), &gone);
+        drop(wake);
+        let mut woken: Vec<String> = queues.topics.map(|topic| topic.name).collect().await;
+        woken.sort();
+        assert_eq!(woken, ["a", "same-chat", "same-claim"]);
+    }
 }

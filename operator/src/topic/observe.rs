@@ -17,6 +17,8 @@ pub struct Observed {
     pub claim: Option<Arc<PersistentVolumeClaim>>,
     /// An older Topic with the same chat binding.
     pub twin: Option<String>,
+    /// An older Topic with the same claim. Who may write a workspace is decided per Topic, so two of them would write at once.
+    pub co_owner: Option<String>,
 }
 
 pub async fn observe(topic: Arc<Topic>, ctx: &Context) -> Result<Observed, Error> {
@@ -28,16 +30,31 @@ pub async fn observe(topic: Arc<Topic>, ctx: &Context) -> Result<Observed, Error
         let api: Api<PersistentVolumeClaim> = Api::namespaced(ctx.client.clone(), &namespace);
         claim = cluster::get(&api, &name).await?.map(Arc::new);
     }
-    let twin = older_twin(&topic, &ctx.index.topics.state());
-    Ok(Observed { topic, claim, twin })
+    let all = ctx.index.topics.state();
+    Ok(Observed {
+        twin: older_twin(&topic, &all),
+        co_owner: older_co_owner(&topic, &all),
+        topic,
+        claim,
+    })
 }
 
 /// Of several topics with one binding the oldest wins, then the first by name.
 fn older_twin(topic: &Topic, all: &[Arc<Topic>]) -> Option<String> {
     let binding = topic.spec.telegram.as_ref()?;
+    older(topic, all, |other| other.spec.telegram.as_ref() == Some(binding))
+}
+
+/// Likewise of several topics with one claim.
+fn older_co_owner(topic: &Topic, all: &[Arc<Topic>]) -> Option<String> {
+    let claim = claim_name(topic);
+    older(topic, all, |other| claim_name(other) == claim)
+}
+
+fn older(topic: &Topic, all: &[Arc<Topic>], is_alike: impl Fn(&Topic) -> bool) -> Option<String> {
     let age = |t: &Topic| (t.creation_timestamp().map(|at| at.0), t.name_any());
     all.iter()
-        .filter(|other| other.namespace() == topic.namespace() && other.spec.telegram.as_ref() == Some(binding))
+        .filter(|other| other.namespace() == topic.namespace() && is_alike(other))
         .filter(|other| other.metadata.deletion_timestamp.is_none())
         .map(|other| age(other))
         .filter(|other| *other < age(topic))
@@ -80,5 +97,26 @@ mod tests {
         assert_eq!(twin(0).as_deref(), Some("a"));
         assert_eq!(twin(3).as_deref(), Some("a"));
         assert_eq!(twin(2), None);
+    }
+
+    #[test]
+    fn a_claim_belongs_to_the_oldest_topic_that_names_it_or_makes_it() {
+        let naming = |name: &str, second, claim: &str| {
+            let mut topic = Arc::unwrap_or_clone(topic(name, second, second));
+            topic.spec.workspace.existing_claim = Some(claim.to_owned());
+            Arc::new(topic)
+        };
+        let all = [
+            topic("a", 1, -7),
+            naming("b", 2, "ls-a"),
+            naming("c", 3, "mine"),
+            naming("d", 4, "mine"),
+            naming("e", 5, "other"),
+        ];
+        let co_owners: Vec<Option<String>> = all.iter().map(|topic| older_co_owner(topic, &all)).collect();
+        assert_eq!(
+            co_owners.iter().map(Option::as_deref).collect::<Vec<_>>(),
+            [None, Some("a"), None, Some("c"), None]
+        );
     }
 }

@@ -27,12 +27,19 @@ pub enum Step {
 }
 
 pub fn plan(seen: &Observed, now: Timestamp) -> Plan {
-    let (step, ready) = match &seen.twin {
-        Some(twin) => {
+    let (step, ready) = match (&seen.twin, &seen.co_owner) {
+        (Some(twin), _) => {
             let message = format!("The older Topic {twin} answers in this chat; delete one of the two");
             (None, no(types::READY, reasons::DUPLICATE_BINDING, message))
         }
-        None => workspace(seen),
+        (None, Some(other)) => {
+            let claim = claim_name(&seen.topic);
+            let message = format!(
+                "The older Topic {other} has PersistentVolumeClaim {claim}, which two cannot write; delete one of the two Topics"
+            );
+            (None, no(types::READY, reasons::NAME_CONFLICT, message))
+        }
+        (None, None) => workspace(seen),
     };
     state(seen, step, ready, now)
 }
@@ -143,6 +150,7 @@ mod tests {
             topic: Arc::new(topic.clone()),
             claim: claim.map(Arc::new),
             twin: None,
+            co_owner: None,
         }
     }
 
@@ -187,6 +195,15 @@ mod tests {
             ..seen(&topic(json!({})), None)
         };
         check(&twin, None, ["DuplicateBinding", "Pending"]);
+    }
+
+    #[test]
+    fn the_younger_of_two_topics_with_one_claim_is_not_ready_and_makes_none() {
+        let second = Observed {
+            co_owner: Some("older".to_owned()),
+            ..seen(&topic(json!({})), None)
+        };
+        check(&second, None, ["NameConflict", "Pending"]);
     }
 
     #[test]
