@@ -45,9 +45,18 @@ pub fn plan(seen: &Observed, now: Timestamp) -> Plan {
 }
 
 impl Plan {
-    /// The same, when the step did not succeed.
+    /// The same, when the step did not succeed. A volume that cannot be made larger is as good as it was.
     pub fn hindered(self, seen: &Observed, error: &Error, now: Timestamp) -> Self {
-        state(seen, self.step, no(types::READY, reasons::PENDING, error.answer()), now)
+        let ready = if matches!(self.step, Some(Step::ChangeClaim { .. })) {
+            let message = format!(
+                "The workspace's claim exists, but does not follow spec.workspace: {}",
+                error.answer()
+            );
+            yes(types::READY, reasons::CLAIM_CREATED, message)
+        } else {
+            no(types::READY, reasons::PENDING, error.answer())
+        };
+        state(seen, self.step, ready, now)
     }
 }
 
@@ -172,6 +181,24 @@ mod tests {
             Some("change"),
             ["ClaimCreated", "Pending"],
         );
+    }
+
+    #[test]
+    fn a_topic_whose_volume_cannot_be_resized_stays_usable_and_says_why() {
+        let refused = Error::Timeout {
+            what: "PersistentVolumeClaim ls-build".to_owned(),
+        };
+        let hindered = |seen: &Observed| {
+            let plan = plan(seen, Timestamp::UNIX_EPOCH).hindered(seen, &refused, Timestamp::UNIX_EPOCH);
+            let ready = plan.status.conditions[0].clone();
+            assert!(ready.message.contains("took longer than"), "{}", ready.message);
+            (ready.status, ready.reason)
+        };
+        let small = claim(&topic(json!({ "size": "1Gi" })));
+        let resized = seen(&topic(json!({ "size": "2Gi" })), Some(small));
+        assert_eq!(hindered(&resized), ("True".to_owned(), "ClaimCreated".to_owned()));
+        let unmade = seen(&topic(json!({})), None);
+        assert_eq!(hindered(&unmade), ("False".to_owned(), "Pending".to_owned()));
     }
 
     #[test]
