@@ -3,6 +3,8 @@
 //! Derived from the change of conditions and published after the status was written, so there is at most one per transition.
 //! A lost event is no error.
 
+use std::time::Duration;
+
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::runtime::events::{Event, EventType, Recorder};
@@ -12,6 +14,8 @@ use crate::conditions::{find, truncate};
 
 /// Events take notes of at most 1 kB.
 const MAX_NOTE: usize = 1000;
+/// Longest wait for all events of one pass. The client has no limit of its own, and a pass that hangs is never repeated.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One thing to tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,8 +75,17 @@ pub fn news(old: &[Condition], new: &[Condition]) -> Vec<News> {
         .collect()
 }
 
-/// Publishes; a failure is logged only.
+/// Publishes, for a bounded time; a failure is logged only.
 pub async fn publish(recorder: &Recorder, about: &ObjectReference, news: &[News]) {
+    if tokio::time::timeout(TIMEOUT, publish_all(recorder, about, news))
+        .await
+        .is_err()
+    {
+        tracing::debug!(about = about.name, "events were lost: the API server does not answer");
+    }
+}
+
+async fn publish_all(recorder: &Recorder, about: &ObjectReference, news: &[News]) {
     for one in news {
         let event = Event {
             type_: if one.warning {
@@ -93,10 +106,35 @@ pub async fn publish(recorder: &Recorder, about: &ObjectReference, news: &[News]
 
 #[cfg(test)]
 mod tests {
+    use http::{Request, Response};
     use jiff::Timestamp;
+    use kube::client::Body;
+    use kube::runtime::events::Reporter;
 
     use super::*;
     use crate::conditions::{Verdict, merge, no, yes};
+
+    #[tokio::test(start_paused = true)]
+    async fn an_api_server_that_does_not_answer_costs_events_and_not_the_pass() {
+        let (service, _silent) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
+        let recorder = Recorder::new(
+            kube::Client::new(service, "ns"),
+            Reporter {
+                controller: "c".to_owned(),
+                instance: None,
+            },
+        );
+        let one = News {
+            warning: false,
+            reason: "Ready".to_owned(),
+            note: String::new(),
+        };
+        let begun = tokio::time::Instant::now();
+        let (about, news) = (ObjectReference::default(), [one.clone(), one]);
+        let published = publish(&recorder, &about, &news);
+        tokio::time::timeout(Duration::from_secs(60), published).await.unwrap();
+        assert_eq!(begun.elapsed(), TIMEOUT);
+    }
 
     #[test]
     fn news_are_what_became_true_and_what_went_wrong() {
