@@ -28,6 +28,9 @@ pub enum Command {
         /// Name of the Topic.
         topic: Option<String>,
     },
+    /// Talk to the topic's session; a suspended one is woken first. Lines on a standard input that is no terminal are sent one by
+    /// one, each when the one before is answered.
+    Chat(Chat),
     /// End the topic's session for good. Workspace and summary stay.
     End(Change),
     /// Suspend the topic's session: no pod, no slot; workspace and conversation stay.
@@ -59,6 +62,22 @@ pub struct Change {
     pub timeout: Duration,
 }
 
+/// A conversation.
+#[derive(Clone, Debug, Args)]
+pub struct Chat {
+    #[command(flatten)]
+    pub which: Which,
+    /// Show the whole conversation first.
+    #[arg(long, conflicts_with = "history")]
+    pub since_start: bool,
+    /// Show this many of the last turns first.
+    #[arg(long, value_name = "N")]
+    pub history: Option<usize>,
+    /// How long to wait for a session that is suspended, starting or queued.
+    #[arg(long, default_value = "3m", value_parser = duration)]
+    pub timeout: Duration,
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
     let parsed = text.parse::<SignedDuration>().map_err(|error| error.to_string())?;
     Duration::try_from(parsed).map_err(|_| "a time to wait cannot be negative".to_owned())
@@ -79,7 +98,7 @@ mod tests {
         let cli = Cli::try_parse_from([&["kubectl-longshore"], args].concat()).unwrap();
         match cli.command {
             Command::End(change) | Command::Suspend(change) | Command::Resume(change) => change,
-            other @ Command::Status { .. } => panic!("{other:?}"),
+            other => panic!("{other:?}"),
         }
     }
 

@@ -7,7 +7,7 @@ use clap::Parser;
 use kubectl_longshore::args::{Cli, Command};
 use kubectl_longshore::change::{self, Wish};
 use kubectl_longshore::cluster::Cluster;
-use kubectl_longshore::status;
+use kubectl_longshore::{chat, status};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -31,6 +31,11 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Command::End(change) => change::run(&cluster, Wish::End, &change, out).await?,
         Command::Suspend(change) => change::run(&cluster, Wish::Suspend, &change, out).await?,
         Command::Resume(change) => change::run(&cluster, Wish::Resume, &change, out).await?,
+        Command::Chat(chat) => {
+            if !chat::run(&cluster, &chat).await? {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -28,8 +28,8 @@ fn span(span: SignedDuration) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
     match seconds {
         ..120 => format!("{seconds}s"),
-        ..7200 => format!("{minutes}m"),
-        ..172_800 => two(hours, 'h', minutes % 60, 'm'),
+        120..7200 => format!("{minutes}m"),
+        7200..172_800 => two(hours, 'h', minutes % 60, 'm'),
         _ => two(days, 'd', hours % 24, 'h'),
     }
 }

@@ -207,7 +207,8 @@ fn bytes(count: u64) -> String {
     count.to_string()
 }
 
-fn busy(busy: &[Busy]) -> String {
+/// What an agent is busy with, in words.
+pub fn busy(busy: &[Busy]) -> String {
     let words = busy.iter().map(|one| match one {
         Busy::TurnRunning => "a turn runs",
         Busy::WaitingForApproval => "waits for an approval",
