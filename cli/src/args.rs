@@ -31,6 +31,8 @@ pub enum Command {
     /// Talk to the topic's session; a suspended one is woken first. Lines on a standard input that is no terminal are sent one by
     /// one, each when the one before is answered.
     Chat(Chat),
+    /// Show the session's journal as a conversation.
+    Logs(Logs),
     /// End the topic's session for good. Workspace and summary stay.
     End(Change),
     /// Suspend the topic's session: no pod, no slot; workspace and conversation stay.
@@ -76,6 +78,19 @@ pub struct Chat {
     /// How long to wait for a session that is suspended, starting or queued.
     #[arg(long, default_value = "3m", value_parser = duration)]
     pub timeout: Duration,
+}
+
+/// A journal.
+#[derive(Clone, Debug, Args)]
+pub struct Logs {
+    #[command(flatten)]
+    pub which: Which,
+    /// Go on with what happens from now on.
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Leave out everything up to this sequence.
+    #[arg(long, value_name = "SEQ", default_value_t = 0)]
+    pub since: u64,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -12,6 +12,7 @@ pub mod change;
 pub mod chat;
 pub mod cluster;
 pub mod feed;
+pub mod logs;
 pub mod plain;
 pub mod prompts;
 pub mod runner;

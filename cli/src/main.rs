@@ -7,7 +7,7 @@ use clap::Parser;
 use kubectl_longshore::args::{Cli, Command};
 use kubectl_longshore::change::{self, Wish};
 use kubectl_longshore::cluster::Cluster;
-use kubectl_longshore::{chat, status};
+use kubectl_longshore::{chat, logs, status};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -36,6 +36,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
                 return Ok(ExitCode::FAILURE);
             }
         }
+        Command::Logs(logs) => logs::run(&cluster, &logs).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

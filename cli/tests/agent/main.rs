@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "this is a test")]
 
 mod conversation;
+mod journal;
 mod scripted;
 mod support;
