@@ -39,6 +39,12 @@ pub enum Command {
     Suspend(Change),
     /// Bring the topic's suspended session back.
     Resume(Change),
+    /// Replace the key that opens the runners of this namespace. The one before stays good until the next rotation.
+    RotateKeys {
+        /// Say what would happen, and change nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 /// Which session.

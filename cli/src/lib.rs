@@ -15,6 +15,7 @@ pub mod feed;
 pub mod logs;
 pub mod plain;
 pub mod prompts;
+pub mod rotate;
 pub mod runner;
 pub mod session;
 pub mod status;

@@ -7,7 +7,7 @@ use clap::Parser;
 use kubectl_longshore::args::{Cli, Command};
 use kubectl_longshore::change::{self, Wish};
 use kubectl_longshore::cluster::Cluster;
-use kubectl_longshore::{chat, logs, status};
+use kubectl_longshore::{chat, logs, rotate, status};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -37,6 +37,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             }
         }
         Command::Logs(logs) => logs::run(&cluster, &logs).await?,
+        Command::RotateKeys { dry_run } => rotate::run(&cluster, dry_run, out).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -24,6 +24,8 @@ pub const WAKE: &str = "longshore.dev/wake";
 pub const SUMMARY_FINALIZER: &str = "longshore.dev/summary";
 /// Annotation on a ContainerTask, set by the bot: its answer stands in the chat since this time, RFC 3339.
 pub const DELIVERED: &str = "longshore.dev/delivered";
+/// Annotation on the Secret `longshore-access`: when its keys were rotated last, RFC 3339.
+pub const ROTATED: &str = "longshore.dev/rotated";
 /// Field manager of the operator.
 pub const OPERATOR: &str = "longshore-operator";
 /// Field manager of the bot.
