@@ -45,6 +45,27 @@ pub struct Options {
     pub name: &'static str,
     /// Merged over the values that every installation has.
     pub values: Value,
+    /// Services that are used themselves. Tests use none: their prompts are scripts for the stand-in, which nobody wants to pay for.
+    pub services: RealServices,
+}
+
+/// Credentials of services that are used themselves, without a stand-in.
+#[derive(Default)]
+pub struct RealServices {
+    /// Token of a bot of Telegram's.
+    pub telegram: Option<String>,
+    /// Key of the model endpoint.
+    pub model: Option<String>,
+}
+
+impl RealServices {
+    /// Those that `TELEGRAM_BOT_TOKEN` and `ANTHROPIC_API_KEY` give access to.
+    pub fn of_environment() -> Self {
+        Self {
+            telegram: setting("TELEGRAM_BOT_TOKEN"),
+            model: setting("ANTHROPIC_API_KEY"),
+        }
+    }
 }
 
 impl Options {
@@ -53,6 +74,7 @@ impl Options {
         Self {
             name,
             values: json!({}),
+            services: RealServices::default(),
         }
     }
 
@@ -84,7 +106,7 @@ impl Install {
         let cluster = Cluster::connect().await?;
         let suffix = &uuid::Uuid::new_v4().simple().to_string()[..6];
         let namespace = format!("{}-{suffix}", options.name);
-        let started = Self::start_in(&cluster, &namespace, options.values).await;
+        let started = Self::start_in(&cluster, &namespace, options.values, options.services).await;
         match started {
             Ok(install) => Ok(install),
             Err(error) => {
@@ -95,11 +117,11 @@ impl Install {
         }
     }
 
-    async fn start_in(cluster: &Cluster, namespace: &str, values: Value) -> Result<Self> {
-        let real_telegram = std::env::var("TELEGRAM_BOT_TOKEN")
-            .ok()
-            .filter(|token| !token.is_empty());
-        let real_model = std::env::var("ANTHROPIC_API_KEY").ok().filter(|key| !key.is_empty());
+    async fn start_in(cluster: &Cluster, namespace: &str, values: Value, services: RealServices) -> Result<Self> {
+        let RealServices {
+            telegram: real_telegram,
+            model: real_model,
+        } = services;
         let mut objects = vec![namespace_object(namespace)];
         objects.push(secret(
             namespace,
@@ -298,7 +320,7 @@ impl Install {
         let forward = self
             .model
             .as_ref()
-            .context("this test scripts the model; unset ANTHROPIC_API_KEY")?;
+            .context("the real model cannot be scripted; unset ANTHROPIC_API_KEY")?;
         Ok(longshore_model::Client::new(&forward.url()))
     }
 
@@ -310,7 +332,7 @@ impl Install {
         let forward = self
             .telegram
             .as_ref()
-            .context("this test plays the chat; unset TELEGRAM_BOT_TOKEN")?;
+            .context("the real chat cannot be played; unset TELEGRAM_BOT_TOKEN")?;
         Ok(forward.url())
     }
 
@@ -526,11 +548,6 @@ where
         return Err(error.context(shown));
     }
     install.stop().await
-}
-
-/// Token of the real bot, when Telegram itself is used.
-pub fn real_telegram() -> Option<String> {
-    setting("TELEGRAM_BOT_TOKEN")
 }
 
 /// Whether a condition of this type has this status.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use longshore_e2e::chat::Chat;
 use longshore_e2e::forward::Forward;
-use longshore_e2e::install::{Install, Options, TELEGRAM_PORT, real_telegram};
+use longshore_e2e::install::{Install, Options, RealServices, TELEGRAM_PORT};
 use longshore_telegram_emulator::control::view::Shown;
 use longshore_telegram_emulator::limits::Limits;
 use serde_json::json;
@@ -21,8 +21,10 @@ async fn main() -> Result<()> {
     tell("installing the chart in a namespace of its own");
     let start = Instant::now();
     let values = json!({"telegram": {"messagesPerMinute": 20}, "agentClass": {"permissions": {"allowedTools": ["Read", "Glob", "Grep", "Bash"]}}});
+    let mut options = Options::named("longshore-demo").with(values);
+    options.services = RealServices::of_environment();
     let install = tokio::select! {
-        started = Install::start(Options::named("longshore-demo").with(values)) => started?,
+        started = Install::start(options) => started?,
         _ = tokio::signal::ctrl_c() => anyhow::bail!("stopped before it was installed"),
     };
     tell(&format!(
@@ -43,7 +45,7 @@ async fn main() -> Result<()> {
 }
 
 async fn play(install: &Install) -> Result<()> {
-    if real_telegram().is_some() {
+    if install.telegram_url().is_err() {
         tell("write to your bot now; the ids in TELEGRAM_ALLOWED_USERS are heard. Ctrl-C ends the demo");
         return follow_kinds(install).await;
     }
