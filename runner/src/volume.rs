@@ -134,10 +134,8 @@ impl Volume {
             source,
         };
         std::fs::create_dir_all(self.workspace().join("inbox")).map_err(failed)?;
-        match OpenOptions::new().write(true).create_new(true).open(&path) {
-            Ok(mut file) => file.write_all(content).and_then(|()| file.sync_all()).map_err(failed)?,
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(failed(error)),
+        if path.symlink_metadata().is_err() {
+            write_whole(&path, content)?;
         }
         Ok(below)
     }
@@ -167,17 +165,7 @@ impl Volume {
     pub fn write_summary(&self, title: &str, text: &str, now: Timestamp) -> Result<Summary, VolumeError> {
         let below = format!("state/summaries/{}.md", self.uid);
         let path = self.root.join(&below);
-        let half = path.with_extension("md.new");
-        let write = || {
-            let mut file = File::create(&half)?;
-            writeln!(file, "# {title}\n\n{text}")?;
-            file.sync_all()?;
-            std::fs::rename(&half, &path)
-        };
-        write().map_err(|source| VolumeError {
-            path: path.clone(),
-            source,
-        })?;
+        write_whole(&path, format!("# {title}\n\n{text}\n").as_bytes())?;
         self.add_section(title, text, now)?;
         Ok(Summary {
             path: below,
@@ -201,6 +189,31 @@ impl Volume {
         let section = format!("\n## {title}, {}\n\n{text}\n", now.strftime("%Y-%m-%d %H:%M UTC"));
         append(&self.state_file(), section.as_bytes())
     }
+}
+
+/// Writes a file that is there whole or not at all: what a full disk cut would pass for the file for ever.
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), VolumeError> {
+    let mut half = path.as_os_str().to_owned();
+    half.push(".new");
+    let write = || {
+        // What an earlier try left behind, or the agent, is not written into.
+        match std::fs::remove_file(&half) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).open(&half)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&half, path)
+    };
+    write().map_err(|source| {
+        // It would only take up the room that is missing.
+        let _ = std::fs::remove_file(&half);
+        VolumeError {
+            path: path.to_owned(),
+            source,
+        }
+    })
 }
 
 fn append(path: &Path, bytes: &[u8]) -> Result<(), VolumeError> {

@@ -35,6 +35,8 @@ pub struct Setup {
     pub agent: Value,
     /// More flags.
     pub flags: Vec<String>,
+    /// Larger files cannot be written, as if the disk were full: blocks of 512 or 1024 bytes, as the shell counts.
+    pub file_blocks: Option<u32>,
     /// Run as this user.
     pub user: Option<u32>,
 }
@@ -46,6 +48,7 @@ impl Default for Setup {
             uid: Uuid::new_v4(),
             agent: json!({}),
             flags: Vec::new(),
+            file_blocks: None,
             user: None,
         }
     }
@@ -143,6 +146,18 @@ impl Rig {
     }
 }
 
+/// The same command where larger files cannot be written.
+fn limited(command: &Command, blocks: u32) -> Command {
+    let command = command.as_std();
+    let mut limited = Command::new("/bin/sh");
+    let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
+    limited
+        .args(["-c", &script])
+        .arg(command.get_program())
+        .args(command.get_args());
+    limited
+}
+
 impl Runner {
     async fn start(setup: &Setup, folder: &Path, model: &str) -> Self {
         let mut agent = json!({
@@ -163,6 +178,9 @@ impl Runner {
             agent[key] = value.clone();
         }
         let mut command = Command::new(env!("CARGO_BIN_EXE_longshore-runner"));
+        if let Some(blocks) = setup.file_blocks {
+            command = limited(&command, blocks);
+        }
         command
             .arg("serve")
             .args(["--listen", "127.0.0.1:0"])

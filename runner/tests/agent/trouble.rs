@@ -3,6 +3,8 @@
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use longshore_wire::api::{AgentProblemKind, RunnerState};
 use serde_json::json;
 
@@ -114,6 +116,28 @@ async fn a_claude_that_never_answers_its_start_is_a_problem_that_is_told() {
     let problem = status.problem.unwrap();
     assert_eq!(problem.kind, AgentProblemKind::CrashLoop);
     assert!(problem.message.contains("does not answer"), "{problem:?}");
+}
+
+#[tokio::test]
+async fn an_attachment_that_a_full_disk_cut_is_whole_once_it_is_posted_again() {
+    let mut rig = Rig::start(Setup {
+        file_blocks: Some(600),
+        ..Setup::default()
+    })
+    .await;
+    let content = "0123456789".repeat(70_000);
+    let file = json!({"name": "big.txt", "data": BASE64_STANDARD.encode(&content)});
+    let message = json!({"id": id(1), "text": "look", "attachments": [file]});
+    let (code, problem) = rig.runner.post("/v1/messages", message.clone()).await;
+    assert_eq!(code, 503, "{problem}");
+    rig.runner.terminate().await;
+    rig.setup.file_blocks = None;
+    rig.start_again().await;
+    let (code, problem) = rig.runner.post("/v1/messages", message).await;
+    assert_eq!(code, 202, "{problem}");
+    let saved: Vec<_> = std::fs::read_dir(rig.path("workspace/inbox")).unwrap().collect();
+    let [Ok(file)] = &saved[..] else { panic!("{saved:?}") };
+    assert!(std::fs::read_to_string(file.path()).unwrap() == content, "it is cut");
 }
 
 #[tokio::test]
