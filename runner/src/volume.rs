@@ -5,6 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -144,7 +145,21 @@ impl Volume {
     pub fn append_history(&self, exchange: &Exchange) -> Result<(), VolumeError> {
         let mut line = serde_json::to_string(exchange).expect("an exchange has string keys only");
         line.push('\n');
-        append(&self.history(), line.as_bytes())
+        let path = self.history();
+        let write = || {
+            let mut file = OpenOptions::new().create(true).read(true).append(true).open(&path)?;
+            let whole = end_of_last_line(&file)?;
+            if whole < file.metadata()?.len() {
+                // Half a line of a write that failed would swallow this one.
+                file.set_len(whole)?;
+            }
+            file.write_all(line.as_bytes())?;
+            file.sync_data()
+        };
+        write().map_err(|source| VolumeError {
+            path: path.clone(),
+            source,
+        })
     }
 
     /// Sequence of the newest exchange in the history file.
@@ -156,9 +171,15 @@ impl Volume {
         let Ok(file) = File::open(self.history()) else {
             return 0;
         };
-        let lines = BufReader::new(file).lines().map_while(Result::ok);
-        let seqs = lines.filter_map(|line| serde_json::from_str::<Line>(&line).ok());
-        seqs.map(|line| line.seq).max().unwrap_or(0)
+        let (mut reader, mut line, mut newest) = (BufReader::new(file), Vec::new(), 0);
+        // A last line without an end does not count: the next append cuts it off.
+        while reader.read_until(b'\n', &mut line).is_ok() && line.ends_with(b"\n") {
+            if let Ok(Line { seq }) = serde_json::from_slice(&line) {
+                newest = newest.max(seq);
+            }
+            line.clear();
+        }
+        newest
     }
 
     /// Writes the summary to its own file and as a section of the topic's state file.
@@ -189,6 +210,22 @@ impl Volume {
         let section = format!("\n## {title}, {}\n\n{text}\n", now.strftime("%Y-%m-%d %H:%M UTC"));
         append(&self.state_file(), section.as_bytes())
     }
+}
+
+/// Length of a file without a last line that has no end.
+fn end_of_last_line(file: &File) -> std::io::Result<u64> {
+    let mut end = file.metadata()?.len();
+    let mut chunk = [0; 4096];
+    while end > 0 {
+        let start = end.saturating_sub(chunk.len() as u64);
+        let part = &mut chunk[..usize::try_from(end - start).unwrap_or(0)];
+        file.read_exact_at(part, start)?;
+        if let Some(newline) = part.iter().rposition(|byte| *byte == b'\n') {
+            return Ok(start + newline as u64 + 1);
+        }
+        end = start;
+    }
+    Ok(0)
 }
 
 /// Writes a file that is there whole or not at all: what a full disk cut would pass for the file for ever.
@@ -286,6 +323,45 @@ mod tests {
         assert!(below.starts_with("inbox/"), "{below}");
         assert_eq!(volume.save_attachment(id, 0, "../x.txt", b"two").unwrap(), below);
         assert_eq!(std::fs::read(volume.workspace().join(below)).unwrap(), b"one");
+    }
+
+    #[test]
+    fn half_a_line_at_the_end_of_the_history_swallows_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let volume = Volume::new(folder.path(), Uuid::nil());
+        volume.prepare(&folder.path().join("tmp")).unwrap();
+        let exchange = |seq| Exchange {
+            seq,
+            time: Timestamp::UNIX_EPOCH,
+            messages: Vec::new(),
+            answer: "é".repeat(4000),
+            is_error: false,
+            terminal_reason: "completed".to_owned(),
+            error: None,
+        };
+        for whole_lines in 0..3 {
+            let mut expected = String::new();
+            for seq in 1..=whole_lines {
+                volume.append_history(&exchange(seq)).unwrap();
+                expected = std::fs::read_to_string(volume.history()).unwrap();
+            }
+            assert_eq!(expected.lines().count() as u64, whole_lines);
+            volume.append_history(&exchange(9)).unwrap();
+            let whole = std::fs::read(volume.history()).unwrap();
+            // Also inside a character.
+            for cut in [
+                expected.len() + 1,
+                whole.len() - 4000,
+                whole.len() - 4001,
+                whole.len() - 1,
+            ] {
+                std::fs::write(volume.history(), &whole[..cut]).unwrap();
+                assert_eq!(volume.history_seq(), whole_lines);
+                volume.append_history(&exchange(9)).unwrap();
+                assert!(std::fs::read(volume.history()).unwrap() == whole, "cut at {cut}");
+            }
+            std::fs::remove_file(volume.history()).unwrap();
+        }
     }
 
     #[test]

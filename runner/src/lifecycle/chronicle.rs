@@ -4,6 +4,7 @@
 //! All follow from the journal's records, so all are completed after a crash.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use longshore_wire::agent::AgentKind;
 use longshore_wire::api::{TaskResult, Undelivered, Usage};
@@ -17,6 +18,8 @@ use crate::volume::Volume;
 
 /// Patience with the disk before an exchange is written to the history.
 const DISK: Duration = Duration::from_secs(3600);
+/// Pause before an exchange that could not be written is tried again.
+const RETRY: Duration = Duration::from_secs(2);
 
 /// Answers that are kept for whoever has not taken them, the longest text of one and of all, in bytes.
 const UNDELIVERED: usize = 16;
@@ -141,12 +144,19 @@ impl Chronicle {
 async fn write_history(volume: Volume, journal: Journal, mut lines: mpsc::UnboundedReceiver<(u64, Exchange)>) {
     while let Some((entry, exchange)) = lines.recv().await {
         while journal.wait(entry, DISK).await.is_err() {}
-        let volume = volume.clone();
-        let written = tokio::task::spawn_blocking(move || volume.append_history(&exchange)).await;
-        match written {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(%error, "an exchange is missing in the history"),
-            Err(error) => tracing::error!(%error, "the history's writer failed"),
+        let exchange = Arc::new(exchange);
+        // One that is left out stays out: the next life goes on after the newest that is there.
+        loop {
+            let (volume, exchange) = (volume.clone(), exchange.clone());
+            match tokio::task::spawn_blocking(move || volume.append_history(&exchange)).await {
+                Ok(Ok(())) => break,
+                Ok(Err(error)) => tracing::error!(%error, "the history cannot be written; trying again"),
+                Err(error) => {
+                    tracing::error!(%error, "the history's writer failed");
+                    break;
+                }
+            }
+            tokio::time::sleep(RETRY).await;
         }
     }
 }

@@ -2,13 +2,14 @@
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use longshore_wire::api::{AgentProblemKind, RunnerState};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::support::{KEY, Rig, Setup, id};
+use crate::support::{KEY, PATIENCE, Rig, Setup, id};
 
 #[tokio::test]
 async fn refused_credentials_are_final_at_once_and_heal() {
@@ -138,6 +139,31 @@ async fn an_attachment_that_a_full_disk_cut_is_whole_once_it_is_posted_again() {
     let saved: Vec<_> = std::fs::read_dir(rig.path("workspace/inbox")).unwrap().collect();
     let [Ok(file)] = &saved[..] else { panic!("{saved:?}") };
     assert!(std::fs::read_to_string(file.path()).unwrap() == content, "it is cut");
+}
+
+#[tokio::test]
+async fn what_a_full_disk_kept_out_of_the_history_is_written_once_there_is_room() {
+    let mut rig = Rig::session().await;
+    rig.runner.terminate().await;
+    let history = rig.path(&format!("state/history/{}.jsonl", rig.setup.uid));
+    std::fs::write(&history, "x".repeat(700_000) + "\n").unwrap();
+    rig.setup.file_blocks = Some(600);
+    rig.start_again().await;
+    for n in 1..=2 {
+        assert!(!rig.runner.ask(id(n), &format!("[[say answer {n}]]")).await.is_error);
+    }
+    std::fs::write(&history, "").unwrap();
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let mut lines = String::new();
+    while lines.lines().count() < 2 {
+        assert!(tokio::time::Instant::now() < deadline, "only this comes: {lines}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        lines = std::fs::read_to_string(&history).unwrap();
+    }
+    let answers = lines
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["answer"].clone());
+    assert_eq!(answers.collect::<Vec<_>>(), ["answer 1", "answer 2"]);
 }
 
 #[tokio::test]
