@@ -27,12 +27,13 @@ const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// The same when something is about to change.
 const SOON: Duration = Duration::from_secs(1);
 
-/// Posts a message as soon as the session takes it. If the session is over before that, the message finds another way.
+/// Posts a message as soon as the session takes it; without a text, only waits until it would. If the session is over before
+/// that, the message finds another way.
 pub async fn to_session(
     bot: &Arc<Bot>,
     row: &MessageRow,
     name: &str,
-    text: &str,
+    text: Option<&str>,
     deep: bool,
 ) -> Result<(), StoreError> {
     let mut delivery = Delivery {
@@ -71,7 +72,7 @@ struct Delivery<'a> {
 
 impl Delivery<'_> {
     /// One try. None when nothing is left to do, else how long to wait for a change.
-    async fn attempt(&mut self, text: &str) -> Result<Option<Duration>, StoreError> {
+    async fn attempt(&mut self, text: Option<&str>) -> Result<Option<Duration>, StoreError> {
         let session = self.bot.cluster.session(self.name);
         if let Some(session) = session.as_deref().filter(|session| life::is_asleep(session)) {
             return self.rouse(session).await.map(Some);
@@ -82,7 +83,13 @@ impl Delivery<'_> {
             }
             return Ok(Some(LOOK_AGAIN));
         };
-        self.post(&door, text).await
+        match text {
+            Some(text) => self.post(&door, text).await,
+            None => {
+                self.explain(words::SESSION_READY.to_owned()).await?;
+                Ok(None)
+            }
+        }
     }
 
     async fn post(&mut self, door: &Door, text: &str) -> Result<Option<Duration>, StoreError> {
@@ -168,10 +175,11 @@ impl Delivery<'_> {
         self.bot.store.answer(self.row.row, parts, Priority::Notice).await
     }
 
-    async fn over(&self, text: &str, deep: bool) -> Result<(), StoreError> {
+    async fn over(&self, text: Option<&str>, deep: bool) -> Result<(), StoreError> {
         if self.unsure {
             return self.explain(outcome::SESSION_OVER_UNSURE.to_owned()).await;
         }
+        let text = text.unwrap_or_default();
         let text = if deep { format!("/deep {text}") } else { text.to_owned() };
         situation::decide_again(self.bot, self.row, &text).await
     }

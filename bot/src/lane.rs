@@ -76,7 +76,11 @@ async fn carry_out(bot: &Arc<Bot>, row: &MessageRow) -> Result<Carried, StoreErr
         Mode::Task { prompt } => start_task(bot, row, prompt).await,
         Mode::StartSession { prompt } => start_session(bot, row, prompt.clone()).await,
         Mode::ToSession { session, text, deep } => {
-            deliver::to_session(bot, row, session, text, *deep).await?;
+            deliver::to_session(bot, row, session, Some(text), *deep).await?;
+            Ok(Carried::Done)
+        }
+        Mode::WakeSession { session } => {
+            deliver::to_session(bot, row, session, None, true).await?;
             Ok(Carried::Done)
         }
         Mode::EndSession { session } => end_session(bot, row, session).await,

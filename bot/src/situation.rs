@@ -4,6 +4,7 @@ use longshore_crds::names;
 
 use crate::bot::Bot;
 use crate::chat::Place;
+use crate::conversation::life;
 use crate::route::{self, ActiveSession, Decision, Message, Mode, Situation, TopicState};
 use crate::store::StoreError;
 use crate::store::messages::MessageRow;
@@ -21,9 +22,14 @@ pub async fn situation(bot: &Bot, place: Place) -> Result<Situation, StoreError>
                 Some(uid) => bot.store.open_question(uid).await?.map(|question| question.row),
                 None => None,
             };
+            let asleep = bot
+                .cluster
+                .session(&session.name)
+                .is_some_and(|seen| life::is_asleep(&seen));
             Some(ActiveSession {
                 name: session.name,
                 question,
+                asleep,
             })
         }
         None => None,
@@ -68,7 +74,9 @@ pub fn object(decision: &Decision, situation: &Situation, message: i64) -> Optio
         (Mode::Task { .. } | Mode::StartSession { .. }, TopicState::Bound(topic) | TopicState::Creatable(topic)) => {
             Some(names::for_message(topic, message))
         }
-        (Mode::ToSession { session, .. } | Mode::EndSession { session }, _) => Some(session.clone()),
+        (Mode::ToSession { session, .. } | Mode::WakeSession { session } | Mode::EndSession { session }, _) => {
+            Some(session.clone())
+        }
         _ => None,
     }
 }

@@ -6,25 +6,12 @@ mod support;
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-use longshore_wire::api::{Approval, ApprovalKind, Verdict};
+use longshore_wire::api::{ApprovalKind, Verdict};
 use longshore_wire::event::{ApprovalOutcome, Event};
 use serde_json::{Value, json};
-use support::deep::Deep;
+use support::deep::{Deep, approval};
 use support::runner::{Runner, Seen};
 use support::{PATIENCE, Stage};
-
-fn approval(id: &str, kind: ApprovalKind, tool: &str, input: Value) -> Event {
-    let approval = Approval {
-        id: id.into(),
-        kind,
-        tool_name: tool.into(),
-        summary: "summary".into(),
-        input,
-        expires_at: Timestamp::UNIX_EPOCH,
-    };
-    Event::Approval { turn: 1, approval }
-}
 
 #[tokio::test]
 async fn deep_starts_a_session_that_streams_and_takes_what_follows() {

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use jiff::Timestamp;
-use longshore_wire::api::{IdleEnd, Memory};
+use longshore_wire::api::{ApprovalKind, IdleEnd, Memory};
 use longshore_wire::event::{Event, MemoryLevel};
 use serde_json::{Value, json};
-use support::condition;
-use support::deep::Deep;
+use support::deep::{Deep, approval};
+use support::{PATIENCE, condition};
 
 #[tokio::test]
 async fn a_message_wakes_a_sleeping_session_once_and_is_answered_by_it() {
@@ -21,6 +21,7 @@ async fn a_message_wakes_a_sleeping_session_once_and_is_answered_by_it() {
         stage, thread, runner, ..
     } = &deep;
     deep.suspended("IdleTimeout", 1);
+    stage.sees(*thread, "The session sleeps").await;
     let first = stage.say(*thread, "are you there?").await;
     let second = stage.say(*thread, "please?").await;
     deep.wished(first).await;
@@ -35,6 +36,7 @@ async fn a_message_wakes_a_sleeping_session_once_and_is_answered_by_it() {
     assert_eq!((deep.patches(), stage.said("I am here.").await), (1, 1));
     // The next sleep is another one.
     deep.suspended("IdleTimeout", 2);
+    stage.sees_times(*thread, "The session sleeps", 2).await;
     let third = stage.say(*thread, "/deep and now?").await;
     deep.wished(third).await;
     assert_eq!(deep.patches(), 2);
@@ -70,6 +72,67 @@ async fn killed_at_every_step_of_a_wake_the_bot_asks_once_and_delivers_once() {
     );
     let posted = deep.runner.wait("the post", |_| true).await.posted;
     assert!(posted.iter().all(|posted| posted.id == deep.id(message)), "{posted:?}");
+}
+
+#[tokio::test]
+async fn a_bare_deep_wakes_a_sleeping_session_and_says_when_it_is_ready() {
+    let mut deep = Deep::greeted().await;
+    deep.suspended("IdleTimeout", 1);
+    deep.stage.sees(deep.thread, "The session sleeps").await;
+    let message = deep.stage.say(deep.thread, "/deep").await;
+    deep.wished(message).await;
+    deep.stage.kill();
+    deep.stage.start();
+    deep.woken();
+    deep.back();
+    deep.stage.sees(deep.thread, "The session is ready.").await;
+    let posted = deep.runner.wait("nothing", |_| true).await.posted;
+    assert!(posted.is_empty(), "{posted:?}");
+    // With text it is a message, and one that comes too late for the session starts another.
+    deep.suspended("IdleTimeout", 2);
+    deep.stage.sees_times(deep.thread, "The session sleeps", 2).await;
+    let message = deep.stage.say(deep.thread, "/deep").await;
+    deep.wished(message).await;
+    deep.stage.end(&deep.name);
+    let another = deep.stage.name(deep.thread, message);
+    deep.stage.api.wait("persistentsessions", &another, |_| true).await;
+}
+
+#[tokio::test]
+async fn a_decision_about_a_prompt_of_a_session_that_falls_asleep_wakes_it() {
+    let deep = Deep::greeted().await;
+    let Deep {
+        stage, thread, runner, ..
+    } = &deep;
+    runner.emit(approval(
+        "req-1",
+        ApprovalKind::Permission,
+        "Bash",
+        json!({"command": "make"}),
+    ));
+    let prompt = stage.sees(*thread, "May claude use Bash?").await;
+    deep.suspending();
+    // The bot has seen it, too.
+    stage.say(*thread, "/status").await;
+    stage.sees(*thread, "suspending.").await;
+    let pressed = stage
+        .people
+        .press(stage.forum, prompt.message_id, stage.ada, "✅ Allow")
+        .await
+        .unwrap();
+    let answer = stage
+        .people
+        .callback(&pressed.id, PATIENCE)
+        .await
+        .unwrap()
+        .answer
+        .unwrap_or_default();
+    assert!(answer.text.contains("is being woken"), "{answer:?}");
+    assert!(deep.wish().is_string());
+    // Once the process is gone nobody waits for the answer.
+    deep.suspended("Requested", 1);
+    let closed = stage.sees(*thread, "No longer needed.").await;
+    assert_eq!((closed.message_id, closed.buttons.len()), (prompt.message_id, 0));
 }
 
 #[tokio::test]
@@ -125,6 +188,7 @@ async fn a_session_that_shall_stay_suspended_is_not_woken_and_can_be_ended() {
         json!({"spec": {"desiredState": "Suspended"}}),
     );
     deep.suspended("Requested", 1);
+    stage.sees(*thread, "it was suspended on request").await;
     let message = stage.say(*thread, "are you there?").await;
     stage.sees(*thread, "kept suspended by its desiredState").await;
     stage.say(*thread, "/stop").await;

@@ -65,6 +65,8 @@ pub struct ActiveSession {
     pub name: String,
     /// Row of the question that waits for words.
     pub question: Option<i64>,
+    /// Whether it sleeps.
+    pub asleep: bool,
 }
 
 /// What to do, and why.
@@ -107,6 +109,11 @@ pub enum Mode {
         text: String,
         /// Whether a session was asked for by name: if this one is over, the message starts another.
         deep: bool,
+    },
+    /// Wake a session up without a message to it.
+    WakeSession {
+        /// Name of the PersistentSession.
+        session: String,
     },
     /// End a session.
     EndSession {
@@ -214,6 +221,10 @@ fn explicit(command: Command, rest: &str, situation: &Situation) -> Decision {
         }
         .because("/end ends the active session"),
         (Command::End, None) => reply(words::NO_SESSION, "/end, and no session is active"),
+        (Command::Deep, Some(session)) if rest.is_empty() && session.asleep => Mode::WakeSession {
+            session: session.name.clone(),
+        }
+        .because("/deep without text, and the active session sleeps"),
         (Command::Deep, Some(_)) if rest.is_empty() => reply(
             words::ALREADY_DEEP,
             "/deep without text, and a session is active already",

@@ -23,6 +23,7 @@ fn in_session() -> Situation {
         session: Some(ActiveSession {
             name: "ps".into(),
             question: None,
+            asleep: false,
         }),
         ..quiet()
     }
@@ -33,6 +34,18 @@ fn asked() -> Situation {
         session: Some(ActiveSession {
             name: "ps".into(),
             question: Some(3),
+            asleep: false,
+        }),
+        ..quiet()
+    }
+}
+
+fn asleep() -> Situation {
+    Situation {
+        session: Some(ActiveSession {
+            name: "ps".into(),
+            question: None,
+            asleep: true,
         }),
         ..quiet()
     }
@@ -217,4 +230,17 @@ fn what_cannot_be_run_is_answered_with_a_sentence() {
         ..nowhere
     };
     check("hello", &creatable, task("hello"));
+}
+
+#[test]
+fn a_session_that_sleeps_is_woken_by_a_bare_deep_and_takes_messages_as_ever() {
+    check("/deep", &asleep(), Mode::WakeSession { session: "ps".into() });
+    let to_session = |text: &str, deep: bool| Mode::ToSession {
+        session: "ps".into(),
+        text: text.into(),
+        deep,
+    };
+    check("/deep go on", &asleep(), to_session("go on", true));
+    check("go on", &asleep(), to_session("go on", false));
+    assert!(matches!(decide("/deep", &in_session()).mode, Mode::Reply { .. }));
 }

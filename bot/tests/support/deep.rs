@@ -1,6 +1,9 @@
 //! A session that somebody started in the chat, with a stand-in for its runner; tests play the operator.
 
+use jiff::Timestamp;
 use longshore_wire::MessageId;
+use longshore_wire::api::{Approval, ApprovalKind};
+use longshore_wire::event::Event;
 use serde_json::{Value, json};
 
 use super::runner::Runner;
@@ -109,4 +112,17 @@ impl Deep {
         deep.stage.sees(deep.thread, "Fixed.").await;
         deep
     }
+}
+
+/// A prompt of claude's.
+pub fn approval(id: &str, kind: ApprovalKind, tool: &str, input: Value) -> Event {
+    let approval = Approval {
+        id: id.into(),
+        kind,
+        tool_name: tool.into(),
+        summary: "summary".into(),
+        input,
+        expires_at: Timestamp::UNIX_EPOCH,
+    };
+    Event::Approval { turn: 1, approval }
 }
