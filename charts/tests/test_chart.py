@@ -188,10 +188,15 @@ class Pods(unittest.TestCase):
         values["agent"] = {"image": "other:1"}
         self.assertEqual(environment(render(values), "longshore-operator")["LONGSHORE_AGENT_IMAGE"], "other:1")
 
-    def test_the_uninstall_job_ends_before_helms_patience(self):
+    def test_uninstalling_waits_for_a_slow_summary_and_ends_before_helms_patience(self):
         job = named(render(), "Job", "longshore-uninstall")
         self.assertEqual(job["metadata"]["annotations"]["helm.sh/hook"], "pre-delete")
-        self.assertLessEqual(job["spec"]["activeDeadlineSeconds"], 90)
+        (container,) = job["spec"]["template"]["spec"]["containers"]
+        wait = next(int(entry["value"]) for entry in container["env"] if entry["name"] == "LONGSHORE_UNINSTALL_TIMEOUT")
+        drain, grace, lift, helms_default = 120, 30, 15, 300
+        self.assertGreaterEqual(wait, drain + grace)
+        self.assertGreater(job["spec"]["activeDeadlineSeconds"], wait + lift)
+        self.assertLess(job["spec"]["activeDeadlineSeconds"], helms_default)
 
 
 class Classes(unittest.TestCase):

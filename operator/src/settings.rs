@@ -82,7 +82,7 @@ pub struct UninstallArgs {
     #[command(flatten)]
     pub place: Place,
     /// Seconds to wait for sessions to end.
-    #[arg(long, env = "LONGSHORE_UNINSTALL_TIMEOUT", default_value_t = 120)]
+    #[arg(long, env = "LONGSHORE_UNINSTALL_TIMEOUT", default_value_t = 180)]
     pub timeout_seconds: u64,
 }
 

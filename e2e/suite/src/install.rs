@@ -614,6 +614,8 @@ fn base_values(telegram_stand_in: bool, model_stand_in: bool) -> Value {
         "anthropic": {"credentialsSecret": {"name": "anthropic", "key": "api-key"}},
         "agentClass": {"resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "1536Mi"}}},
         "bot": {"persistence": {"size": "1Gi"}},
+        // Below the patience with `helm uninstall` above.
+        "uninstall": {"timeoutSeconds": 45},
     });
     if !telegram_stand_in {
         let users: Vec<i64> = setting("TELEGRAM_ALLOWED_USERS")
