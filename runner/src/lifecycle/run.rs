@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use longshore_wire::api::{AgentProblem, RunnerState};
+use longshore_wire::api::{AgentProblem, AgentProblemKind, RunnerState};
 use longshore_wire::claude;
 use longshore_wire::event::{Event, MemoryLevel, Record};
 use longshore_wire::notice::NoticeKind;
@@ -194,10 +194,12 @@ impl Agent {
             self.state = RunnerState::Ready;
             self.parts.notifier.post(NoticeKind::Ready);
         }
-        let crash_loop = longshore_wire::api::AgentProblemKind::CrashLoop;
-        if self.problem.as_ref().is_some_and(|problem| problem.kind == crash_loop) {
-            self.problem = None;
-        }
+        // These are about the process before this one. That credentials are good again, only a turn can show.
+        let of_process = |problem: &AgentProblem| match problem.kind {
+            AgentProblemKind::CrashLoop | AgentProblemKind::NotWritable => true,
+            AgentProblemKind::NotLoggedIn => false,
+        };
+        self.problem.take_if(|problem| of_process(problem));
         tracing::info!(version = self.claude_version, "claude is ready");
     }
 

@@ -239,11 +239,11 @@ async fn an_answer_that_only_the_transcript_knows_is_told_from_there() {
     assert_eq!(rig.prompts().await.len(), 1, "the model was not asked again");
 }
 
-/// A claude that says why and ends before it answers the first times it is started.
-fn failing_at_first(folder: &Path, times: u32) -> PathBuf {
+/// A claude that says something and ends before it answers the first times it is started.
+pub fn failing_at_first(folder: &Path, times: u32, says: &str) -> PathBuf {
     let (path, starts) = (folder.join("claude"), folder.join("starts"));
     let script = format!(
-        "#!/bin/sh\necho start >> {starts}\n[ $(wc -l < {starts}) -gt {times} ] || {{ echo no room >&2; exit 1; }}\n\
+        "#!/bin/sh\necho start >> {starts}\n[ $(wc -l < {starts}) -gt {times} ] || {{ {says}; exit 1; }}\n\
          exec {claude} \"$@\"\n",
         starts = starts.display(),
         claude = claude().display(),
@@ -256,7 +256,7 @@ fn failing_at_first(folder: &Path, times: u32) -> PathBuf {
 #[tokio::test]
 async fn starts_that_fail_are_no_crashes_however_many_they_are() {
     let folder = tempfile::tempdir().unwrap();
-    let claude = failing_at_first(folder.path(), 4);
+    let claude = failing_at_first(folder.path(), 4, "echo no room >&2");
     let rig = Rig::start(Setup {
         flags: vec!["--claude".to_owned(), claude.display().to_string()],
         ..Setup::default()

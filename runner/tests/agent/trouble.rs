@@ -9,6 +9,7 @@ use base64::prelude::BASE64_STANDARD;
 use longshore_wire::api::{AgentProblemKind, RunnerState};
 use serde_json::{Value, json};
 
+use crate::crashes::failing_at_first;
 use crate::support::{KEY, PATIENCE, Rig, Setup, id};
 
 #[tokio::test]
@@ -117,6 +118,25 @@ async fn a_claude_that_never_answers_its_start_is_a_problem_that_is_told() {
     let problem = status.problem.unwrap();
     assert_eq!(problem.kind, AgentProblemKind::CrashLoop);
     assert!(problem.message.contains("does not answer"), "{problem:?}");
+}
+
+#[tokio::test]
+async fn a_conversation_that_could_not_be_saved_is_a_problem_until_the_next_claude_works() {
+    let folder = tempfile::tempdir().unwrap();
+    // The real one says this when it leaves a disk that is full, and fails no turn before.
+    let lost = r#"{"type":"system","subtype":"session_writes_lost","lost":["transcript"],"error_code":"ENOSPC"}"#;
+    let claude = failing_at_first(folder.path(), 1, &format!("echo '{lost}'"));
+    let rig = Rig::start(Setup {
+        flags: vec!["--claude".to_owned(), claude.display().to_string()],
+        ..Setup::default()
+    })
+    .await;
+    let status = rig.runner.until("a problem", |status| status.problem.is_some()).await;
+    let problem = status.problem.unwrap();
+    assert_eq!(problem.kind, AgentProblemKind::NotWritable);
+    assert!(problem.message.contains("ENOSPC"), "{problem:?}");
+    let ready = |status: &longshore_wire::api::Status| status.state == RunnerState::Ready;
+    assert_eq!(rig.runner.until("ready", ready).await.problem, None);
 }
 
 #[tokio::test]
