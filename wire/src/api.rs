@@ -21,7 +21,8 @@ pub const MAX_MESSAGE_BYTES: usize = 1 << 20;
 pub struct MessageId(pub Uuid);
 
 impl MessageId {
-    /// Namespace of all name-based ids: UUIDv5 of the DNS name `longshore.dev`.
+    /// Namespace of all name-based ids. Random, and fixed for ever: under another one, messages that were delivered
+    /// already would be new.
     const NAMESPACE: Uuid = Uuid::from_bytes([
         0x0a, 0x2c, 0x6b, 0x0e, 0x4b, 0x0f, 0x52, 0x1c, 0x9d, 0x6a, 0x1d, 0x7e, 0x3a, 0x5b, 0x8c, 0x11,
     ]);

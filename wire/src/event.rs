@@ -97,7 +97,8 @@ pub enum Event {
         /// claude's `terminal_reason` (`completed`, `aborted_streaming`, `api_error`, ...), or the runner's own:
         /// `cancelled` (dropped before it ran), `silence` or `retries` (ended by the watchdog), `not_logged_in` (the
         /// model endpoint refused the credentials), `quiesced` (the session was wound down), `crashed` (claude died of
-        /// it again and again), `restarted` (a turn without a message was lost with its process).
+        /// it again and again), `restarted` (a turn without a message was lost with its process), `ended` (claude
+        /// stopped working on it without saying how it went).
         terminal_reason: String,
         /// What to tell the person when `is_error`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
