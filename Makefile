@@ -32,7 +32,7 @@ test: ## Everything, with the end-to-end tests on the embedded cluster
 
 .PHONY: test-cluster
 test-cluster: setup cluster-build ## The embedded cluster alone: start, isolation, policies, volumes, crash and repair
-	@$(STEP) "test the embedded cluster" env CGO_ENABLED=0 go test -C e2e/cluster -tags cluster -count=1 -v ./test
+	@$(STEP) "test the embedded cluster" env CGO_ENABLED=0 go test -C e2e/cluster -tags cluster -count=1 -timeout 14m -v ./test
 
 .PHONY: deny
 deny: ## Licences, sources and duplicates of dependencies (builds cargo-deny the first time)
@@ -85,6 +85,8 @@ generate: ## Write generated files anew: CRDs in manifests/ and chart, golden fi
 
 .PHONY: clean
 clean: cluster-down ## Remove everything that was built or downloaded
+	@if test -x target/bin/cluster; then for state in target/cluster target/test/cluster target/test/cluster-alone; do \
+	    target/bin/cluster down --state $$state --purge; done; fi
 	@rm -rf target
 
 ##@ Help

@@ -217,10 +217,28 @@ class ThePlan(unittest.TestCase):
         self.assertTrue(steps["cluster-down"].always)
         self.assertTrue(steps["leftovers"].always)
 
+    def test_leftovers_are_told_from_what_was_there_before_anything_was_started(self):
+        names = [step.name for step in plan(self.TABLE, "test", {})]
+        starting = [names.index(name) for name in ("unit", "cluster-unit", "cluster", "cluster-up", "end-to-end")]
+        self.assertLess(names.index("snapshot"), min(starting))
+
+    def test_every_cluster_that_a_test_may_leave_running_is_stopped_at_the_end_and_before_its_state_is_deleted(self):
+        (down,) = [step for step in plan(self.TABLE, "test", {}) if step.name == "cluster-down"]
+        printed = subprocess.run(["make", "-n", "clean"], cwd=suites.ROOT, capture_output=True, text=True, timeout=60)
+        clean = printed.stdout.partition("rm -rf target")[0]
+        for state in ("target/test/cluster", "target/test/cluster-alone"):
+            self.assertRegex(down.run, rf"down --state {state}\s")
+            self.assertRegex(clean, rf"{state}[ ;]")
+
+    def test_go_ends_its_tests_in_order_before_the_step_is_ended(self):
+        (step,) = [step for step in plan(self.TABLE, "test", {}) if step.name == "cluster"]
+        self.assertIn("-timeout 14m", step.run)
+        self.assertGreater(step.timeout, 14 * 60)
+
     def test_with_a_foreign_cluster_the_embedded_one_is_left_alone(self):
         names = {step.name for step in plan(self.TABLE, "test", {"E2E_CONTEXT": "mine"})}
         self.assertIn("end-to-end", names)
-        self.assertFalse({"cluster-up", "cluster-down", "leftovers"} & names)
+        self.assertFalse({"snapshot", "cluster-up", "cluster-down", "leftovers"} & names)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ import (
 	"longshore.dev/cluster/internal/leftover"
 )
 
-func leftovers(args []string) error {
-	now, err := leftover.Take()
+func leftovers(folders, args []string) error {
+	now, err := leftover.Take(folders)
 	if err != nil {
 		return err
 	}
@@ -37,6 +37,6 @@ func leftovers(args []string) error {
 		}
 		return nil
 	default:
-		return errors.New("use `leftovers snapshot` or `leftovers diff FILE`")
+		return errors.New("use `leftovers [--of DIR] snapshot` or `leftovers [--of DIR] diff FILE`")
 	}
 }

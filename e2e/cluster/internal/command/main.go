@@ -30,6 +30,7 @@ const usage = `usage: cluster COMMAND [--state DIR] ...
   exec -- PROGRAM ARG.. run a program inside the cluster's namespaces
   leftovers snapshot    print what of clusters is on this machine, as JSON
   leftovers diff FILE   print what has come since that snapshot; exit status 1 if anything
+    --of DIR            with snapshot and diff: programs that lie in DIR, and orphans that work there, too
   kubectl, helm, ...    any component, by its name
 
 DIR is target/cluster below the working directory by default.
@@ -50,16 +51,26 @@ type verb struct {
 
 func verbs() map[string]verb {
 	purge := false
+	var folders []string
 	return map[string]verb{
 		"up": {run: func(ctx context.Context, state layout.State, _ []string) error { return up(ctx, state) }},
 		"down": {
 			run:   func(_ context.Context, state layout.State, _ []string) error { return down(state, purge) },
 			flags: func(set *flag.FlagSet) { set.BoolVar(&purge, "purge", false, "remove cached images too") },
 		},
-		"status":      {run: func(ctx context.Context, state layout.State, _ []string) error { return status(ctx, state) }},
-		"load-image":  {run: loadImages},
-		"exec":        {run: func(_ context.Context, state layout.State, args []string) error { return enter(state, args) }},
-		"leftovers":   {run: func(_ context.Context, _ layout.State, args []string) error { return leftovers(args) }},
+		"status":     {run: func(ctx context.Context, state layout.State, _ []string) error { return status(ctx, state) }},
+		"load-image": {run: loadImages},
+		"exec":       {run: func(_ context.Context, state layout.State, args []string) error { return enter(state, args) }},
+		"leftovers": {
+			run: func(_ context.Context, _ layout.State, args []string) error { return leftovers(folders, args) },
+			flags: func(set *flag.FlagSet) {
+				set.Func("of", "list processes of this folder too (may be repeated)", func(folder string) error {
+					absolute, err := filepath.Abs(folder)
+					folders = append(folders, absolute)
+					return err
+				})
+			},
+		},
 		"init":        {run: func(_ context.Context, state layout.State, _ []string) error { return isolation.Init(state) }},
 		"supervise":   {run: func(ctx context.Context, state layout.State, _ []string) error { return boot.Supervise(ctx, state) }},
 		"policy":      {run: func(ctx context.Context, state layout.State, _ []string) error { return policy.Run(ctx, state) }},

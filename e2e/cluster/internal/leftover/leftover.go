@@ -20,14 +20,16 @@ import (
 // by its state directory, and not all that belongs to it.
 type Snapshot map[string][]string
 
-// Take looks at the machine.
-func Take() (Snapshot, error) {
+// Take looks at the machine. Programs that lie in one of the folders, and
+// orphans that work there, count as left by a cluster too: they are what tests
+// have started.
+func Take(folders []string) (Snapshot, error) {
 	processes, err := readProcesses()
 	if err != nil {
 		return nil, err
 	}
 	foreign, clusters := liveClusters(processes)
-	snapshot := Snapshot{"process": ours(processes, foreign), "running cluster": clusters}
+	snapshot := Snapshot{"process": ours(processes, foreign, folders), "running cluster": clusters}
 	if snapshot["network namespace"], err = networkNamespaces(processes, foreign); err != nil {
 		return nil, err
 	}

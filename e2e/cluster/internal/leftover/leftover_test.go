@@ -1,6 +1,7 @@
 package leftover
 
 import (
+	"os"
 	"slices"
 	"testing"
 )
@@ -39,7 +40,29 @@ func TestARunningClusterIsOneThingAndItsOrphansAreNot(t *testing.T) {
 	if !slices.Equal(dirs, []string{"/s"}) || !below[12] || below[20] {
 		t.Fatalf("got %v %v", below, dirs)
 	}
-	if found := ours(all, below); !slices.Equal(found, []string{"20 etcd --x"}) {
+	if found := ours(all, below, nil); !slices.Equal(found, []string{"20 etcd --x"}) {
 		t.Errorf("left over: %v", found)
+	}
+}
+
+func TestProgramsOfTheFolderAreLeftOverAndShellsInItAreNot(t *testing.T) {
+	own, _ := os.Readlink("/proc/self/ns/pid")
+	all := []process{
+		{pid: 20, parent: 15, args: []string{"claude"}, program: "/src/target/claude/claude"},
+		{pid: 21, parent: 15, args: []string{"bot"}, program: "/src/target/debug/bot (deleted)"},
+		{pid: 22, parent: 1, args: []string{"orphan"}, program: "/bin/sleep", workingDir: "/src"},
+		{pid: 23, parent: 1, args: []string{"deep-orphan"}, program: "/bin/sleep", workingDir: "/src/target"},
+		{pid: 24, parent: 15, args: []string{"shell"}, program: "/bin/bash", workingDir: "/src"},
+		{pid: 25, parent: 1, args: []string{"neighbour"}, program: "/src2/bin/bot", workingDir: "/src2"},
+		{pid: 26, parent: 10, args: []string{"inside"}, program: "/src/target/cluster/bin/cluster"},
+	}
+	for i := range all {
+		all[i].pidNS = own
+	}
+	want := []string{"20 claude", "21 bot", "22 orphan", "23 deep-orphan"}
+	for _, folder := range []string{"/src", "/src/"} {
+		if found := ours(all, map[int]bool{26: true}, []string{"/else", folder}); !slices.Equal(found, want) {
+			t.Errorf("got %v, want %v", found, want)
+		}
 	}
 }

@@ -15,6 +15,8 @@ type process struct {
 	args        []string
 	pidNS       string
 	netNS       string
+	program     string
+	workingDir  string
 }
 
 // programs that a cluster runs on the machine, by the kernel's short name.
@@ -61,6 +63,8 @@ func readProcess(pid int) (process, bool) {
 	p.args = strings.Split(strings.TrimRight(string(command), "\x00"), "\x00")
 	p.pidNS, _ = os.Readlink(dir + "ns/pid")
 	p.netNS, _ = os.Readlink(dir + "ns/net")
+	p.program, _ = os.Readlink(dir + "exe")
+	p.workingDir, _ = os.Readlink(dir + "cwd")
 	return p, true
 }
 
@@ -101,19 +105,27 @@ func liveClusters(all []process) (map[int]bool, []string) {
 	return below, dirs
 }
 
-// ours lists processes in another process namespace than the caller's, and
-// those with the name of a component.
-func ours(all []process, foreign map[int]bool) []string {
+// ours lists processes in another process namespace than the caller's, those
+// with the name of a component, and those of the folders. A shell that somebody
+// has opened in a folder is none: it is not an orphan.
+func ours(all []process, foreign map[int]bool, folders []string) []string {
 	own, _ := os.Readlink("/proc/self/ns/pid")
 	var found []string
 	for _, p := range all {
 		elsewhere := p.pidNS != "" && p.pidNS != own
-		if foreign[p.pid] || p.pid == os.Getpid() || !(elsewhere || slices.Contains(programs, p.name)) {
+		belongs := elsewhere || slices.Contains(programs, p.name) ||
+			slices.ContainsFunc(folders, func(folder string) bool { return p.belongsTo(folder) })
+		if foreign[p.pid] || p.pid == os.Getpid() || !belongs {
 			continue
 		}
 		found = append(found, fmt.Sprintf("%d %s", p.pid, strings.Join(p.args, " ")))
 	}
 	return found
+}
+
+func (p process) belongsTo(folder string) bool {
+	below := strings.TrimRight(folder, "/") + "/"
+	return strings.HasPrefix(p.program, below) || p.parent == 1 && strings.HasPrefix(p.workingDir+"/", below)
 }
 
 // networkNamespaces lists those that a process is in, and the named ones.
