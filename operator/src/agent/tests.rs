@@ -22,6 +22,7 @@ struct Fake {
     state: String,
     result: Option<Value>,
     refuse_messages: bool,
+    active: bool,
     flood: bool,
 }
 
@@ -46,6 +47,7 @@ async fn answer(State(fake): State<Fake>, request: Request) -> Response {
         "GET /v1/status" if fake.flood => Bytes::from(vec![b' '; 3 << 20]).into_response(),
         "GET /v1/status" => Json(status(&fake.state)).into_response(),
         "POST /v1/messages" if fake.refuse_messages => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+        "POST /v1/quiesce" if fake.active => StatusCode::CONFLICT.into_response(),
         "GET /v1/result" => fake.result.map_or(StatusCode::NOT_FOUND.into_response(), |result| {
             Json(result).into_response()
         }),
@@ -143,6 +145,29 @@ async fn a_runner_is_asked_to_wind_down_once() {
     assert_eq!(contact.met().unwrap().status.state, RunnerState::Quiescing);
     assert_eq!(asked, ["GET /v1/status", "POST /v1/quiesce"]);
     assert_eq!(run(&fake("quiesced"), errand()).await.1, ["GET /v1/status"]);
+}
+
+#[tokio::test]
+async fn a_runner_that_is_active_may_refuse_to_wind_down_if_it_is_asked_so() {
+    let errand = |unless_active_after| Errand {
+        quiesce: Some(Quiesce {
+            deadline: Timestamp::UNIX_EPOCH,
+            summarize: true,
+            unless_active_after,
+        }),
+        ..Errand::default()
+    };
+    let active = || Fake {
+        active: true,
+        ..fake("ready")
+    };
+    let (contact, asked) = run(&active(), errand(Some(Timestamp::UNIX_EPOCH))).await;
+    let met = contact.met().unwrap();
+    assert_eq!((met.refused, met.status.state), (true, RunnerState::Ready));
+    let looks = ["GET /v1/status", "POST /v1/quiesce", "GET /v1/status"];
+    assert_eq!(asked, looks, "it is looked at again for what has happened");
+    let (contact, _) = run(&active(), errand(None)).await;
+    assert!(failed(&contact).contains("409"));
 }
 
 #[tokio::test]

@@ -1,10 +1,10 @@
 //! Plans for a session that is wanted to run and has no pod.
 
-use longshore_crds::conditions::{reasons, types};
-use longshore_crds::{SessionPhase, WhenFull};
+use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use std::time::Duration;
+use longshore_crds::conditions::{reasons, types};
+use longshore_crds::{SessionPhase, WhenFull};
 
 use super::winding::{Goal, done};
 use super::{Plan, Step};
@@ -16,7 +16,7 @@ use crate::session::observe::Observed;
 use crate::session::stage::is_guarded;
 use crate::session::status::Draft;
 use crate::settings::Settings;
-use crate::topic;
+use crate::{pod, topic};
 
 pub fn waiting(mut draft: Draft<'_>, admission: &Admission, settings: &Settings) -> Plan {
     let (seen, now) = (draft.seen, draft.now);
@@ -48,6 +48,11 @@ pub fn waiting(mut draft: Draft<'_>, admission: &Admission, settings: &Settings)
         Admission::Admitted => draft.starting("The pod is on the way").phase(SessionPhase::Starting),
         Admission::Settling | Admission::NotAsked => {
             draft.look_at(now + settings.timing.look_again);
+            if let Some(lost) = seen.pod.as_deref().and_then(|pod| pod::lost(pod, false, now)) {
+                return draft
+                    .ready(no(types::READY, lost.reason, lost.message))
+                    .phase(SessionPhase::Starting);
+            }
             draft.starting("The pod is on the way").phase(SessionPhase::Starting)
         }
     }

@@ -521,6 +521,12 @@ fn a_session_on_a_silent_node_says_that_messages_wait() {
     assert_eq!(world.reason("Ready"), "-Resuming");
     world.until(150).follow();
     assert_eq!(world.reason("Ready"), "-NodeLost");
+
+    // Suspended and woken while the old pod is still there.
+    let mut woken = World::asleep();
+    woken.seen.pod = world.seen.pod.clone();
+    woken.wake("w1").admitted(Admission::Settling).follow();
+    assert_eq!(woken.reason("Ready"), "-NodeLost");
 }
 
 #[test]
