@@ -1,4 +1,7 @@
 //! Memory of the pod, from cgroup v2 or v1. Where neither can be read the figures are 0 and there is no limit.
+//!
+//! The kernel counts its kills per cgroup, and every start of a container has a cgroup of its own: what earlier lives saw
+//! is added.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,6 +13,10 @@ use longshore_wire::api::Memory;
 pub struct MemoryProbe {
     source: Source,
     peak: AtomicU64,
+    /// Kills that the counter held when this process started.
+    kills_before: u64,
+    /// Kills that earlier lives of the session or task saw.
+    kills_of_earlier_lives: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -17,6 +24,18 @@ enum Source {
     V2(PathBuf),
     V1(PathBuf),
     Unknown,
+}
+
+impl Source {
+    /// Processes of this cgroup that were killed for memory.
+    fn kills(&self) -> u64 {
+        let counters = match self {
+            Self::V2(folder) => folder.join("memory.events"),
+            Self::V1(folder) => folder.join("memory.oom_control"),
+            Self::Unknown => return 0,
+        };
+        named(&counters, "oom_kill").unwrap_or(0)
+    }
 }
 
 impl MemoryProbe {
@@ -53,9 +72,16 @@ impl MemoryProbe {
             })
             .unwrap_or(Source::Unknown);
         Self {
+            kills_before: source.kills(),
             source,
             peak: AtomicU64::new(0),
+            kills_of_earlier_lives: AtomicU64::new(0),
         }
+    }
+
+    /// What the journal knows of kills in earlier lives.
+    pub fn add_earlier_kills(&self, kills: u64) {
+        self.kills_of_earlier_lives.store(kills, Ordering::Relaxed);
     }
 
     /// The figures now.
@@ -77,7 +103,8 @@ impl MemoryProbe {
             current_bytes: current,
             peak_bytes: peak,
             limit_bytes: limit,
-            oom_kills: 0,
+            oom_kills: self.kills_of_earlier_lives.load(Ordering::Relaxed)
+                + self.source.kills().saturating_sub(self.kills_before),
         }
     }
 }
@@ -90,13 +117,18 @@ impl Default for MemoryProbe {
 
 /// In use without page cache that can be reclaimed at once.
 fn used(folder: &Path, total: &str, cache: &str) -> u64 {
-    let stat = std::fs::read_to_string(folder.join("memory.stat")).unwrap_or_default();
-    let inactive = stat.lines().find_map(|line| {
-        let (name, value) = line.split_once(' ')?;
-        (name == cache).then(|| value.trim().parse::<u64>().ok())?
-    });
+    let inactive = named(&folder.join("memory.stat"), cache);
     let total = number(&folder.join(total)).unwrap_or(0);
     total.saturating_sub(inactive.unwrap_or(0))
+}
+
+/// The number behind a name in a file of such lines.
+fn named(path: &Path, wanted: &str) -> Option<u64> {
+    let lines = std::fs::read_to_string(path).ok()?;
+    lines.lines().find_map(|line| {
+        let (name, value) = line.split_once(' ')?;
+        (name == wanted).then(|| value.trim().parse().ok())?
+    })
 }
 
 fn number(path: &Path) -> Option<u64> {
@@ -126,8 +158,12 @@ mod tests {
                 ("memory.stat", "anon 1\ninactive_file 300\n"),
             ],
         );
+        files(&own, &[("memory.events", "oom 9\noom_kill 2\noom_group_kill 0\n")]);
         let probe = MemoryProbe::find(mount.path(), "0::/pod/x\n");
-        assert_eq!(probe.read().current_bytes, 700);
+        assert_eq!((probe.read().current_bytes, probe.read().oom_kills), (700, 0));
+        probe.add_earlier_kills(5);
+        files(&own, &[("memory.events", "oom 9\noom_kill 3\noom_group_kill 0\n")]);
+        assert_eq!(probe.read().oom_kills, 6);
         files(&own, &[("memory.current", "400\n"), ("memory.max", "max\n")]);
         let memory = probe.read();
         assert_eq!(
@@ -147,7 +183,11 @@ mod tests {
                 ("memory.stat", "total_inactive_file 100\n"),
             ],
         );
-        let memory = MemoryProbe::find(mount.path(), "5:cpu,memory:/docker/abc\n").read();
+        let probe = MemoryProbe::find(mount.path(), "5:cpu,memory:/docker/abc\n");
+        let counters = "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n";
+        files(&mount.path().join("memory"), &[("memory.oom_control", counters)]);
+        let memory = probe.read();
         assert_eq!((memory.current_bytes, memory.limit_bytes), (900, None));
+        assert_eq!(memory.oom_kills, 1);
     }
 }

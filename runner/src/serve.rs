@@ -86,10 +86,11 @@ pub async fn serve(settings: Settings) -> Result<u8, ServeError> {
     let (sender, commands) = mpsc::channel(COMMANDS);
     let (previews, _) = broadcast::channel(PREVIEWS);
     let (terminals, attached) = watch::channel(Terminals::default());
+    let memory = Arc::new(MemoryProbe::new());
     let api = Arc::new(Api {
         agent: agent.clone(),
         volume: volume.clone(),
-        memory: MemoryProbe::new(),
+        memory: memory.clone(),
         snapshot: snapshots,
         commands: sender,
         journal: SetOnce::new(),
@@ -126,6 +127,7 @@ pub async fn serve(settings: Settings) -> Result<u8, ServeError> {
         commands,
         previews,
         terminals: attached,
+        memory,
     };
     let agent = Agent::new(parts, &entries, Timestamp::now());
     drop(entries);

@@ -5,6 +5,7 @@
 pub mod environment;
 pub mod instructions;
 pub mod process;
+pub mod processes;
 pub mod question;
 pub mod reaper;
 pub mod transcript;

@@ -15,6 +15,8 @@ use nix::unistd::Pid;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
+use super::processes::Processes;
+
 /// Rounds of killing orphans: each may reparent the next generation to us.
 const SWEEPS: u32 = 50;
 const SWEEP_PAUSE: Duration = Duration::from_millis(5);
@@ -91,7 +93,7 @@ impl Reaper {
     /// children lives.
     pub async fn kill_orphans(&self) {
         for _ in 0..SWEEPS {
-            let orphans = children_of(std::process::id());
+            let orphans = Processes::read().children(std::process::id().cast_signed());
             if orphans.is_empty() {
                 return;
             }
@@ -103,21 +105,4 @@ impl Reaper {
         }
         tracing::warn!("orphaned processes do not die");
     }
-}
-
-/// Living children of a process, by their `/proc/<pid>/stat`.
-fn children_of(parent: u32) -> Vec<i32> {
-    let Ok(entries) = std::fs::read_dir("/proc") else {
-        return Vec::new();
-    };
-    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
-    pids.filter(|pid| {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        // The name in parentheses may hold anything, so fields count from its end: state, parent.
-        let mut fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
-        let state = fields.next();
-        let of_ours = fields.next().and_then(|field| field.parse().ok()) == Some(parent);
-        of_ours && state != Some("Z")
-    })
-    .collect()
 }

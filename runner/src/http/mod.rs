@@ -39,7 +39,7 @@ pub struct Api {
     /// For its disk.
     pub volume: Volume,
     /// For its memory.
-    pub memory: MemoryProbe,
+    pub memory: Arc<MemoryProbe>,
     /// Where the agent stands.
     pub snapshot: watch::Receiver<Snapshot>,
     /// To the agent.
@@ -136,7 +136,7 @@ async fn status(State(api): State<Arc<Api>>) -> Json<Status> {
         restarts: snapshot.restarts,
         summary: snapshot.summary,
         summary_error: snapshot.summary_error,
-        recycled: 0,
+        recycled: snapshot.recycled,
         undelivered: snapshot.undelivered,
     })
 }

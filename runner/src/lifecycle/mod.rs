@@ -10,12 +10,15 @@
 //! | `start` | starting claude, its refusals, back-off |
 //! | `winding` | quiesce, SIGTERM, the end of a task |
 //! | `summary` | asking for the key outcomes and writing them down |
+//! | `memory`, `pressure` | when memory is short or has run out |
 //! | `predecessors` | the same for earlier sessions of the topic that failed to |
 //! | `chronicle` | history file, the result of a task, answers that nobody took |
 
 mod chronicle;
 mod commands;
+mod memory;
 mod predecessors;
+mod pressure;
 mod run;
 mod start;
 mod summary;
@@ -33,6 +36,7 @@ use longshore_wire::api::{
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::claude::process::Process;
+use crate::claude::processes::OomOrder;
 use crate::claude::reaper::Reaper;
 use crate::http::ApiError;
 use crate::journal::{Entry, Journal};
@@ -46,7 +50,9 @@ use crate::volume::Volume;
 pub use run::StopSignals;
 
 use chronicle::Chronicle;
+use memory::Kills;
 use predecessors::Predecessors;
+use pressure::Pressure;
 use start::Attempts;
 use winding::Winding;
 
@@ -128,6 +134,7 @@ pub struct Snapshot {
     pub usage: Usage,
     pub acked: u64,
     pub restarts: u32,
+    pub recycled: u32,
     pub summary: Option<Summary>,
     pub summary_error: Option<String>,
     pub result: Option<TaskResult>,
@@ -149,6 +156,7 @@ impl Snapshot {
             usage: Usage::default(),
             acked: 0,
             restarts: 0,
+            recycled: 0,
             summary: None,
             summary_error: None,
             result: None,
@@ -179,6 +187,7 @@ pub struct Parts {
     pub commands: mpsc::Receiver<Command>,
     pub previews: broadcast::Sender<Shown>,
     pub terminals: watch::Receiver<Terminals>,
+    pub memory: Arc<MemoryProbe>,
 }
 
 /// The agent.
@@ -207,14 +216,21 @@ pub struct Agent {
     summary_error: Option<String>,
     /// Turns have begun since the last summary.
     news: bool,
-    memory: MemoryProbe,
-    memory_is_short: bool,
+    memory: Arc<MemoryProbe>,
+    pressure: Pressure,
+    oom_order: OomOrder,
+    /// Kills for memory that people were told of.
+    oom_kills: u64,
+    kills: Option<Kills>,
+    recycled: u32,
 }
 
 impl Agent {
     /// An agent that goes on where its journal ends.
     pub fn new(parts: Parts, entries: &[Entry], now: Timestamp) -> Self {
         let past = Past::read(entries);
+        parts.memory.add_earlier_kills(past.oom_kills);
+        let config = &parts.settings.agent;
         let chronicle = Chronicle::new(
             &parts.volume,
             parts.journal.clone(),
@@ -240,8 +256,12 @@ impl Agent {
             summary: past.summary.clone(),
             summary_error: None,
             news: past.news,
-            memory: MemoryProbe::new(),
-            memory_is_short: false,
+            pressure: Pressure::new(config.memory_warn_percent, config.memory_recycle_percent),
+            oom_order: OomOrder::below_this_process(),
+            oom_kills: past.oom_kills,
+            kills: None,
+            recycled: past.recycled,
+            memory: parts.memory.clone(),
             machine: Machine::restore(past, parts.settings.limits, now),
             process: None,
             parts,
@@ -277,6 +297,7 @@ impl Agent {
             usage: self.machine.usage(),
             acked: self.acked,
             restarts: self.restarts,
+            recycled: self.recycled,
             summary: self.summary.clone(),
             summary_error: self.summary_error.clone(),
             result: self.chronicle.result().cloned(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use longshore_wire::api::{AgentProblem, AgentProblemKind, RunnerState};
-use longshore_wire::claude;
+use longshore_wire::claude::{self, Line};
 use longshore_wire::event::{Event, MemoryLevel, Record};
 use longshore_wire::notice::NoticeKind;
 use nix::sys::signal::Signal;
@@ -18,10 +18,7 @@ use crate::turn::{Input, Output, Reply, Token, is_activity};
 /// How often time is looked at.
 const TICK: Duration = Duration::from_millis(250);
 /// Ticks between two looks at the memory.
-const MEMORY_TICKS: u64 = 20;
-/// Share of the memory limit, in percent, above which people are told, and below which it is over.
-const MEMORY_SHORT: u64 = 85;
-const MEMORY_FINE: u64 = 75;
+const MEMORY_TICKS: u64 = 4;
 
 /// SIGTERM and SIGINT. Process 1 has no default action for them, so they are listened to from the very beginning.
 #[derive(Debug)]
@@ -66,8 +63,9 @@ impl Agent {
                 _ = tick.tick() => {
                     let upstream = self.parts.proxy.upstream();
                     self.step(Input::Tick { upstream });
+                    self.order_kills();
                     if ticks.is_multiple_of(MEMORY_TICKS) {
-                        self.look_at_memory();
+                        self.look_at_memory().await;
                     }
                     ticks += 1;
                 }
@@ -84,6 +82,10 @@ impl Agent {
     async fn said(&mut self, said: Said) {
         match said {
             Said::Line(line) => {
+                if matches!(line, Line::User(_)) {
+                    // Perhaps the result of a tool that was killed: it still counts as running.
+                    self.notice_kills();
+                }
                 // Also the line that ends the work: a turn, or a command in the background.
                 let works = !self.machine.busy().is_empty();
                 self.step(Input::Line(line));
@@ -124,6 +126,7 @@ impl Agent {
                 Output::StartRefused(why) => self.refused(why),
                 Output::Kill(why) => {
                     tracing::warn!(why, "claude is killed");
+                    self.attempts.killed(why);
                     if let Some(process) = &self.process {
                         process.signal(Signal::SIGKILL);
                     }
@@ -139,6 +142,7 @@ impl Agent {
         let (record, appended) = self.parts.journal.append(Timestamp::now(), event);
         match &record.event {
             Event::Restarted { .. } => self.restarts += 1,
+            Event::Memory { level, .. } => self.recycled += u32::from(*level == MemoryLevel::Recycled),
             Event::Summary { summary } => {
                 self.summary = Some(summary.clone());
                 self.news = false;
@@ -210,24 +214,6 @@ impl Agent {
                 self.parts.notifier.post(NoticeKind::Problem);
             }
             self.problem = problem;
-        }
-    }
-
-    fn look_at_memory(&mut self) {
-        let memory = self.memory.read();
-        let Some(limit) = memory.limit_bytes.filter(|limit| *limit > 0) else {
-            return;
-        };
-        let percent = memory.current_bytes.saturating_mul(100) / limit;
-        if !self.memory_is_short && percent >= MEMORY_SHORT {
-            self.memory_is_short = true;
-            self.record(Event::Memory {
-                level: MemoryLevel::Warning,
-                message: format!("The agent uses {percent} % of its memory."),
-                memory,
-            });
-        } else if percent < MEMORY_FINE {
-            self.memory_is_short = false;
         }
     }
 }

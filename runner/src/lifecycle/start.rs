@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use longshore_wire::api::{AgentProblem, AgentProblemKind, RunnerState};
+use nix::sys::signal::Signal;
 use tokio::time::Instant;
 
 use super::{Agent, predecessors};
@@ -36,6 +37,10 @@ pub struct Attempts {
     insist: Option<Conversation>,
     /// claude has had a conversation that should still be there.
     has_past: bool,
+    /// claude was asked to end and will be started again: that is no failure.
+    end_is_expected: bool,
+    /// Why the runner itself killed claude.
+    killed: Option<&'static str>,
 }
 
 impl Attempts {
@@ -44,12 +49,14 @@ impl Attempts {
         let quiet = past.is_empty() || past.closed;
         Self {
             due: None,
-            cause: (!quiet).then(|| "The agent was started again.".to_owned()),
+            cause: (!quiet).then(|| "The agent's pod was stopped and has started again.".to_owned()),
             failures: 0,
             ready: None,
             refusal: None,
             insist: None,
             has_past: past.had_turns(),
+            end_is_expected: false,
+            killed: None,
         }
     }
 
@@ -82,6 +89,16 @@ impl Attempts {
         let pause = PAUSES_MS[(self.failures - 1).min(PAUSES_MS.len() - 1)];
         self.due = Some(now + Duration::from_millis(pause));
         (self.failures, pause)
+    }
+
+    /// claude is asked to end.
+    pub fn expect_end(&mut self) {
+        self.end_is_expected = true;
+    }
+
+    /// The runner kills claude.
+    pub fn killed(&mut self, why: &'static str) {
+        self.killed = Some(why);
     }
 
     /// No more starts.
@@ -148,6 +165,7 @@ impl Agent {
         let process = Process::start(command, &parts.reaper, parts.journal.clone());
         let process = process.map_err(|error| format!("{}: {error}", parts.settings.flags.claude.display()))?;
         tracing::info!(pid = process.pid, ?conversation, "claude is started");
+        self.oom_order.claude(process.pid);
         self.process = Some(process);
         // Only now is it told: a start that did not work leaves the news to the next one.
         self.attempts.cause = None;
@@ -159,13 +177,18 @@ impl Agent {
 
     /// claude's process is gone.
     pub(super) async fn exited(&mut self, exit: Exit) {
+        // While it is still known what ran.
+        let killed = self.attempts.killed.take();
+        let by_kernel = killed.is_none() && exit == Exit::Signal(Signal::SIGKILL);
+        let out_of_memory = self.kills_at_end(by_kernel) && by_kernel;
         let Some(process) = self.process.take() else { return };
         // Whatever it left behind would go on working beside the next one.
-        process.signal(nix::sys::signal::Signal::SIGKILL);
+        process.signal(Signal::SIGKILL);
         self.parts.reaper.kill_orphans().await;
         self.step(Input::Exited);
         tracing::info!(%exit, "claude has ended");
-        if self.winding.is_over() {
+        let expected = std::mem::take(&mut self.attempts.end_is_expected);
+        if self.winding.is_over() || expected {
             return;
         }
         let errors = process.errors();
@@ -181,7 +204,7 @@ impl Agent {
             self.failed(&if why.is_empty() { exit.to_string() } else { why });
             return;
         }
-        self.attempts.cause = Some(format!("claude ended unexpectedly ({exit}) and was started again."));
+        self.attempts.cause = Some(cause(exit, out_of_memory, killed));
         self.state = RunnerState::Starting;
         self.failed(&format!("it ends unexpectedly ({exit})"));
     }
@@ -242,6 +265,21 @@ impl Agent {
     }
 }
 
+/// Why claude is started again, for a chat.
+fn cause(exit: Exit, out_of_memory: bool, killed: Option<&str>) -> String {
+    let what = match (exit, killed) {
+        (_, Some(why)) => format!("claude was killed because {why}"),
+        (Exit::Signal(_), None) if out_of_memory => "claude was killed because the memory ran out".to_owned(),
+        (Exit::Signal(signal @ (Signal::SIGKILL | Signal::SIGTERM | Signal::SIGINT | Signal::SIGHUP)), None) => {
+            format!("claude was killed from outside ({signal})")
+        }
+        (Exit::Signal(signal), None) => format!("claude crashed ({signal})"),
+        (Exit::Code(0), None) => "claude ended by itself".to_owned(),
+        (Exit::Code(code), None) => format!("claude ended with an error (exit status {code})"),
+    };
+    format!("{what} and was started again.")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -261,5 +299,27 @@ mod tests {
         attempts.ready(now);
         now += HEALTHY;
         assert_eq!(attempts.failed(now), (1, 0));
+    }
+
+    #[test]
+    fn people_are_told_in_words_why_claude_was_started_again() {
+        let check = |exit, out_of_memory, killed, told: &str| {
+            assert_eq!(
+                cause(exit, out_of_memory, killed),
+                format!("{told} and was started again.")
+            );
+        };
+        let kill = Exit::Signal(Signal::SIGKILL);
+        check(kill, true, None, "claude was killed because the memory ran out");
+        check(kill, false, None, "claude was killed from outside (SIGKILL)");
+        check(
+            kill,
+            false,
+            Some("it did not stop"),
+            "claude was killed because it did not stop",
+        );
+        check(Exit::Signal(Signal::SIGSEGV), false, None, "claude crashed (SIGSEGV)");
+        check(Exit::Code(0), false, None, "claude ended by itself");
+        check(Exit::Code(3), false, None, "claude ended with an error (exit status 3)");
     }
 }

@@ -234,7 +234,7 @@ impl Agent {
     }
 
     /// Asks claude to leave, ever less politely.
-    async fn end_claude(&mut self) {
+    pub(super) async fn end_claude(&mut self) {
         self.step(Input::Leave);
         for (way, patience) in LEAVE.into_iter().enumerate() {
             match way {

@@ -391,6 +391,17 @@ impl Machine {
         }
     }
 
+    /// What runs below claude, each in a few words.
+    pub fn running(&self) -> Vec<String> {
+        let tools = self.turn.iter().flat_map(|turn| turn.tools.values());
+        let tools = tools.map(|tool| match tool.summary.as_str() {
+            "" => tool.name.clone(),
+            summary => format!("{} ({summary})", tool.name),
+        });
+        let background = (!self.background.is_empty()).then(|| "work in the background".to_owned());
+        tools.chain(background).collect()
+    }
+
     /// Why the agent must not be taken for idle.
     pub fn busy(&self) -> Vec<Busy> {
         let mut busy = Vec::new();

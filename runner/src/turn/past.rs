@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use longshore_wire::MessageId;
 use longshore_wire::api::{Priority, Settings, Summary, TaskResult};
-use longshore_wire::event::{Event, Record, ToolState};
+use longshore_wire::event::{Event, MemoryLevel, Record, ToolState};
 
 use super::approvals::Approvals;
-use super::running::Turn;
+use super::running::{Tool, Turn};
 use super::{Continuation, Limits, Machine, Message, Place, Unfinished, money};
 use crate::journal::{Entry, Mark};
 
@@ -21,6 +21,10 @@ pub struct Past {
     pub acked: u64,
     /// How often claude was started again.
     pub restarts: u32,
+    /// How often claude was restarted to free memory.
+    pub recycled: u32,
+    /// Processes that the kernel killed for memory.
+    pub oom_kills: u64,
     /// The last summary.
     pub summary: Option<Summary>,
     /// Turns have begun since the last summary.
@@ -123,11 +127,18 @@ impl Past {
                 }
             }
             Event::Tool {
-                turn, id, name, state, ..
+                turn,
+                id,
+                name,
+                summary,
+                state,
             } => {
                 if let Some(turn) = self.turns.get_mut(turn) {
                     match state {
-                        ToolState::Started => turn.tools.insert(id.clone(), name.clone()),
+                        ToolState::Started => {
+                            let (name, summary) = (name.clone(), summary.clone());
+                            turn.tools.insert(id.clone(), Tool { name, summary })
+                        }
                         ToolState::Finished | ToolState::Failed => turn.tools.remove(id),
                     };
                 }
@@ -155,7 +166,10 @@ impl Past {
                 self.news = false;
             }
             Event::IdleWarning { deadline, .. } => self.warned = Some(*deadline),
-            Event::Memory { .. } => {}
+            Event::Memory { level, memory, .. } => {
+                self.oom_kills = self.oom_kills.max(memory.oom_kills);
+                self.recycled += u32::from(*level == MemoryLevel::Recycled);
+            }
         }
     }
 

@@ -21,12 +21,19 @@ pub struct Turn {
     pub texts: Vec<String>,
     /// Text of the block that is being written; none between blocks.
     pub preview: Option<String>,
-    /// Tools that run: id and name.
-    pub tools: BTreeMap<String, String>,
+    /// Tools that run, by their id.
+    pub tools: BTreeMap<String, Tool>,
     /// What the CLI itself said about an API error: kind and text.
     pub api_error: Option<(String, String)>,
     /// Text that people saw and that claude has no memory of, after a crash.
     pub lost_text: Option<String>,
+}
+
+/// A tool that runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tool {
+    pub name: String,
+    pub summary: String,
 }
 
 impl Turn {
@@ -73,7 +80,7 @@ impl Turn {
 
     /// Ends tools that will not end by themselves.
     pub fn fail_tools(&mut self, out: &mut Vec<Output>) {
-        for (id, name) in std::mem::take(&mut self.tools) {
+        for (id, Tool { name, .. }) in std::mem::take(&mut self.tools) {
             out.push(Output::Event(Event::Tool {
                 turn: self.number,
                 id,
@@ -173,14 +180,15 @@ impl Machine {
                 (Block::Text(text), None) if text.trim().is_empty() => turn.unsay(out),
                 (Block::Text(text), None) => turn.say(text, out),
                 (Block::ToolUse { id, name, input }, _) => {
+                    let summary = describe::tool(&name, &input);
                     out.push(Output::Event(Event::Tool {
                         turn: turn.number,
                         id: id.clone(),
                         name: name.clone(),
-                        summary: describe::tool(&name, &input),
+                        summary: summary.clone(),
                         state: ToolState::Started,
                     }));
-                    turn.tools.insert(id, name);
+                    turn.tools.insert(id, Tool { name, summary });
                 }
                 (Block::ToolResult { .. } | Block::Other, _) => {}
             }
@@ -194,7 +202,7 @@ impl Machine {
             let Block::ToolResult { id, is_error } = block else {
                 continue;
             };
-            if let Some(name) = turn.tools.remove(id) {
+            if let Some(Tool { name, .. }) = turn.tools.remove(id) {
                 out.push(Output::Event(Event::Tool {
                     turn: turn.number,
                     id: id.clone(),

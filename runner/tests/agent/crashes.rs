@@ -299,7 +299,7 @@ async fn a_crash_is_told_and_counted_also_when_the_next_start_does_not_work() {
     assert!(turn.text().contains(CONTINUATION), "{turn:?}");
     let status = rig.runner.status().await;
     assert_eq!((status.restarts, status.problem), (1, None));
-    let told = |record: &longshore_wire::Record| matches!(&record.event, Event::Restarted { message } if message.contains("ended unexpectedly"));
+    let told = |record: &longshore_wire::Record| matches!(&record.event, Event::Restarted { message } if message.contains("claude was killed"));
     assert!(events.records.iter().any(told), "{:?}", events.records);
 }
 

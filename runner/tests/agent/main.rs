@@ -5,6 +5,7 @@ mod conversation;
 mod crashes;
 mod hostile;
 mod idle;
+mod memory;
 mod notices;
 mod people;
 mod secrets;

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use crate::support::{PATIENCE, Rig, Setup, id};
 
 /// An operator that writes notices down; refuses the first.
-async fn operator() -> (String, mpsc::UnboundedReceiver<Notice>) {
+pub async fn operator() -> (String, mpsc::UnboundedReceiver<Notice>) {
     let (sender, notices) = mpsc::unbounded_channel();
     let refused = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
     let take = move |Json(notice): Json<Notice>| async move {
@@ -26,7 +26,7 @@ async fn operator() -> (String, mpsc::UnboundedReceiver<Notice>) {
     (url, notices)
 }
 
-async fn next(notices: &mut mpsc::UnboundedReceiver<Notice>) -> Notice {
+pub async fn next(notices: &mut mpsc::UnboundedReceiver<Notice>) -> Notice {
     tokio::time::timeout(PATIENCE, notices.recv())
         .await
         .expect("no notice comes")

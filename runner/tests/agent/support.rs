@@ -39,6 +39,8 @@ pub struct Setup {
     pub file_blocks: Option<u32>,
     /// Run as this user.
     pub user: Option<u32>,
+    /// Run in this cgroup.
+    pub cgroup: Option<PathBuf>,
 }
 
 impl Default for Setup {
@@ -50,6 +52,7 @@ impl Default for Setup {
             flags: Vec::new(),
             file_blocks: None,
             user: None,
+            cgroup: None,
         }
     }
 }
@@ -177,7 +180,17 @@ impl Runner {
         for (key, value) in setup.agent.as_object().into_iter().flatten() {
             agent[key] = value.clone();
         }
-        let mut command = Command::new(env!("CARGO_BIN_EXE_longshore-runner"));
+        let runner = env!("CARGO_BIN_EXE_longshore-runner");
+        let mut command = match &setup.cgroup {
+            None => Command::new(runner),
+            Some(cgroup) => {
+                // Whoever starts in it has all its children in it.
+                let mut command = Command::new("/bin/sh");
+                let enter = format!("echo $$ > {}/cgroup.procs && exec \"$0\" \"$@\"", cgroup.display());
+                command.args(["-c", &enter, runner]);
+                command
+            }
+        };
         if let Some(blocks) = setup.file_blocks {
             command = limited(&command, blocks);
         }
