@@ -10,6 +10,8 @@ pub use trouble::{Trouble, lost, lost_at, trouble};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
+use kube::ResourceExt;
+use longshore_crds::{Topic, meta};
 use longshore_wire::RUNNER_PORT;
 use longshore_wire::notice::TerminationMessage;
 
@@ -36,6 +38,12 @@ fn agent_status(pod: &Pod) -> Option<&ContainerStatus> {
 
 fn agent_state(pod: &Pod) -> Option<&ContainerState> {
     agent_status(pod)?.state.as_ref()
+}
+
+/// UID of the Topic whose tokens the runner takes: that of the pod's making, even if the Topic is gone or was made anew since.
+pub fn topic_uid(pod: &Pod, topic: Option<&Topic>) -> Option<String> {
+    let at_its_making = pod.labels().get(meta::TOPIC_UID_LABEL).cloned();
+    at_its_making.or_else(|| topic?.uid())
 }
 
 /// `host:port` of the runner, if the pod has an address and nothing says that it is not running.
@@ -85,4 +93,23 @@ pub fn was_out_of_memory(pod: &Pod) -> bool {
             .filter_map(|state| state.terminated.as_ref())
             .any(|ended| ended.reason.as_deref() == Some("OOMKilled"))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_pod_belongs_to_the_topic_that_it_was_made_for() {
+        let pod = |labels| -> Pod { serde_json::from_value(json!({ "metadata": { "labels": labels } })).unwrap() };
+        let labelled = pod(json!({ "longshore.dev/topic-uid": "old" }));
+        let mut topic = Topic::new("t", serde_json::from_value(json!({})).unwrap());
+        topic.metadata.uid = Some("new".to_owned());
+        assert_eq!(topic_uid(&labelled, None).as_deref(), Some("old"));
+        assert_eq!(topic_uid(&labelled, Some(&topic)).as_deref(), Some("old"));
+        assert_eq!(topic_uid(&pod(json!({})), Some(&topic)).as_deref(), Some("new"));
+        assert_eq!(topic_uid(&pod(json!({})), None), None);
+    }
 }

@@ -34,6 +34,8 @@ pub struct Agent<'a> {
     pub name: &'a str,
     pub uid: Uuid,
     pub topic: &'a str,
+    /// The runner's tokens come from it.
+    pub topic_uid: &'a str,
     /// Claim with the topic's volume.
     pub claim: &'a str,
     pub class_name: &'a str,
@@ -54,6 +56,7 @@ pub fn labels(agent: &Agent<'_>) -> BTreeMap<String, String> {
         (meta::OWNER_LABEL, agent.name),
         (meta::UID_LABEL, &agent.uid.to_string()),
         (meta::TOPIC_LABEL, agent.topic),
+        (meta::TOPIC_UID_LABEL, agent.topic_uid),
         (meta::CLASS_LABEL, agent.class_name),
     ];
     labels

@@ -142,16 +142,13 @@ pub async fn look(seen: &Observed, ctx: &Context) -> Result<Contact, Error> {
 }
 
 async fn call(seen: &Observed, errand: &Errand, ctx: &Context) -> Result<Contact, Error> {
-    let (Some(uid), Some(topic)) = (seen.uid(), &seen.topic) else {
+    let (Some(uid), Some(pod)) = (seen.uid(), seen.pod.as_deref()) else {
         return Ok(Contact::NotTried);
     };
-    let Some(endpoint) = seen.pod.as_deref().and_then(pod::endpoint) else {
+    let (Some(endpoint), Some(topic_uid)) = (pod::endpoint(pod), pod::topic_uid(pod, seen.topic.as_deref())) else {
         return Ok(Contact::NotTried);
     };
-    let tokens = ctx
-        .access
-        .tokens(&seen.namespace(), &topic.uid().unwrap_or_default())
-        .await?;
+    let tokens = ctx.access.tokens(&seen.namespace(), &topic_uid).await?;
     Ok(meet(&ctx.dialer, &endpoint, &tokens, uid, errand).await)
 }
 

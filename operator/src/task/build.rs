@@ -23,12 +23,14 @@ pub fn job(
 ) -> Option<Job> {
     let (namespace, name) = (seen.namespace(), seen.task.name_any());
     let (topic_name, claim, class_name) = (topic.name_any(), claim_name(topic), class.name_any());
+    let topic_uid = topic.uid().unwrap_or_default();
     let agent = Agent {
         kind: AgentKind::Task,
         namespace: &namespace,
         name: &name,
         uid: seen.uid()?,
         topic: &topic_name,
+        topic_uid: &topic_uid,
         claim: &claim,
         class_name: &class_name,
         class: &class.spec,

@@ -128,16 +128,13 @@ fn newest_pod(task: &ContainerTask, pods: &[Arc<Pod>]) -> Option<Arc<Pod>> {
 
 /// Talks to the task's runner, if there is one and something to say.
 pub async fn contact(seen: &Observed, ctx: &Context) -> Result<Contact, Error> {
-    let (Some(errand), Some(uid), Some(topic)) = (errand(seen), seen.uid(), &seen.topic) else {
+    let (Some(errand), Some(uid), Some(pod)) = (errand(seen), seen.uid(), seen.pod.as_deref()) else {
         return Ok(Contact::NotTried);
     };
-    let Some(endpoint) = seen.pod.as_deref().and_then(pod::endpoint) else {
+    let (Some(endpoint), Some(topic_uid)) = (pod::endpoint(pod), pod::topic_uid(pod, seen.topic.as_deref())) else {
         return Ok(Contact::NotTried);
     };
-    let tokens = ctx
-        .access
-        .tokens(&seen.namespace(), &topic.uid().unwrap_or_default())
-        .await?;
+    let tokens = ctx.access.tokens(&seen.namespace(), &topic_uid).await?;
     Ok(meet(&ctx.dialer, &endpoint, &tokens, uid, &errand).await)
 }
 

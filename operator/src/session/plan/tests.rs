@@ -695,3 +695,22 @@ fn a_slot_that_the_status_does_not_know_of_is_given_back_too() {
     });
     assert_eq!(world.plan().step, Some(Step::ReleaseSlot));
 }
+
+#[test]
+fn a_session_whose_topic_was_deleted_or_made_anew_says_so_instead_of_an_endpoint_that_nobody_can_open() {
+    let mut world = World::running();
+    let labels = Arc::make_mut(world.seen.pod.as_mut().unwrap()).labels_mut();
+    labels.insert("longshore.dev/topic-uid".to_owned(), "topic".to_owned());
+    let ready = |world: &World| {
+        let plan = world.plan();
+        let ready = plan.status.conditions.iter().find(|c| c.type_ == types::READY).unwrap();
+        (plan.status.phase, ready.reason.clone(), plan.status.endpoint)
+    };
+    let endpoint = Some("10.0.0.9:7411".to_owned());
+    let running = Some(SessionPhase::Running);
+    assert_eq!(ready(&world), (running, "Ready".to_owned(), endpoint));
+    Arc::make_mut(world.seen.topic.as_mut().unwrap()).metadata.uid = Some("another".to_owned());
+    assert_eq!(ready(&world), (running, "TopicNotFound".to_owned(), None));
+    world.seen.topic = None;
+    assert_eq!(ready(&world), (running, "TopicNotFound".to_owned(), None));
+}

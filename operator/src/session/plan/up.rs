@@ -96,16 +96,35 @@ fn ready(mut draft: Draft<'_>, met: &Met, settings: &Settings) -> Plan {
         }
         Verdict::LookAt(at) => draft.look_at(at),
     }
-    draft.status.endpoint = Some(met.endpoint.clone());
     draft.status.start_time.get_or_insert_with(|| Time(whole_seconds(now)));
     draft.summarized = no(
         types::SUMMARIZED,
         reasons::PENDING,
         "It is summarised when it winds down",
     );
+    if let Some(message) = astray(seen) {
+        return draft
+            .ready(no(types::READY, reasons::TOPIC_NOT_FOUND, message))
+            .phase(SessionPhase::Running);
+    }
+    draft.status.endpoint = Some(met.endpoint.clone());
     draft
         .ready(yes(types::READY, reasons::READY, "The runner accepts messages"))
         .phase(SessionPhase::Running)
+}
+
+/// Why nobody but us can talk to the runner: its tokens come from a Topic that is not there any more. It goes on, and its
+/// deadlines hold.
+fn astray(seen: &Observed) -> Option<String> {
+    let (name, pod) = (seen.topic_name(), seen.pod.as_deref()?);
+    let Some(topic) = seen.topic.as_deref() else {
+        return Some(format!(
+            "Topic {name} was deleted; end the session, or create the Topic again"
+        ));
+    };
+    (pod::topic_uid(pod, Some(topic)) != topic.metadata.uid).then(|| {
+        format!("Topic {name} was deleted and made anew; suspend the session and resume it, so that its pod belongs to the new one")
+    })
 }
 
 /// Another session needs the slot of this idle one.
