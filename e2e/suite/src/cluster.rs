@@ -104,6 +104,14 @@ impl Cluster {
         self.run("helm", "--kube-context", args, None).await
     }
 
+    /// Runs `helm` with text on its standard input.
+    ///
+    /// # Errors
+    /// As [`Self::kubectl`].
+    pub async fn helm_with_input(&self, args: &[&str], input: &str) -> Result<String> {
+        self.run("helm", "--kube-context", args, Some(input)).await
+    }
+
     /// Runs a program as root of the embedded cluster's node, among its processes; none on a foreign cluster.
     ///
     /// # Errors

@@ -103,16 +103,31 @@ impl Install {
     /// # Errors
     /// With what `kubectl` shows of the namespace when something does not come up.
     pub async fn start(options: Options) -> Result<Self> {
+        Self::start_unless(options, std::future::pending::<()>()).await
+    }
+
+    /// The same, given up as soon as `stop` is there. Then, too, nothing is left in the cluster.
+    ///
+    /// # Errors
+    /// As [`Self::start`], and when it was stopped.
+    pub async fn start_unless(options: Options, stop: impl Future) -> Result<Self> {
         let cluster = Cluster::connect().await?;
         let suffix = &uuid::Uuid::new_v4().simple().to_string()[..6];
         let namespace = format!("{}-{suffix}", options.name);
-        let started = Self::start_in(&cluster, &namespace, options.values, options.services).await;
+        let started = tokio::select! {
+            started = Self::start_in(&cluster, &namespace, options.values, options.services) => Some(started),
+            _ = stop => None,
+        };
         match started {
-            Ok(install) => Ok(install),
-            Err(error) => {
+            Some(Ok(install)) => Ok(install),
+            Some(Err(error)) => {
                 let shown = diagnosis(&cluster, &namespace).await;
                 remove(&cluster, &namespace).await;
                 Err(error.context(shown))
+            }
+            None => {
+                remove(&cluster, &namespace).await;
+                bail!("stopped before it was installed")
             }
         }
     }
@@ -165,8 +180,7 @@ impl Install {
         }
         let chart = cluster.root.join("charts/longshore");
         update_kinds(cluster).await?;
-        let file = tempfile(&all)?;
-        let (chart, values) = (chart.to_string_lossy(), file.to_string_lossy());
+        let chart = chart.to_string_lossy();
         let install = [
             "install",
             RELEASE,
@@ -174,14 +188,12 @@ impl Install {
             "--namespace",
             namespace,
             "--values",
-            &values,
+            "-",
             "--wait",
             "--timeout",
             "120s",
         ];
-        let installed = cluster.helm(&install).await;
-        let _ = std::fs::remove_file(&file);
-        installed?;
+        cluster.helm_with_input(&install, &all.to_string()).await?;
 
         let telegram = match real_telegram {
             Some(_) => None,
@@ -723,12 +735,6 @@ async fn update_kinds(cluster: &Cluster) -> Result<()> {
     })
     .await
     .copied()
-}
-
-fn tempfile(values: &Value) -> Result<std::path::PathBuf> {
-    let path = std::env::temp_dir().join(format!("longshore-values-{}.json", uuid::Uuid::new_v4()));
-    std::fs::write(&path, values.to_string())?;
-    Ok(path)
 }
 
 /// Merges `over` into `base`: objects by key, everything else by replacement.

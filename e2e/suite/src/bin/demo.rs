@@ -23,10 +23,7 @@ async fn main() -> Result<()> {
     let values = json!({"telegram": {"messagesPerMinute": 20}, "agentClass": {"permissions": {"allowedTools": ["Read", "Glob", "Grep", "Bash"]}}});
     let mut options = Options::named("longshore-demo").with(values);
     options.services = RealServices::of_environment();
-    let install = tokio::select! {
-        started = Install::start(options) => started?,
-        _ = tokio::signal::ctrl_c() => anyhow::bail!("stopped before it was installed"),
-    };
+    let install = Install::start_unless(options, told_to_stop()).await?;
     tell(&format!(
         "installed in namespace {} after {:.1} s",
         install.namespace,
@@ -34,7 +31,7 @@ async fn main() -> Result<()> {
     ));
     let played = tokio::select! {
         played = play(&install) => played,
-        _ = tokio::signal::ctrl_c() => Ok(()),
+        told = told_to_stop() => told,
     };
     if played.is_err() {
         say(&install.diagnosis().await);
@@ -42,6 +39,19 @@ async fn main() -> Result<()> {
     tell("removing the installation");
     let removed = install.stop().await;
     played.and(removed)
+}
+
+/// Ctrl-C, `kill`, or the end of the terminal.
+async fn told_to_stop() -> Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        pressed = tokio::signal::ctrl_c() => pressed?,
+        _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
+    }
+    Ok(())
 }
 
 async fn play(install: &Install) -> Result<()> {
