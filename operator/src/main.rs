@@ -9,6 +9,7 @@ mod class;
 mod clock;
 mod cluster;
 mod conditions;
+mod connections;
 mod context;
 mod controller;
 mod events;

@@ -64,10 +64,7 @@ pub async fn run(client: Client, settings: Settings) -> anyhow::Result<()> {
         term(stop.clone()).await;
     }
     stop.cancel();
-    server
-        .await
-        .context("the server ended badly")?
-        .context("the server failed")
+    server.await.context("the server ended badly")
 }
 
 /// Reconciles until told to stop.

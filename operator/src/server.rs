@@ -1,6 +1,7 @@
 //! The operator's server: health, metrics, and the notice endpoint.
 //!
-//! Open to the cluster without authentication, so everything is bounded and nothing is told but metrics.
+//! Open to the cluster without authentication, so everything is bounded (connections by `connections`, requests here) and nothing
+//! is told but metrics.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use longshore_wire::notice::{MAX_NOTICE_BYTES, NOTICE_PATH, Notice};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::connections::{Bounds, accept};
 use crate::metrics::Metrics;
 use crate::notices::{Desk, FORWARDED, Received};
 
@@ -31,11 +33,8 @@ pub struct Shared {
 }
 
 /// Serves until told to stop.
-pub async fn serve(listener: TcpListener, shared: Shared, stop: CancellationToken) -> std::io::Result<()> {
-    let service = routes(shared).into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service)
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await
+pub async fn serve(listener: TcpListener, shared: Shared, stop: CancellationToken) {
+    accept(listener, routes(shared), Bounds::default(), stop).await;
 }
 
 fn routes(shared: Shared) -> Router {
