@@ -35,7 +35,7 @@ test-cluster: setup cluster-build ## The embedded cluster alone: start, isolatio
 	@$(STEP) "test the embedded cluster" env CGO_ENABLED=0 go test -C e2e/cluster -tags cluster -count=1 -timeout 14m -v ./test
 
 .PHONY: deny
-deny: ## Licences, sources and duplicates of dependencies (builds cargo-deny the first time)
+deny: ## Licences and sources of dependencies, and none that are banned (builds cargo-deny the first time)
 	@$(STEP) "build cargo-deny unless it is there" scripts/tool cargo-deny
 	@$(STEP) "check dependencies" target/tools/bin/cargo-deny check bans licenses sources
 
@@ -66,10 +66,16 @@ images: setup claude binaries ## Build the images, and load them into the embedd
 	    $(STEP) "load the images into the cluster" scripts/load-images $(STATE); fi
 
 .PHONY: binaries
-binaries: ## Static binaries for the images, in one go
+binaries: ## Static binaries for the images, and the plugin for the tests, in one go
 	@CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS="-C target-feature=+crt-static" $(STEP) "build the static binaries" \
 	    cargo build --locked --release --target $(TRIPLE) --target-dir target/static \
-	    -p longshore-operator -p longshore-bot -p longshore-runner -p longshore-model -p longshore-telegram-emulator
+	    -p longshore-operator -p longshore-bot -p longshore-runner -p kubectl-longshore \
+	    -p longshore-model -p longshore-telegram-emulator
+
+.PHONY: plugin
+plugin: ## Build the kubectl plugin, and say where it is
+	@$(STEP) "build the kubectl plugin" cargo build --locked --release --target-dir target -p kubectl-longshore
+	@echo "target/release/kubectl-longshore: copy it to a folder of your PATH, then: kubectl longshore status"
 
 .PHONY: claude
 claude: ## Fetch the pinned claude CLI to target/claude/claude

@@ -56,7 +56,7 @@ async fn time_session(install: &Install, name: &str, topic: &str) -> Result<Dura
 }
 
 #[tokio::test]
-async fn a_session_is_ready_about_as_soon_as_a_bare_pod() -> Result<()> {
+async fn a_session_is_ready_within_a_minute_measured_beside_a_bare_pod() -> Result<()> {
     let options = Options::named("measure").with(json!({"bot": {"enabled": false}}));
     with_install(options, async |install| {
         install.apply(&topic("speed")).await?;
