@@ -48,6 +48,11 @@ class Tallies(unittest.TestCase):
     def test_all_result_lines_of_cargo_are_added(self):
         self.assertEqual(tally.cargo(CARGO), Count(15, 2, 1))
 
+    def test_a_rust_test_that_says_that_it_is_skipped_has_not_passed(self):
+        said = "---- a stdout ----\ntest skipped: no audit log here\n"
+        self.assertEqual(tally.cargo(said + CARGO), Count(14, 2, 2))
+        self.assertEqual(judge(Step("s", "true", counts="cargo"), 0, said + CARGO.replace("2 failed", "0 failed"))[1], "")
+
     def test_packages_of_go_are_no_tests(self):
         self.assertEqual(tally.go(GO), Count(1, 1, 1))
 

@@ -562,6 +562,16 @@ where
     install.stop().await
 }
 
+/// Ends a test that cannot run on this cluster. `make test` reads the line and counts the test as skipped.
+///
+/// # Errors
+/// None.
+#[expect(clippy::print_stdout, reason = "the line is read from the output of the test")]
+pub fn skip(why: &str) -> Result<()> {
+    println!("test skipped: {why}");
+    Ok(())
+}
+
 /// Whether a condition of this type has this status.
 fn has(conditions: &[Condition], type_: &str, status: &str) -> bool {
     conditions.iter().any(|one| one.type_ == type_ && one.status == status)
