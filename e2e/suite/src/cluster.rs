@@ -96,6 +96,47 @@ impl Cluster {
         self.run("kubectl", "--context", args, Some(input)).await
     }
 
+    /// `kubectl longshore <args>`, not started yet. kubectl finds the plugin on `PATH`, as it does for everybody.
+    ///
+    /// # Errors
+    /// When the plugin was not built.
+    pub fn plugin(&self, args: &[&str]) -> Result<Command> {
+        let plugin = self.plugin_binary()?;
+        let mut folders = vec![
+            plugin.parent().context("a file stands in a folder")?.to_owned(),
+            self.bin.clone(),
+        ];
+        folders.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
+        let mut command = Command::new("kubectl");
+        command
+            .env("PATH", std::env::join_paths(folders)?)
+            .arg("longshore")
+            .args(args)
+            .kill_on_drop(true);
+        if let Some(path) = &self.kubeconfig {
+            command.env("KUBECONFIG", path);
+        }
+        if let Some(context) = &self.context {
+            command.args(["--context", context]);
+        }
+        Ok(command)
+    }
+
+    /// The plugin as it is shipped, or the one that `LONGSHORE_PLUGIN` names.
+    fn plugin_binary(&self) -> Result<PathBuf> {
+        let shipped = self
+            .root
+            .join("target/static/x86_64-unknown-linux-gnu/release/kubectl-longshore");
+        let path = std::env::var_os("LONGSHORE_PLUGIN").map_or(shipped, PathBuf::from);
+        if !path.is_file() {
+            bail!(
+                "no plugin at {}: run `make binaries`, or set LONGSHORE_PLUGIN",
+                path.display()
+            );
+        }
+        Ok(path)
+    }
+
     /// Runs `helm`.
     ///
     /// # Errors

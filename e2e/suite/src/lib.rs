@@ -15,6 +15,7 @@ pub mod golden;
 pub mod install;
 pub mod kinds;
 pub mod outside;
+pub mod plugin;
 pub mod pods;
 pub mod runner;
 pub mod table;
