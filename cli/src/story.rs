@@ -86,7 +86,9 @@ fn tell(event: &Event, prompts: &mut Prompts, zone: &TimeZone, answerable: bool)
                 one_line(terminal_reason, 60)
             ))
         }
-        Event::Memory { message, .. } | Event::Restarted { message } => longshore(plain(message)),
+        Event::Memory { message, .. } | Event::Disk { message, .. } | Event::Restarted { message } => {
+            longshore(plain(message))
+        }
         Event::IdleWarning { deadline, then } => {
             let then = match then {
                 IdleEnd::Suspend => "suspended",
@@ -149,6 +151,8 @@ pub fn entry(record: &Record, prompts: &mut Prompts, zone: &TimeZone) -> Option<
 pub struct Screen {
     /// Prompts by their numbers.
     pub prompts: Prompts,
+    /// Whether whoever reads can answer them.
+    answerable: bool,
     zone: TimeZone,
     /// What was shown of blocks that are being written.
     shown: BTreeMap<(u64, u32), String>,
@@ -157,10 +161,11 @@ pub struct Screen {
 }
 
 impl Screen {
-    /// An empty one.
-    pub fn new(zone: TimeZone) -> Self {
+    /// An empty one. `answerable`: whoever reads can answer prompts by their numbers.
+    pub fn new(zone: TimeZone, answerable: bool) -> Self {
         Self {
             prompts: Prompts::default(),
+            answerable,
             zone,
             shown: BTreeMap::new(),
             within: None,
@@ -172,7 +177,7 @@ impl Screen {
         if let Event::Text { turn, block, text } = &record.event {
             return self.block((*turn, *block), text);
         }
-        let Some((speaker, text)) = tell(&record.event, &mut self.prompts, &self.zone, true) else {
+        let Some((speaker, text)) = tell(&record.event, &mut self.prompts, &self.zone, self.answerable) else {
             return match record.event {
                 Event::TurnFinished { .. } => format!("{}\n", self.fresh_line()),
                 _ => String::new(),
@@ -318,7 +323,7 @@ pub mod tests {
 
     #[test]
     fn a_conversation_shows_how_to_answer() {
-        let mut screen = Screen::new(TimeZone::UTC);
+        let mut screen = Screen::new(TimeZone::UTC, true);
         let text: String = day().iter().map(|record| screen.record(record)).collect();
         insta::assert_snapshot!(text, @r"
         first message> Fix the build
@@ -359,7 +364,7 @@ pub mod tests {
 
     #[test]
     fn text_that_was_shown_as_it_came_is_not_shown_again() {
-        let mut screen = Screen::new(TimeZone::UTC);
+        let mut screen = Screen::new(TimeZone::UTC, true);
         let mut all = screen.preview(&delta(0, "Hello "));
         all += &screen.preview(&delta(0, "wor"));
         all += &screen.record(&block(0, "Hello world."));
@@ -371,7 +376,7 @@ pub mod tests {
 
     #[test]
     fn a_note_amid_a_text_gets_its_own_line_and_the_finished_text_comes_whole() {
-        let mut screen = Screen::new(TimeZone::UTC);
+        let mut screen = Screen::new(TimeZone::UTC, true);
         let mut all = screen.preview(&delta(0, "Half"));
         all += &screen.note("somebody came");
         all += &screen.record(&block(0, "Half and half"));

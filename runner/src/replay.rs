@@ -233,6 +233,7 @@ impl Replay {
             Event::Accepted { .. }
             | Event::IdleWarning { .. }
             | Event::Memory { .. }
+            | Event::Disk { .. }
             | Event::Restarted { .. }
             | Event::Summary { .. } => return,
         };

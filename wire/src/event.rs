@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::api::{Approval, IdleEnd, Memory, MessageId, Summary, Usage, Verdict};
+use crate::api::{Approval, Disk, IdleEnd, Memory, MessageId, Summary, Usage, Verdict};
 
 /// One durable event with its place in the journal. Also the `data` of its SSE message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,6 +116,16 @@ pub enum Event {
         #[serde(flatten)]
         memory: Memory,
     },
+    /// Free space on the topic's volume crossed a threshold.
+    Disk {
+        /// What happened.
+        level: DiskLevel,
+        /// One sentence for a person.
+        message: String,
+        /// The figures.
+        #[serde(flatten)]
+        disk: Disk,
+    },
     /// The session will soon be suspended or ended for being idle; a message before then cancels it.
     IdleWarning {
         /// When.
@@ -148,6 +158,16 @@ pub enum MemoryLevel {
     Recycled,
     /// The kernel killed a process for using more than the limit.
     OutOfMemory,
+}
+
+/// What happened to the space on the volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum DiskLevel {
+    /// There is room again.
+    Normal,
+    /// It is nearly full.
+    Low,
 }
 
 /// State of a tool call.

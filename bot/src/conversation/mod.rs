@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use longshore_wire::MessageId;
 use longshore_wire::api::Approval;
-use longshore_wire::event::{ApprovalOutcome, Event, MemoryLevel, Preview, Record, ToolState};
+use longshore_wire::event::{ApprovalOutcome, DiskLevel, Event, MemoryLevel, Preview, Record, ToolState};
 
 use crate::render::{self, Rich};
 use crate::store::posts::Content;
@@ -179,6 +179,10 @@ impl Conversation {
                 MemoryLevel::Warning | MemoryLevel::Recycled | MemoryLevel::OutOfMemory => {
                     vec![Change::Notice { text: message.clone() }]
                 }
+            },
+            Event::Disk { level, message, .. } => match level {
+                DiskLevel::Normal => Vec::new(),
+                DiskLevel::Low => vec![Change::Notice { text: message.clone() }],
             },
             // Outcomes are told when the session is over.
             Event::Summary { .. } => Vec::new(),

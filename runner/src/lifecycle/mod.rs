@@ -11,6 +11,7 @@
 //! | `winding` | quiesce, SIGTERM, the end of a task |
 //! | `summary` | asking for the key outcomes and writing them down |
 //! | `memory`, `pressure` | when memory is short or has run out |
+//! | `space` | when the volume is nearly full |
 //! | `predecessors` | the same for earlier sessions of the topic that failed to |
 //! | `chronicle` | history file, the result of a task, answers that nobody took |
 
@@ -20,6 +21,7 @@ mod memory;
 mod predecessors;
 mod pressure;
 mod run;
+mod space;
 mod start;
 mod summary;
 mod winding;
@@ -53,6 +55,7 @@ use chronicle::Chronicle;
 use memory::Kills;
 use predecessors::Predecessors;
 use pressure::Pressure;
+use space::Space;
 use start::Attempts;
 use winding::Winding;
 
@@ -222,6 +225,7 @@ pub struct Agent {
     /// Kills for memory that people were told of.
     oom_kills: u64,
     kills: Option<Kills>,
+    space: Space,
     recycled: u32,
 }
 
@@ -260,6 +264,7 @@ impl Agent {
             oom_order: OomOrder::below_this_process(),
             oom_kills: past.oom_kills,
             kills: None,
+            space: Space::default(),
             recycled: past.recycled,
             memory: parts.memory.clone(),
             machine: Machine::restore(past, parts.settings.limits, now),

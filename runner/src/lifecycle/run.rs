@@ -19,6 +19,8 @@ use crate::turn::{Input, Output, Reply, Token, is_activity};
 const TICK: Duration = Duration::from_millis(250);
 /// Ticks between two looks at the memory.
 const MEMORY_TICKS: u64 = 4;
+/// Ticks between two looks at the space on the volume.
+const SPACE_TICKS: u64 = 20;
 
 /// SIGTERM and SIGINT. Process 1 has no default action for them, so they are listened to from the very beginning.
 #[derive(Debug)]
@@ -66,6 +68,9 @@ impl Agent {
                     self.order_kills();
                     if ticks.is_multiple_of(MEMORY_TICKS) {
                         self.look_at_memory().await;
+                    }
+                    if ticks.is_multiple_of(SPACE_TICKS) {
+                        self.look_at_space();
                     }
                     ticks += 1;
                 }

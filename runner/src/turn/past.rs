@@ -59,7 +59,11 @@ pub fn is_activity(event: &Event) -> bool {
         | Event::Approval { .. }
         | Event::ApprovalClosed { .. }
         | Event::TurnFinished { .. } => true,
-        Event::Memory { .. } | Event::IdleWarning { .. } | Event::Restarted { .. } | Event::Summary { .. } => false,
+        Event::Memory { .. }
+        | Event::Disk { .. }
+        | Event::IdleWarning { .. }
+        | Event::Restarted { .. }
+        | Event::Summary { .. } => false,
     }
 }
 
@@ -166,6 +170,7 @@ impl Past {
                 self.news = false;
             }
             Event::IdleWarning { deadline, .. } => self.warned = Some(*deadline),
+            Event::Disk { .. } => {}
             Event::Memory { level, memory, .. } => {
                 self.oom_kills = self.oom_kills.max(memory.oom_kills);
                 self.recycled += u32::from(*level == MemoryLevel::Recycled);

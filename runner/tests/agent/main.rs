@@ -9,6 +9,7 @@ mod memory;
 mod notices;
 mod people;
 mod secrets;
+mod space;
 mod summaries;
 mod support;
 mod task;

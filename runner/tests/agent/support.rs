@@ -41,6 +41,8 @@ pub struct Setup {
     pub user: Option<u32>,
     /// Run in this cgroup.
     pub cgroup: Option<PathBuf>,
+    /// The volume is a file system of this size, in MiB.
+    pub volume_mib: Option<u64>,
 }
 
 impl Default for Setup {
@@ -53,12 +55,14 @@ impl Default for Setup {
             file_blocks: None,
             user: None,
             cgroup: None,
+            volume_mib: None,
         }
     }
 }
 
 pub struct Rig {
     pub model: Model,
+    _mount: Option<Mount>,
     pub folder: TempDir,
     pub setup: Setup,
     pub runner: Runner,
@@ -83,6 +87,26 @@ pub fn claude() -> PathBuf {
     path
 }
 
+/// A file system in memory; gone when it is dropped.
+struct Mount(PathBuf);
+
+impl Mount {
+    fn new(folder: &Path, mib: u64) -> Self {
+        let size = format!("size={mib}m");
+        let mut mount = std::process::Command::new("mount");
+        let mount = mount.args(["-t", "tmpfs", "-o", &size, "longshore-test"]).arg(folder);
+        assert!(mount.status().unwrap().success());
+        Self(folder.to_owned())
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        // Whatever still has a file open in it keeps it until then.
+        let _ = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
 impl Rig {
     pub async fn session() -> Self {
         Self::start(Setup::default()).await
@@ -99,12 +123,14 @@ impl Rig {
     pub async fn start(setup: Setup) -> Self {
         let model = Model::local().await.unwrap();
         let folder = tempfile::tempdir().unwrap();
+        let mount = setup.volume_mib.map(|mib| Mount::new(folder.path(), mib));
         if let Some(user) = setup.user {
             std::os::unix::fs::chown(folder.path(), Some(user), Some(user)).unwrap();
         }
         let runner = Runner::start(&setup, folder.path(), &model.url()).await;
         Self {
             model,
+            _mount: mount,
             folder,
             setup,
             runner,
