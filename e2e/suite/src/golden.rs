@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::install::Install;
 
-/// Compares what `kubectl get` shows with `golden/<name>.txt`. Ages and the names given stand there as placeholders.
+/// Compares what `kubectl get` shows with `golden/<name>.txt`. Ages, times and the names given stand there as placeholders.
 ///
 /// # Errors
 /// When they differ.
@@ -29,7 +29,7 @@ pub async fn check(install: &Install, name: &str, names: &[(&str, &str)]) -> Res
     Ok(())
 }
 
-/// Columns two spaces apart, ages replaced by `AGE`.
+/// Columns two spaces apart, ages and times replaced.
 fn plain(shown: &str) -> String {
     let is_age = |word: &str| {
         let digits = word.trim_end_matches(['s', 'm', 'h']);
@@ -43,7 +43,11 @@ fn plain(shown: &str) -> String {
             .collect();
         let words: Vec<&str> = words
             .into_iter()
-            .map(|word| if is_age(word) { "<age>" } else { word })
+            .map(|word| match word {
+                age if is_age(age) => "<age>",
+                time if time.parse::<jiff::Timestamp>().is_ok() => "<time>",
+                other => other,
+            })
             .collect();
         words.join("  ")
     };
