@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::{Api, ResourceExt as _};
 use longshore_crds::Topic;
 use longshore_wire::RUNNER_PORT;
@@ -14,11 +14,23 @@ use crate::cluster::Cluster;
 use crate::forward::Forward;
 use crate::install::DEADLINE;
 
+/// One claude process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claude {
+    /// Process id inside the pod.
+    pub pid: u32,
+    /// How often claude had been started again before.
+    pub restarts: u32,
+    /// UID of the pod.
+    pub pod: String,
+}
+
 /// A connection to the runner in one pod.
 pub struct Runner {
     http: reqwest::Client,
     forward: Forward,
     token: String,
+    pod: String,
 }
 
 impl Runner {
@@ -41,6 +53,7 @@ impl Runner {
         let http = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(5))
             .build()?;
+        let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), namespace);
         let give_up = Instant::now() + DEADLINE;
         loop {
             // A pod that has just taken the place of another may not be reachable yet, or no longer be the one that answers.
@@ -49,9 +62,11 @@ impl Runner {
                 http: http.clone(),
                 forward,
                 token: token.clone(),
+                pod: uid(&pods, pod).await?,
             };
             match runner.status().await {
-                Ok(_) => return Ok(runner),
+                Ok(_) if uid(&pods, pod).await? == runner.pod => return Ok(runner),
+                Ok(_) => {}
                 Err(error) if Instant::now() > give_up => return Err(error.context(format!("{pod} cannot be reached"))),
                 Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
             }
@@ -76,6 +91,19 @@ impl Runner {
             .await?)
     }
 
+    /// The claude process that answers now. Another one differs, even if it has the same process id in its pod.
+    ///
+    /// # Errors
+    /// When the runner does not answer, or claude does not run.
+    pub async fn claude(&self) -> Result<Claude> {
+        let status = self.status().await?;
+        Ok(Claude {
+            pid: status.claude_pid.context("claude does not run")?,
+            restarts: status.restarts,
+            pod: self.pod.clone(),
+        })
+    }
+
     /// `POST /v1/messages`; the answer's status code and, for 202, its body.
     ///
     /// # Errors
@@ -87,6 +115,7 @@ impl Runner {
             .post(url)
             .bearer_auth(&self.token)
             .json(message)
+            .timeout(DEADLINE)
             .send()
             .await?;
         let code = answer.status().as_u16();
@@ -138,4 +167,9 @@ impl Runner {
         }
         bail!("the event stream ended after {} records", seen.len())
     }
+}
+
+/// UID of the pod that has this name now; empty while there is none.
+async fn uid(pods: &Api<Pod>, name: &str) -> Result<String> {
+    Ok(pods.get_opt(name).await?.and_then(|pod| pod.uid()).unwrap_or_default())
 }

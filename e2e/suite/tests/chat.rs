@@ -77,14 +77,13 @@ async fn deep_work_streams_keeps_one_process_that_remembers_and_ends() -> Result
 
         let pod = format!("ls-{}-0", chat.topic);
         let runner = Runner::open(&install.cluster, &install.namespace, &chat.topic, &pod).await?;
-        let before = runner.status().await?.claude_pid;
+        let before = runner.claude().await?;
         let recalled = chat
             .ask("What was my first message? [[recall]]", "codename ibis")
             .await?;
-        ensure!(
-            before.is_some() && runner.status().await?.claude_pid == before,
-            "another process: {recalled:?}"
-        );
+        let runner = Runner::open(&install.cluster, &install.namespace, &chat.topic, &pod).await?;
+        let after = runner.claude().await?;
+        ensure!(after == before, "{before:?} has become {after:?}: {recalled:?}");
 
         let end = chat.say("/end").await?;
         install.session(&session, "Ended", "True").await?;
@@ -135,14 +134,21 @@ async fn a_permission_prompt_waits_for_allow_or_deny() -> Result<()> {
             .telegram
             .press(chat.forum, prompt.message_id, MALLORY, "✅ Allow")
             .await?;
-        chat.telegram.callback(&refused.id, DEADLINE).await?;
+        let answer = chat.telegram.callback(&refused.id, DEADLINE).await?.answer;
+        let answer = answer.context("the stranger's press was not answered")?.text;
+        ensure!(
+            answer.contains("not on the list"),
+            "a stranger who allowed was told «{answer}»"
+        );
         let pressed = chat
             .telegram
             .press(chat.forum, prompt.message_id, ALICE, "✅ Allow")
             .await?;
+        // Not "too late": the stranger's press has decided nothing.
+        let answer = chat.telegram.callback(&pressed.id, DEADLINE).await?.answer;
         ensure!(
-            chat.telegram.callback(&pressed.id, DEADLINE).await?.answer.is_some(),
-            "the press was not answered"
+            answer.as_ref().is_some_and(|shown| shown.text == "Allowed."),
+            "{answer:?}"
         );
         chat.answer(asked, "It said").await?;
         let files = chat.from_bot().await?;
@@ -239,15 +245,19 @@ async fn odd_messages_as_tasks(install: &Install, chat: &Chat) -> Result<()> {
             Ok(chat.from_bot().await?.len() > before)
         })
         .await?;
-    let huge = format!("[[say never]] {}", "x".repeat(3 << 20));
-    let before = chat.from_bot().await?.len();
-    chat.say(&huge).await?;
-    install
-        .until("the huge message is answered", async || {
-            Ok(chat.from_bot().await?.len() > before)
-        })
-        .await?;
+    a_huge_message_is_refused(chat).await?;
     nothing_of_passwd(install).await
+}
+
+async fn a_huge_message_is_refused(chat: &Chat) -> Result<()> {
+    let asked = chat.say(&format!("[[say never]] {}", "x".repeat(3 << 20))).await?;
+    chat.answer(asked, "too long").await?;
+    let shown = chat.from_bot().await?;
+    ensure!(
+        shown.iter().all(|one| !one.text.contains("never")),
+        "the huge message was run"
+    );
+    Ok(())
 }
 
 async fn odd_messages_to_a_session(install: &Install, chat: &Chat) -> Result<()> {
@@ -256,15 +266,12 @@ async fn odd_messages_to_a_session(install: &Install, chat: &Chat) -> Result<()>
     // No command, so it reaches claude, which must not take it for one either.
     chat.ask("/etc/passwd is a path [[say A path it is.]]", "A path it is.")
         .await?;
-    let huge = format!("[[say never]] {}", "x".repeat(3 << 20));
-    let before = chat.from_bot().await?.len();
-    chat.say(&huge).await?;
-    install
-        .until("the huge message is answered", async || {
-            Ok(chat.from_bot().await?.len() > before)
-        })
-        .await?;
+    a_huge_message_is_refused(chat).await?;
     chat.ask("And now? [[say Still well.]]", "Still well.").await?;
+    ensure!(
+        install.model_requests("say never").await?.is_empty(),
+        "the model was sent the huge message"
+    );
     nothing_of_passwd(install).await
 }
 

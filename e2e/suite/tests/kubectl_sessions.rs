@@ -79,12 +79,11 @@ async fn a_session_keeps_one_claude_process_that_remembers_and_ends_on_request()
             recalled.contains("call it crimson"),
             "claude does not remember: {recalled}"
         );
-        let before = runner.status().await?.claude_pid;
+        let before = runner.claude().await?;
         ask(&runner, 2, "And again [[say again]]").await?;
-        ensure!(
-            before.is_some() && runner.status().await?.claude_pid == before,
-            "another claude process answered"
-        );
+        let runner = Runner::open(&install.cluster, &install.namespace, "deep", "ls-deep-0").await?;
+        let after = runner.claude().await?;
+        ensure!(after == before, "{before:?} has become {after:?}");
 
         install
             .kubectl(&[
