@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Affinity, EnvVar, ResourceRequirements, Toleration};
 use k8s_openapi::api::networking::v1::NetworkPolicyEgressRule;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -413,10 +413,6 @@ pub struct AgentClassStatus {
     /// Number of slots held by tasks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub running_tasks: Option<i32>,
-    /// Conditions.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(schema_with = "crate::shared::conditions_schema")]
-    pub conditions: Vec<Condition>,
 }
 
 /// One entry of the slot ledger.

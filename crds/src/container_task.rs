@@ -52,7 +52,8 @@ pub struct ContainerTaskSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub agent_class_name: Option<String>,
-    /// Seconds after which the task is stopped and reported as failed, counted from its pod's start. Default: the class's.
+    /// Seconds after which the task is stopped and reported as failed, counted from the start of its Job, before its pod is
+    /// scheduled. Default: the class's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 10, max = 86400))]
     pub timeout_seconds: Option<i32>,
@@ -95,7 +96,7 @@ pub struct ContainerTaskStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub endpoint: Option<String>,
-    /// When the Job was created.
+    /// When the task was admitted. Its Job follows as soon as the topic is free of earlier pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Time>,
     /// When the task was complete or had failed.

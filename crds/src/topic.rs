@@ -99,6 +99,10 @@ pub struct TelegramBinding {
 #[x_kube(
     validation = Rule::new("!has(self.existingClaim) || !(has(self.size) || has(self.storageClassName) || has(self.accessModes))")
         .message("workspace: existingClaim names a volume that exists; remove size, storageClassName and accessModes, or remove existingClaim"),
+    validation = Rule::new("has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)")
+        .message("workspace.storageClassName cannot be changed, since Kubernetes moves no volume to another class; make another Topic"),
+    validation = Rule::new("has(self.accessModes) == has(oldSelf.accessModes) && (!has(self.accessModes) || self.accessModes == oldSelf.accessModes)")
+        .message("workspace.accessModes of a volume cannot be changed; make another Topic"),
     validation = Rule::new("!has(self.existingClaim) || !has(self.reclaimPolicy) || self.reclaimPolicy == 'Retain'")
         .message("workspace.reclaimPolicy: a claim that Longshore did not make is never deleted by it; use Retain with existingClaim")
 )]

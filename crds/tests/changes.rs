@@ -37,6 +37,15 @@ fn the_volume_of_a_topic_stays_its_own() {
         None,
     );
     check::<Topic>(&json!({}), &json!({ "workspace": { "size": "20Gi" } }), None);
+    let class = |name: &str| json!({ "workspace": { "storageClassName": name } });
+    let moved = Some("workspace.storageClassName cannot be changed");
+    check::<Topic>(&class("slow"), &class("fast"), moved);
+    check::<Topic>(&json!({}), &class("fast"), moved);
+    check::<Topic>(&class("slow"), &class("slow"), None);
+    let modes = |mode: &str| json!({ "workspace": { "accessModes": [mode] } });
+    let opened = Some("workspace.accessModes of a volume cannot be changed");
+    check::<Topic>(&modes("ReadWriteOnce"), &modes("ReadWriteMany"), opened);
+    check::<Topic>(&modes("ReadWriteOnce"), &modes("ReadWriteOnce"), None);
 }
 
 #[test]
