@@ -1,7 +1,7 @@
 //! Leader election: one replica reconciles, the others wait and pass notices on.
 //!
-//! The Lease makes two leaders rare; it does not make them impossible, and nothing relies on it for safety: slots, topics and
-//! statuses are written by compare-and-swap.
+//! The Lease makes two leaders rare; it does not make them impossible, and nothing relies on it for safety: slots, topics, statuses
+//! and StatefulSets are written by compare-and-swap, and what is created or deleted is known by its name and UID.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Mutex;

@@ -28,8 +28,7 @@ pub async fn apply(plan: &Plan, seen: &Observed, ctx: &Context) -> Result<(), Er
             Ok(())
         }
         (Some(Step::Stop), Some(running)) => {
-            let patch = json!({ "metadata": { "uid": running.uid() }, "spec": { "replicas": 0 } });
-            let stopped = cluster::merge(&api, &running.name_any(), &patch).await?;
+            let stopped = cluster::merge(&api, &running.name_any(), &stop_patch(running)).await?;
             ctx.superseded.note(running.as_ref(), &stopped);
             Ok(())
         }
@@ -50,6 +49,15 @@ pub async fn apply(plan: &Plan, seen: &Observed, ctx: &Context) -> Result<(), Er
         (Some(Step::Warn(warning)), _) => warn(warning, seen, ctx).await,
         (Some(Step::Start(_) | Step::Stop | Step::Delete), None) | (None, _) => Ok(()),
     }
+}
+
+/// Scales to 0 what this was decided by. An operator that leads no more, and does not know it yet, would else stop a session that
+/// was resumed in the meantime.
+fn stop_patch(running: &StatefulSet) -> Value {
+    json!({
+        "metadata": { "uid": running.uid(), "resourceVersion": running.resource_version() },
+        "spec": { "replicas": 0 },
+    })
 }
 
 /// Sets or lifts our finalizer, if the session is still the one that this was decided by.
@@ -110,5 +118,16 @@ mod tests {
             patch(&["other", "longshore.dev/summary"])
         );
         assert_eq!(finalizers_patch(&session, false), patch(&["other"]));
+    }
+
+    #[test]
+    fn only_the_stateful_set_that_was_looked_at_is_stopped() {
+        let mut running = StatefulSet::default();
+        running.metadata.uid = Some("u".to_owned());
+        running.metadata.resource_version = Some("7".to_owned());
+        assert_eq!(
+            stop_patch(&running),
+            json!({ "metadata": { "uid": "u", "resourceVersion": "7" }, "spec": { "replicas": 0 } })
+        );
     }
 }
