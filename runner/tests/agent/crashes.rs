@@ -304,6 +304,26 @@ async fn a_crash_is_told_and_counted_also_when_the_next_start_does_not_work() {
 }
 
 #[tokio::test]
+async fn a_request_is_read_again_when_the_conversation_is_lost_before_its_continuation_is_read() {
+    let mut rig = Rig::session().await;
+    let rule = json!({"match": {"user": CONTINUATION}, "times": 1, "steps": [{"hold": "again"}]});
+    rig.client().add_rules(&rule).await.unwrap();
+    rig.runner.say(id(1), "the request [[hold gate]] [[say done]]").await;
+    rig.client().held_at("gate", PATIENCE).await.unwrap();
+    rig.kill_pod().await;
+    rig.start_again().await;
+    rig.client().held_at("again", PATIENCE).await.unwrap();
+    rig.kill_pod().await;
+    std::fs::remove_dir_all(rig.path(".runner/claude/projects")).unwrap();
+    rig.client().open_gate("gate").await.unwrap();
+    rig.start_again().await;
+    let mut events = rig.runner.events(0).await;
+    let turn = events.turn_of(id(1)).await;
+    assert_eq!(turn.text(), "done", "{:?}", rig.prompts().await);
+    assert_eq!(events.ends_of(id(1)), 1);
+}
+
+#[tokio::test]
 async fn corrupt_settings_of_claude_are_moved_away() {
     let mut rig = Rig::session().await;
     rig.runner.ask(id(1), "one").await;
