@@ -31,7 +31,7 @@ async fn refused_credentials_are_final_at_once_and_heal() {
 #[tokio::test]
 async fn an_endpoint_that_never_answers_is_noticed() {
     let rig = Rig::start(Setup {
-        flags: ["--silence-ms", "1500", "--obey-ms", "1000"]
+        flags: ["--silence-ms", "4000", "--obey-ms", "1000"]
             .map(str::to_owned)
             .to_vec(),
         ..Setup::default()
@@ -64,8 +64,8 @@ async fn an_endpoint_that_only_fails_is_given_up() {
 #[tokio::test]
 async fn a_slow_tool_and_a_waiting_prompt_are_not_silence() {
     let rig = Rig::start(Setup {
-        flags: ["--silence-ms", "800"].map(str::to_owned).to_vec(),
-        agent: json!({"allowedTools": ["Bash(python3:*)"], "approvalTimeoutSeconds": 3}),
+        flags: ["--silence-ms", "4000"].map(str::to_owned).to_vec(),
+        agent: json!({"allowedTools": ["Bash(python3:*)"], "approvalTimeoutSeconds": 7}),
         ..Setup::default()
     })
     .await;
@@ -73,7 +73,7 @@ async fn a_slow_tool_and_a_waiting_prompt_are_not_silence() {
         .runner
         .ask(
             id(1),
-            "[[bash python3 -c 'import time; time.sleep(2.5)']] [[bash touch x]] [[say through]]",
+            "[[bash python3 -c 'import time; time.sleep(7)']] [[bash touch x]] [[say through]]",
         )
         .await;
     assert_eq!((turn.is_error, turn.text().as_str()), (false, "through"));
