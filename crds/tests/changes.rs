@@ -11,7 +11,7 @@ fn object<K: DeserializeOwned + CustomResourceExt>(spec: Value) -> K {
     let crd = K::crd();
     let manifest = json!({ "apiVersion": "longshore.dev/v1alpha1", "kind": crd.spec.names.kind,
         "metadata": { "name": "a" }, "spec": spec });
-    serde_json::from_value(manifest).unwrap()
+    serde_json::from_value(manifest).expect("the manifest is of this kind")
 }
 
 /// `refused` is the beginning of the message.
