@@ -9,6 +9,7 @@ use futures::StreamExt;
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::{Patch, PatchParams};
+use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, watch_object};
 use longshore_crds::conditions::types;
 use longshore_crds::{DesiredState, PersistentSession, SessionPhase, meta};
@@ -217,7 +218,9 @@ pub async fn wait(
     out: &mut dyn Write,
 ) -> Result<Option<PersistentSession>, ChangeError> {
     let name = asked.name_any();
-    let mut seen = watch_object(cluster.api::<PersistentSession>(), &name).boxed();
+    let mut seen = watch_object(cluster.api::<PersistentSession>(), &name)
+        .default_backoff()
+        .boxed();
     let (begun, deadline) = (Timestamp::now(), tokio::time::Instant::now() + patience);
     let mut said = String::new();
     loop {

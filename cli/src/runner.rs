@@ -57,7 +57,7 @@ pub enum RunnerError {
     Ended,
     /// None of the tokens opens it.
     #[error(
-        "the agent accepts none of the namespace's keys. If they were rotated twice since its pod started, delete the pod; it comes back with its conversation"
+        "the agent accepts none of the namespace's keys. If they were changed by hand since its pod started, `kubectl longshore suspend` and `resume` give it the new ones"
     )]
     Unauthorized,
     /// Never.

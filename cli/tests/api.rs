@@ -11,7 +11,7 @@ use kube::client::Body;
 use kubectl_longshore::args::{Change, Which};
 use kubectl_longshore::change::{self, Wish};
 use kubectl_longshore::cluster::Cluster;
-use kubectl_longshore::status;
+use kubectl_longshore::{rotate, status};
 use serde_json::{Value, json};
 
 /// What was asked: method, path with query, body.
@@ -177,4 +177,60 @@ async fn whoever_may_not_change_sessions_is_told_the_missing_rule() {
         error.contains(r#"{apiGroups: ["longshore.dev"], resources: [persistentsessions], verbs: [patch]}"#),
         "{error}"
     );
+}
+
+fn access(annotations: Value) -> Value {
+    // 32 bytes.
+    let key = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+    let metadata = json!({"name": "longshore-access", "resourceVersion": "41", "annotations": annotations});
+    json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": {"current": key}})
+}
+
+fn rotation() -> (Cluster, Asked) {
+    cluster(|_, path| match path {
+        path if path.contains("/secrets/longshore-access") => (200, access(json!({"team": "kept"}))),
+        path if path.contains("/topics") => list("Topic", &[topic()]),
+        _ => (200, json!({"metadata": {"resourceVersion": "7"}, "items": []})),
+    })
+}
+
+#[tokio::test]
+async fn a_rotation_replaces_the_secret_as_it_was_read_and_a_dry_run_writes_nothing() {
+    let (cluster, asked) = rotation();
+    rotate::run(&cluster, true, &mut Vec::new()).await.unwrap();
+    assert!(asked.lock().unwrap().iter().all(|(method, ..)| method == "GET"));
+    rotate::run(&cluster, false, &mut Vec::new()).await.unwrap();
+    let asked = asked.lock().unwrap();
+    let written: Vec<_> = asked.iter().filter(|(method, ..)| method != "GET").collect();
+    let [(method, _, body)] = written[..] else {
+        panic!("{written:?}")
+    };
+    let body: Value = serde_json::from_str(body).unwrap();
+    assert_eq!(
+        (method.as_str(), &body["metadata"]["resourceVersion"]),
+        ("PUT", &json!("41"))
+    );
+    assert_eq!(body["data"]["previous"], access(json!({}))["data"]["current"]);
+    assert_ne!(body["data"]["current"], body["data"]["previous"]);
+    assert_eq!(body["metadata"]["annotations"]["team"], "kept");
+    assert!(body["metadata"]["annotations"]["longshore.dev/rotated"].is_string());
+}
+
+#[tokio::test]
+async fn keys_are_not_rotated_for_whoever_may_not_see_what_depends_on_them() {
+    let (cluster, asked) = cluster(|_, path| match path {
+        path if path.contains("/secrets/longshore-access") => (200, access(json!({}))),
+        path if path.contains("/statefulsets") => refusal(403, "no", json!({})),
+        path if path.contains("/topics") => list("Topic", &[topic()]),
+        _ => (200, json!({"metadata": {"resourceVersion": "7"}, "items": []})),
+    });
+    let error = rotate::run(&cluster, false, &mut Vec::new())
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains(r#"{apiGroups: ["apps"], resources: [statefulsets], verbs: [list]}"#),
+        "{error}"
+    );
+    assert!(asked.lock().unwrap().iter().all(|(method, ..)| method == "GET"));
 }

@@ -32,7 +32,7 @@ pub async fn play<'a>(
     );
     let mut play = Play {
         errands: Errands::start(desk.runner.clone()),
-        screen: Screen::new(desk.zone.clone()),
+        screen: Screen::new(desk.zone.clone(), false),
         desk,
         notes,
         texts: BTreeMap::new(),
@@ -136,7 +136,12 @@ impl Play<'_> {
     }
 
     fn beside(&mut self, record: &Record) -> Result<(), ChatError> {
-        let text = self.screen.record(record);
+        let mut text = self.screen.record(record);
+        if matches!(record.event, Event::Approval { .. }) {
+            text += &self.screen.note(
+                "a script cannot answer; answer in the topic's chat, or in a terminal with `kubectl longshore chat`",
+            );
+        }
         Ok(self.notes.write_all(text.trim_start_matches('\n').as_bytes())?)
     }
 

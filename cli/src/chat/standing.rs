@@ -2,11 +2,12 @@
 
 use futures::StreamExt;
 use kube::ResourceExt;
+use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::watch_object;
 use longshore_crds::{PersistentSession, SessionPhase};
 use tokio::sync::watch;
 
-use crate::change::standing;
+use crate::change::{refused, standing};
 use crate::cluster::Cluster;
 use crate::session::{is_over, phase};
 
@@ -32,21 +33,23 @@ impl Standing {
         }
     }
 
-    fn gone(name: &str) -> Self {
+    fn closed(line: String) -> Self {
         Self {
-            line: format!("{name} was deleted"),
+            line,
             phase: None,
             away: true,
         }
     }
 }
 
-/// Follows a session. A watch that fails says nothing new until it works again.
+/// Follows a session. A watch that fails says nothing new until it works again; one that is refused ends the
+/// conversation, since nobody would learn of its end.
 pub fn follow(cluster: &Cluster, session: &PersistentSession) -> watch::Receiver<Standing> {
     let (sender, receiver) = watch::channel(Standing::of(session));
     let (api, name, uid) = (cluster.api::<PersistentSession>(), session.name_any(), session.uid());
+    let cluster = cluster.clone();
     tokio::spawn(async move {
-        let mut seen = watch_object(api, &name).boxed();
+        let mut seen = watch_object(api, &name).default_backoff().boxed();
         loop {
             let next = tokio::select! {
                 () = sender.closed() => return,
@@ -54,11 +57,11 @@ pub fn follow(cluster: &Cluster, session: &PersistentSession) -> watch::Receiver
             };
             let now = match next {
                 Some(Ok(Some(session))) if session.uid() == uid => Standing::of(&session),
-                Some(Ok(_)) => Standing::gone(&name),
-                Some(Err(_)) => {
-                    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-                    continue;
-                }
+                Some(Ok(_)) => Standing::closed(format!("{name} was deleted")),
+                Some(Err(error)) => match refused(&cluster, error) {
+                    Ok(()) => continue,
+                    Err(refused) => Standing::closed(refused.to_string()),
+                },
                 None => return,
             };
             sender.send_if_modified(|before| std::mem::replace(before, now.clone()) != now);

@@ -45,7 +45,7 @@ pub async fn talk(
     let errands = Errands::start(desk.runner.clone());
     let phase = standing.borrow().phase;
     let mut talk = Talk {
-        screen: Screen::new(desk.zone.clone()),
+        screen: Screen::new(desk.zone.clone(), true),
         desk,
         errands,
         before,

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
-use longshore_crds::PersistentSession;
+use longshore_crds::{PersistentSession, SessionPhase};
 use longshore_wire::api::Status;
 
 use super::{Seen, TopicSeen, at, busy, bytes, columns};
@@ -70,7 +70,7 @@ fn session(seen: &Seen, now: Timestamp) -> String {
         (
             "Idle",
             seen.idle_deadline()
-                .filter(|_| status.end_time.is_none())
+                .filter(|_| status.phase == Some(SessionPhase::Running))
                 .map(|idle| ahead(idle, now)),
         ),
         (

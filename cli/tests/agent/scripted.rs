@@ -3,7 +3,7 @@
 use jiff::tz::TimeZone;
 use kubectl_longshore::chat::lines::Line;
 use kubectl_longshore::chat::standing::Standing;
-use kubectl_longshore::chat::{ChatError, Desk, play};
+use kubectl_longshore::chat::{Before, ChatError, Desk, play};
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
 
@@ -59,6 +59,25 @@ async fn a_failed_turn_makes_the_script_fail_but_the_rest_is_played() {
     assert!(!outcome.unwrap());
     assert!(out.ends_with("well\n"), "{out}{beside}");
     assert!(beside.contains("The turn did not come to its end"), "{beside}");
+}
+
+#[tokio::test]
+async fn a_prompt_that_a_script_meets_is_answered_elsewhere() {
+    let rig = Rig::start().await;
+    let (_keep, standing) = watch::channel(Standing::default());
+    let terminal = rig.terminal(Before::Nothing);
+    let answering = async {
+        terminal.shown.wait("[1] May claude use Bash?").await;
+        terminal.types("/allow").await;
+    };
+    let (played, ()) = tokio::join!(plays(&rig, &["do [[bash touch it]] [[say done]]"], standing), answering);
+    let (outcome, out, beside) = played;
+    assert!(outcome.unwrap() && out == "done\n", "{out}{beside}");
+    assert!(
+        beside.contains("a script cannot answer") && !beside.contains("/allow 1"),
+        "{beside}"
+    );
+    terminal.leaves().await;
 }
 
 #[tokio::test]
