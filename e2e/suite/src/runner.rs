@@ -64,12 +64,15 @@ impl Runner {
                 token: token.clone(),
                 pod: uid(&pods, pod).await?,
             };
-            match runner.status().await {
+            let met = match runner.status().await {
                 Ok(_) if uid(&pods, pod).await? == runner.pod => return Ok(runner),
-                Ok(_) => {}
-                Err(error) if Instant::now() > give_up => return Err(error.context(format!("{pod} cannot be reached"))),
-                Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
+                Ok(_) => anyhow::anyhow!("another pod has taken its place"),
+                Err(error) => error,
+            };
+            if Instant::now() > give_up {
+                return Err(met.context(format!("{pod} cannot be reached")));
             }
+            tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
 

@@ -49,9 +49,17 @@ async fn an_idle_session_warns_sleeps_and_is_woken_by_the_next_message_with_its_
         let warned = chat.answer(asked, "goes to sleep").await?;
         chat.ask("Still here [[say I am awake.]]", "I am awake.").await?;
         let awake = install.api::<PersistentSession>().get(&name).await?;
-        let phase = awake.status.context("status")?.phase;
+        let phase = awake.status.as_ref().context("status")?.phase;
         ensure!(phase == Some(SessionPhase::Running), "{phase:?}");
 
+        // The deadline has moved with the message; the status says so once, whether it then sleeps or not.
+        let before = awake.status.and_then(|status| status.idle_deadline);
+        let moved = move |found: Option<&PersistentSession>| {
+            found
+                .and_then(|session| session.status.as_ref())
+                .is_some_and(|status| status.idle_deadline != before)
+        };
+        install.wait_for(&name, "with a new deadline", moved).await?;
         let quiet = install.cluster.audit_log().map(Audit::start).transpose()?;
         is(install, &name, types::SUSPENDED, "IdleTimeout").await?;
         install.gone("pod", &format!("ls-{}-0", chat.topic)).await?;
@@ -125,7 +133,7 @@ async fn a_session_that_ends_in_any_of_six_ways_leaves_its_summary_in_the_worksp
             ("annotated", json!({}), "UserEnded"),
             ("deleted", json!({}), "Deleted"),
             ("idle", json!({"agentClassName": "ending"}), "IdleTimeout"),
-            ("old", json!({"maxDurationSeconds": 15}), "MaxDuration"),
+            ("old", json!({"maxDurationSeconds": 40}), "MaxDuration"),
             ("asleep", json!({"suspendedTtlSeconds": 10}), "SuspendedTooLong"),
         ];
         for (way, extra, _) in &ways {
