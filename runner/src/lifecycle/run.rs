@@ -65,13 +65,7 @@ impl Agent {
                 _ = tick.tick() => {
                     let upstream = self.parts.proxy.upstream();
                     self.step(Input::Tick { upstream });
-                    self.order_kills();
-                    if ticks.is_multiple_of(MEMORY_TICKS) {
-                        self.look_at_memory().await;
-                    }
-                    if ticks.is_multiple_of(SPACE_TICKS) {
-                        self.look_at_space();
-                    }
+                    self.look_around(ticks).await;
                     ticks += 1;
                 }
             }
@@ -81,6 +75,20 @@ impl Agent {
             if let Some(status) = ended {
                 return status;
             }
+        }
+    }
+
+    /// What must be looked at from time to time, as long as there is somebody to be told.
+    async fn look_around(&mut self, ticks: u64) {
+        if self.winding.is_over() {
+            return;
+        }
+        self.order_kills();
+        if ticks.is_multiple_of(MEMORY_TICKS) {
+            self.look_at_memory().await;
+        }
+        if ticks.is_multiple_of(SPACE_TICKS) {
+            self.look_at_space();
         }
     }
 

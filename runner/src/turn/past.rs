@@ -93,9 +93,9 @@ impl Past {
     fn record(&mut self, record: &Record) {
         if is_activity(&record.event) {
             self.last_activity = Some(record.at);
+            self.closed = false;
         }
         self.begun = true;
-        self.closed = false;
         match &record.event {
             Event::Accepted {
                 id,
@@ -237,5 +237,68 @@ impl Past {
         machine.settle(&[]);
         machine.watch.sign(now);
         machine
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(events: Vec<Option<Event>>) -> Past {
+        let entries = events.into_iter().zip(1_u8..).map(|(event, seq)| {
+            let at = Timestamp::from_second(seq.into()).unwrap();
+            match event {
+                Some(event) => Entry::Record(Record {
+                    seq: seq.into(),
+                    at,
+                    event,
+                }),
+                None => Entry::Mark(Mark::Closed { at }),
+            }
+        });
+        Past::read(&entries.collect::<Vec<_>>())
+    }
+
+    fn started() -> Option<Event> {
+        Some(Event::TurnStarted {
+            turn: 1,
+            message_ids: Vec::new(),
+        })
+    }
+
+    #[test]
+    fn what_is_noted_about_a_session_that_was_closed_is_no_life_of_it() {
+        let summary = Summary {
+            path: String::new(),
+            time: Timestamp::UNIX_EPOCH,
+            text: String::new(),
+        };
+        let past = read(vec![started(), None, Some(Event::Summary { summary })]);
+        assert!(past.closed && !past.news);
+        assert_eq!(past.last_activity, Timestamp::from_second(1).ok());
+        assert!(!read(vec![None, started()]).closed);
+    }
+
+    #[test]
+    fn kills_and_restarts_for_memory_are_counted_over_all_lives() {
+        let memory = |level, oom_kills| {
+            Some(Event::Memory {
+                level,
+                message: String::new(),
+                memory: longshore_wire::api::Memory {
+                    oom_kills,
+                    ..Default::default()
+                },
+            })
+        };
+        let past = read(vec![
+            memory(MemoryLevel::OutOfMemory, 2),
+            memory(MemoryLevel::Recycled, 2),
+            memory(MemoryLevel::OutOfMemory, 5),
+            memory(MemoryLevel::Recycled, 5),
+        ]);
+        assert_eq!((past.oom_kills, past.recycled), (5, 2));
+        assert_eq!(past.last_activity, None);
+        assert!(!past.is_empty());
     }
 }

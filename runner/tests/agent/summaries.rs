@@ -124,6 +124,23 @@ async fn after_three_pods_in_vain_the_state_says_that_there_is_no_summary() {
 }
 
 #[tokio::test]
+async fn what_claude_says_about_a_failing_endpoint_is_no_summary() {
+    let rig = Rig::session().await;
+    rig.runner.ask(id(1), "one").await;
+    let fails = json!({"match": {"side_question": true}, "steps": [{"error": {"status": 400, "times": 99}}]});
+    rig.client().add_rules(&fails).await.unwrap();
+    let deadline = Timestamp::now() + SignedDuration::from_secs(60);
+    rig.runner
+        .post("/v1/quiesce", json!({"deadline": deadline, "summarize": true}))
+        .await;
+    let is_quiesced = |status: &longshore_wire::api::Status| status.state == RunnerState::Quiesced;
+    let status = rig.runner.until("quiesced", is_quiesced).await;
+    assert!(status.summary.is_none(), "{status:?}");
+    assert!(status.summary_error.unwrap().contains("400"));
+    assert!(marker(&rig, rig.setup.uid).exists() && state(&rig).is_empty());
+}
+
+#[tokio::test]
 async fn a_session_that_lives_is_left_alone() {
     let mut rig = Rig::session().await;
     rig.runner.ask(id(1), "one").await;

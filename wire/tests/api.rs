@@ -1,0 +1,142 @@
+//! Goldens of what crosses the runner's HTTP API around idleness, endings, memory and space. A change that these show
+//! breaks older callers, or callers that are newer than a running pod.
+
+#![allow(clippy::unwrap_used, reason = "this is a test")]
+
+use insta::assert_json_snapshot;
+use jiff::Timestamp;
+use longshore_wire::MessageId;
+use longshore_wire::agent::AgentKind;
+use longshore_wire::api::{
+    Busy, Disk, IdleEnd, Memory, Quiesce, RunnerState, Status, Summary, Undelivered, Usage, Warn,
+};
+use longshore_wire::event::{DiskLevel, Event, MemoryLevel, Record};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use std::fmt::Debug;
+use uuid::Uuid;
+
+const NOON: Timestamp = Timestamp::constant(1_700_000_000, 0);
+
+/// The JSON of a value, which must read back as the same value.
+fn golden<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: T) -> Value {
+    let json = serde_json::to_value(&value).unwrap();
+    assert_eq!(serde_json::from_value::<T>(json.clone()).unwrap(), value);
+    json
+}
+
+fn memory() -> Memory {
+    Memory {
+        current_bytes: 1,
+        peak_bytes: 2,
+        limit_bytes: Some(3),
+        oom_kills: 4,
+    }
+}
+
+fn disk() -> Disk {
+    Disk {
+        free_bytes: 5,
+        total_bytes: 6,
+    }
+}
+
+#[test]
+fn what_the_runner_is_asked() {
+    let quiesce = |unless_active_after| Quiesce {
+        deadline: NOON,
+        summarize: true,
+        unless_active_after,
+    };
+    let warn = |then| Warn { deadline: NOON, then };
+    let goldens = [
+        golden(quiesce(None)),
+        golden(quiesce(Some(NOON))),
+        golden(warn(IdleEnd::Suspend)),
+        golden(warn(IdleEnd::End)),
+    ];
+    insta::with_settings!({sort_maps => true}, { assert_json_snapshot!(goldens) });
+}
+
+#[test]
+fn what_the_runner_tells() {
+    let events = [
+        Event::IdleWarning {
+            deadline: NOON,
+            then: IdleEnd::Suspend,
+        },
+        Event::Memory {
+            level: MemoryLevel::OutOfMemory,
+            message: "m".to_owned(),
+            memory: memory(),
+        },
+        Event::Disk {
+            level: DiskLevel::Low,
+            message: "d".to_owned(),
+            disk: disk(),
+        },
+    ];
+    let records = events.map(|event| {
+        golden(Record {
+            seq: 1,
+            at: NOON,
+            event,
+        })
+    });
+    insta::with_settings!({sort_maps => true}, { assert_json_snapshot!(records) });
+}
+
+#[test]
+fn a_status() {
+    let status = Status {
+        version: "0.1.0".to_owned(),
+        claude_version: Some("2.1.330".to_owned()),
+        claude_pid: None,
+        kind: AgentKind::Session,
+        uid: Uuid::nil(),
+        state: RunnerState::Quiesced,
+        problem: None,
+        busy: vec![Busy::BackgroundTask, Busy::TerminalAttached],
+        last_activity: NOON,
+        unfinished: vec![MessageId(Uuid::nil())],
+        approvals: Vec::new(),
+        memory: memory(),
+        disk: disk(),
+        usage: Usage {
+            cost_usd: "0.5".to_owned(),
+            ..Usage::default()
+        },
+        seq: 7,
+        acked: 6,
+        restarts: 1,
+        summary: Some(Summary {
+            path: "state/summaries/x.md".to_owned(),
+            time: NOON,
+            text: "s".to_owned(),
+        }),
+        summary_error: Some("e".to_owned()),
+        recycled: 2,
+        undelivered: vec![Undelivered {
+            message_ids: vec![MessageId(Uuid::nil())],
+            text: "u".to_owned(),
+            is_error: false,
+        }],
+    };
+    let golden = golden(status);
+    insta::with_settings!({sort_maps => true}, { assert_json_snapshot!(golden) });
+}
+
+#[test]
+fn a_status_of_the_previous_version_is_understood() {
+    let old = json!({
+        "version": "0.0.9", "kind": "session", "uid": Uuid::nil(), "state": "ready", "lastActivity": NOON,
+        "memory": {"currentBytes": 1, "peakBytes": 2}, "disk": {"freeBytes": 5, "totalBytes": 6},
+        "usage": {"turns": 0, "inputTokens": 0, "outputTokens": 0, "costUsd": "0"}, "seq": 0, "acked": 0, "restarts": 0,
+    });
+    let status: Status = serde_json::from_value(old).unwrap();
+    assert_eq!(
+        (status.recycled, status.memory.oom_kills, status.undelivered),
+        (0, 0, Vec::new())
+    );
+}
