@@ -56,6 +56,8 @@ pub struct Bot {
     pub previewed: Mutex<HashSet<String>>,
     /// Last state of sessions that are gone, by UID, until their end is told.
     pub gone: Mutex<HashMap<String, Arc<PersistentSession>>>,
+    /// Held while something that was seen of a session is taken over.
+    pub observing: tokio::sync::Mutex<()>,
     /// Held while a session is being woken, so that two wishes at once are one.
     pub waking: tokio::sync::Mutex<()>,
     /// Places where the bot cannot post.
@@ -111,9 +113,9 @@ impl Bot {
     }
 
     /// Keeps the last state of a session that is gone.
-    pub fn remember_gone(&self, session: Arc<PersistentSession>) {
+    pub fn remember_gone(&self, uid: &str, session: Arc<PersistentSession>) {
         let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
-        gone.extend(session.uid().map(|uid| (uid, session)));
+        gone.insert(uid.to_owned(), session);
     }
 
     /// The last that is known of a session, there or gone.

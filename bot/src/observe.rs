@@ -30,10 +30,7 @@ pub async fn run(bot: Arc<Bot>, mut events: mpsc::UnboundedReceiver<Observed>) -
             Observed::Task(seen) => task(&bot, &seen).await?,
             Observed::TaskGone(gone) => task_gone(&bot, &gone.name_any()).await?,
             Observed::Session(seen) => session(&bot, &seen).await?,
-            Observed::SessionGone(gone) => {
-                bot.remember_gone(gone.clone());
-                session_gone(&bot, &gone.name_any()).await?;
-            }
+            Observed::SessionGone(gone) => session_gone(&bot, &gone.name_any(), Some(&gone)).await?,
             Observed::Topic(seen) => {
                 bot.cluster.shown(Some(&seen.name_any()));
                 reach::seen(&bot, &seen).await;
@@ -55,7 +52,7 @@ async fn everything(bot: &Arc<Bot>) -> Result<(), StoreError> {
     for open in bot.store.open_sessions().await? {
         let unseen = open.uid.is_some() && bot.cluster.session(&open.name).is_none();
         if unseen && matches!(bot.cluster.live_session(&open.name).await, Ok(None)) {
-            session_gone(bot, &open.name).await?;
+            session_gone(bot, &open.name, None).await?;
         }
     }
     for row in bot.store.handed().await? {
@@ -131,9 +128,19 @@ fn state(session: &PersistentSession) -> SessionState {
     }
 }
 
+/// Versions of one object are numbers that grow (KEP-5504).
+fn is_newer(one: &PersistentSession, other: &PersistentSession) -> bool {
+    let version = |session: &PersistentSession| session.resource_version()?.parse::<u64>().ok();
+    version(one) > version(other)
+}
+
 /// Keeps the store in step with a session, and follows it.
 pub async fn session(bot: &Arc<Bot>, session: &PersistentSession) -> Result<(), StoreError> {
     let name = session.name_any();
+    // Lanes look, too. One look at a time, and never at less than is known: what is shown must not go back.
+    let _one = bot.observing.lock().await;
+    let seen = bot.cluster.session(&name).filter(|seen| is_newer(seen, session));
+    let session = seen.as_deref().unwrap_or(session);
     let known = bot.store.session(&name).await?;
     let bound = bot
         .cluster
@@ -233,7 +240,8 @@ async fn waits(bot: &Bot, session: &PersistentSession, uid: &str, place: Place) 
     Ok(())
 }
 
-async fn session_gone(bot: &Arc<Bot>, name: &str) -> Result<(), StoreError> {
+/// `last` is how it looked in the end, where that was seen.
+async fn session_gone(bot: &Arc<Bot>, name: &str, last: Option<&Arc<PersistentSession>>) -> Result<(), StoreError> {
     let Some(known) = bot
         .store
         .session(name)
@@ -244,6 +252,9 @@ async fn session_gone(bot: &Arc<Bot>, name: &str) -> Result<(), StoreError> {
     };
     bot.store.advance_session(name, SessionState::Ending).await?;
     if let Some(uid) = known.uid {
+        if let Some(last) = last.filter(|last| last.uid().as_ref() == Some(&uid)) {
+            bot.remember_gone(&uid, last.clone());
+        }
         bot.follow(name, &uid, known.place);
     }
     Ok(())

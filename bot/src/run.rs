@@ -61,6 +61,7 @@ pub async fn run(
         seen_sessions,
         previewed: Default::default(),
         gone: Default::default(),
+        observing: Default::default(),
         waking: Default::default(),
         out_of_reach: Default::default(),
         tracker,

@@ -12,7 +12,7 @@ use longshore_wire::api::{ApprovalKind, IdleEnd, Memory};
 use longshore_wire::event::{Event, MemoryLevel};
 use serde_json::{Value, json};
 use support::deep::{Deep, approval};
-use support::{PATIENCE, condition};
+use support::{PATIENCE, Stage, condition};
 
 #[tokio::test]
 async fn a_message_wakes_a_sleeping_session_once_and_is_answered_by_it() {
@@ -293,6 +293,30 @@ async fn the_end_is_told_once_with_its_reason_and_the_key_outcomes() {
 }
 
 #[tokio::test]
+async fn a_deleted_session_leaves_its_outcomes_in_the_topic() {
+    let deep = Deep::greeted().await;
+    let waiting = deep.stage.say(deep.thread, "one more").await;
+    deep.posted(waiting).await;
+    let summary = json!({"path": "state/summaries/x.md", "time": "2026-01-01T00:00:00Z", "text": "Use SQLite."});
+    let undelivered =
+        json!([{"messageIds": [deep.id(waiting).to_string()], "text": "The last one.", "isError": false}]);
+    let ended = condition("Ended", "True", "Deleted", "");
+    let status = json!({"phase": "Ended", "endpoint": null, "summary": summary, "undelivered": undelivered, "conditions": [ended]});
+    let stage = &deep.stage;
+    stage
+        .api
+        .merge("persistentsessions", &deep.name, json!({ "status": status }));
+    // Gone before the last words of its stream are in.
+    stage.api.delete("persistentsessions", &deep.name);
+    let over = stage.sees(deep.thread, "Key outcomes").await;
+    assert!(
+        over.text.starts_with("The session has ended: it was deleted.") && over.text.ends_with("Use SQLite."),
+        "{over:?}"
+    );
+    stage.sees(deep.thread, "The last one.").await;
+}
+
+#[tokio::test]
 async fn an_answer_that_nobody_took_is_delivered_from_the_status_once() {
     let mut deep = Deep::greeted().await;
     let first = deep.stage.say(deep.thread, "one").await;
@@ -368,6 +392,11 @@ async fn memory_and_restarts_are_noted_and_events_of_the_future_break_nothing() 
             memory: Memory::default(),
         });
     }
+    // A warning that is heard too late warns of nothing.
+    runner.emit(Event::IdleWarning {
+        deadline: Timestamp::UNIX_EPOCH,
+        then: IdleEnd::Suspend,
+    });
     runner.emit_unheard_of();
     runner.emit(Event::Restarted {
         message: "claude was started again.".into(),
@@ -381,7 +410,9 @@ async fn memory_and_restarts_are_noted_and_events_of_the_future_break_nothing() 
     for text in ["uses 85%", "restarted to free", "killed make", "started again"] {
         assert_eq!(stage.said(text).await, 1, "{text}");
     }
-    assert_eq!(stage.said("has room again").await, 0);
+    for text in ["has room again", "keeps it awake"] {
+        assert_eq!(stage.said(text).await, 0, "{text}");
+    }
 }
 
 #[tokio::test]
@@ -408,6 +439,34 @@ async fn a_place_in_the_queue_is_one_message_that_changes_and_the_refusal_is_its
     let refused = stage.sees(*thread, "no place became free in time").await;
     assert_eq!(refused.message_id, next.message_id);
     assert_eq!(stage.by_bot(Some(*thread)).await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_shown_never_goes_back_to_what_was_known_before() {
+    let stage = Stage::play().await;
+    let thread = stage.topic("Late").await;
+    // The topic exists, so that only the session's reply comes late.
+    let greeting = stage.say(thread, "hello").await;
+    stage.complete(&stage.name(thread, greeting), "Hello!").await;
+    stage.sees(thread, "Hello!").await;
+    stage.api.hold_replies(true);
+    let name = stage.name(thread, stage.say(thread, "/deep fix the build").await);
+    stage.api.wait("persistentsessions", &name, |_| true).await;
+    stage.api.merge(
+        "persistentsessions",
+        &name,
+        json!({"status": {"phase": "Queued", "queuePosition": 4}}),
+    );
+    stage.sees(thread, "at position 4").await;
+    stage.api.hold_replies(false);
+    let back = stage.people.wait_for(
+        stage.forum,
+        Some(thread),
+        0,
+        "Starting a session",
+        Duration::from_secs(6),
+    );
+    assert!(back.await.is_err());
 }
 
 #[tokio::test]

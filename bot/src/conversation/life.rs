@@ -17,6 +17,10 @@ use crate::render::{self, Rich};
 pub const WAKING: &str = "Waking the session up …";
 /// What a note about what held the session up becomes.
 pub const GOES_ON: &str = "The session takes messages again.";
+/// The same when the session has fallen asleep.
+pub const SLEEPS: &str = "The session sleeps now.";
+/// The same when the session has ended.
+pub const IS_OVER: &str = "The session is over.";
 /// What the idle warning becomes when the session has ended.
 pub const WAS_IDLE: &str = "The session was idle and is over.";
 /// What the idle warning becomes when somebody does something.

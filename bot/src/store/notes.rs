@@ -74,6 +74,7 @@ impl Store {
                 return Ok(());
             }
             let Some(text) = text else { return Ok(()) };
+            settle(tx, &uid, "held_up", life::SLEEPS)?;
             if !settle(tx, &uid, "warning", &text)? {
                 let post = posts::ensure(tx, &format!("sleep/{uid}/{mark}"), place, None, None)?;
                 posts::show(tx, post, &Content::plain(text), Priority::Notice)?;
@@ -98,7 +99,7 @@ impl Store {
                 return Ok(());
             }
             settle(tx, &uid, "warning", life::WAS_IDLE)?;
-            take(tx, &uid, "held_up")?;
+            settle(tx, &uid, "held_up", life::IS_OVER)?;
             let open = messages::unanswered(tx, &name)?;
             let those = |wanted: fn(&Mode) -> bool| {
                 let rows = open.iter().filter(|row| wanted(&row.decision.mode));

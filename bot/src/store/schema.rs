@@ -142,4 +142,20 @@ mod tests {
         connection.pragma_update(None, "user_version", STEPS.len() + 1).unwrap();
         assert!(matches!(migrate(&mut connection), Err(StoreError::Newer { .. })));
     }
+
+    #[test]
+    fn a_session_of_an_older_bot_has_been_told_nothing() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(STEPS[0]).unwrap();
+        connection.pragma_update(None, "user_version", 1).unwrap();
+        let insert = "INSERT INTO sessions (name, chat, thread, uid, state) VALUES ('ps', 1, 2, 'u', 'live')";
+        connection.execute(insert, []).unwrap();
+        migrate(&mut connection).unwrap();
+        let told: (Option<String>, Option<i64>, Option<i64>) = connection
+            .query_row("SELECT noted, warning, held_up FROM sessions", [], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })
+            .unwrap();
+        assert_eq!(told, (None, None, None));
+    }
 }

@@ -334,3 +334,73 @@ async fn the_end_of_one_turn_keeps_the_events_of_another() {
     store.take_event("uid", PLACE, record(3), vec![end]).await.unwrap();
     assert_eq!(store.events("uid").await.unwrap(), [first]);
 }
+
+async fn with_session(store: &Store, uid: &str) {
+    store
+        .observe_session("ps".into(), uid.into(), PLACE, SessionState::Live)
+        .await
+        .unwrap();
+}
+
+fn idle(text: &str) -> Change {
+    let deadline = Timestamp::UNIX_EPOCH;
+    let text = text.into();
+    Change::Idle { text, deadline }
+}
+
+#[tokio::test]
+async fn a_warning_is_edited_by_what_comes_of_it_and_by_nothing_later() {
+    let (_folder, store) = store().await;
+    with_session(&store, "u").await;
+    let take = async |seq: u64, change: Change| {
+        store.take_event("u", PLACE, record(seq), vec![change]).await.unwrap();
+    };
+    take(1, Change::Stirred).await;
+    take(2, idle("first")).await;
+    take(3, idle("second")).await;
+    let awake = crate::conversation::life::STAYS_AWAKE;
+    assert_eq!(texts(&store).await, [awake, "second"]);
+    let sleep = |mark: &str, text: Option<&str>| store.note_sleep("u", PLACE, mark.into(), text.map(Into::into));
+    for _ in 0..2 {
+        sleep("1", Some("asleep")).await.unwrap();
+    }
+    take(4, Change::Stirred).await;
+    assert_eq!(texts(&store).await, [awake, "asleep"]);
+    // Another sleep without a warning has a post of its own; one that is no news has none.
+    sleep("2", Some("again")).await.unwrap();
+    sleep("3", None).await.unwrap();
+    sleep("3", Some("late")).await.unwrap();
+    assert_eq!(texts(&store).await, [awake, "asleep", "again"]);
+}
+
+#[tokio::test]
+async fn an_end_is_told_once_to_those_it_concerns() {
+    let over = |text: &str| crate::render::Rich::plain(text);
+    // To whoever ended it, even if the bot dies before it has told the others.
+    let (_folder, store) = store().await;
+    with_session(&store, "u").await;
+    let end = Mode::EndSession { session: "ps".into() };
+    store.receive(vec![(1, json!({}))], 1).await.unwrap();
+    store.decide(1, new(7, end, Some("ps"))).await.unwrap();
+    for text in ["over", "over again"] {
+        store.note_end("ps", "u", PLACE, over(text), true).await.unwrap();
+    }
+    assert_eq!(texts(&store).await, ["over"]);
+    // A session of the same name is another one; nobody asked for its end, so all are told.
+    with_session(&store, "v").await;
+    for text in ["gone", "gone again"] {
+        store.note_end("ps", "v", PLACE, over(text), true).await.unwrap();
+    }
+    assert_eq!(texts(&store).await, ["over", "gone"]);
+    // To whoever started it when it never began.
+    with_session(&store, "w").await;
+    let start = Mode::StartSession { prompt: None };
+    store.receive(vec![(2, json!({}))], 1).await.unwrap();
+    store.decide(2, new(8, start, Some("ps"))).await.unwrap();
+    store.note_held_up("w", PLACE, "queued".into()).await.unwrap();
+    store.note_end("ps", "w", PLACE, over("refused"), false).await.unwrap();
+    assert_eq!(
+        texts(&store).await,
+        ["over", "gone", "refused", crate::conversation::life::IS_OVER]
+    );
+}

@@ -35,6 +35,8 @@ struct Inner {
     /// Creates wait while this is true.
     pub hold: watch::Sender<bool>,
     arrived: watch::Sender<usize>,
+    /// Creates are done but not answered while this is true.
+    hold_replies: watch::Sender<bool>,
 }
 
 impl Api {
@@ -47,6 +49,7 @@ impl Api {
             calls: Mutex::default(),
             hold: watch::Sender::new(false),
             arrived: watch::Sender::new(0),
+            hold_replies: watch::Sender::new(false),
         };
         let api = Self { inner: Arc::new(inner) };
         let kinds = "/apis/longshore.dev/v1alpha1/namespaces/harbour/{plural}";
@@ -65,6 +68,11 @@ impl Api {
     /// Creates wait from now on, or go on.
     pub fn hold(&self, hold: bool) {
         self.inner.hold.send_replace(hold);
+    }
+
+    /// Creates are answered late from now on, with what was made; or are answered.
+    pub fn hold_replies(&self, hold: bool) {
+        self.inner.hold_replies.send_replace(hold);
     }
 
     /// Waits until so many creates have come in.
@@ -240,7 +248,10 @@ async fn create(State(api): State<Api>, Path(plural): Path<String>, body: Bytes)
     }
     let kind = object["kind"].as_str().unwrap().to_owned();
     api.add(&plural, &kind, object);
-    (StatusCode::CREATED, axum::Json(api.get(&plural, &name))).into_response()
+    let made = api.get(&plural, &name);
+    let mut hold = api.inner.hold_replies.subscribe();
+    let _ = hold.wait_for(|hold| !hold).await;
+    (StatusCode::CREATED, axum::Json(made)).into_response()
 }
 
 async fn one(
