@@ -126,26 +126,27 @@ async fn a_conversation_goes_on_over_a_replaced_pod_and_the_session_outlives_the
     .await
 }
 
-/// A kubeconfig of a service account that may only look.
-async fn reader(install: &Install) -> Result<PathBuf> {
+/// A kubeconfig of a service account with these rules in the namespace.
+async fn account(install: &Install, name: &str, rules: Value) -> Result<PathBuf> {
     let namespace = &install.namespace;
-    let rules = json!([{"apiGroups": ["longshore.dev"], "resources": ["topics", "persistentsessions"], "verbs": ["get", "list", "watch"]}]);
-    let account = json!({"kind": "ServiceAccount", "name": "reader", "namespace": namespace});
+    let rbac = "rbac.authorization.k8s.io";
+    let version = format!("{rbac}/v1");
+    let subject = json!({"kind": "ServiceAccount", "name": name, "namespace": namespace});
     install
         .apply(&list(vec![
-            json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "reader"}}),
-            json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "reader"}, "rules": rules}),
-            json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "reader"},
-                   "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "reader"}, "subjects": [account]}),
+            json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}}),
+            json!({"apiVersion": version, "kind": "Role", "metadata": {"name": name}, "rules": rules}),
+            json!({"apiVersion": version, "kind": "RoleBinding", "metadata": {"name": name},
+                   "roleRef": {"apiGroup": rbac, "kind": "Role", "name": name}, "subjects": [subject]}),
         ]))
         .await?;
-    let token = install.kubectl(&["create", "token", "reader"]).await?;
+    let token = install.kubectl(&["create", "token", name]).await?;
     let config = install
         .kubectl(&["config", "view", "--raw", "--minify", "--flatten", "-o", "json"])
         .await?;
     let mut config: Value = serde_json::from_str(&config)?;
     config["users"][0]["user"] = json!({"token": token.trim()});
-    let path = std::env::temp_dir().join(format!("{namespace}-reader.json"));
+    let path = std::env::temp_dir().join(format!("{namespace}-{name}.json"));
     std::fs::write(&path, config.to_string())?;
     Ok(path)
 }
@@ -153,7 +154,9 @@ async fn reader(install: &Install) -> Result<PathBuf> {
 #[tokio::test]
 async fn whoever_may_only_look_sees_the_status_and_is_told_which_rules_are_missing() -> Result<()> {
     with_session("plugin-reader", async |install, _| {
-        let kubeconfig = reader(install).await?;
+        let kinds = ["topics", "persistentsessions"];
+        let rules = json!([{"apiGroups": ["longshore.dev"], "resources": kinds, "verbs": ["get", "list", "watch"]}]);
+        let kubeconfig = account(install, "reader", rules).await?;
         let plugin = Plugin::of(install).with_kubeconfig(kubeconfig.clone());
         let table = plugin.ok(&["status"], "").await?;
         ensure!(table.contains("deep") && table.contains("Running"), "{table}");
@@ -180,6 +183,36 @@ async fn whoever_may_only_look_sees_the_status_and_is_told_which_rules_are_missi
             logs.code == Some(1) && logs.err.contains("you have no right"),
             "{logs:?}"
         );
+        std::fs::remove_file(kubeconfig)?;
+        Ok(())
+    })
+    .await
+}
+
+/// The rules that the documentation gives to whoever shall use the plugin.
+fn documented_rules(install: &Install) -> Result<Value> {
+    let page = std::fs::read_to_string(install.cluster.root.join("docs/kubectl.md"))?;
+    let block = page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next());
+    let rules: Value = serde_saphyr::from_str(block.context("docs/kubectl.md has a block of rules")?)?;
+    Ok(rules["rules"].clone())
+}
+
+#[tokio::test]
+async fn the_documented_rights_are_enough_for_every_command() -> Result<()> {
+    with_session("plugin-rights", async |install, _| {
+        let kubeconfig = account(install, "talker", documented_rules(install)?).await?;
+        let plugin = Plugin::of(install).with_kubeconfig(kubeconfig.clone());
+        let said = plugin.ok(&["chat", "deep"], "[[say hello there]]\n").await?;
+        ensure!(said == "hello there\n", "{said}");
+        let journal = plugin.ok(&["logs", "deep"], "").await?;
+        let author = format!("system:serviceaccount:{}:talker: [[say", install.namespace);
+        ensure!(journal.contains(&author), "{journal}");
+        let table = plugin.ok(&["status"], "").await?;
+        ensure!(table.contains("Running") && !table.contains("Without what"), "{table}");
+        plugin.ok(&["suspend", "deep"], "").await?;
+        plugin.ok(&["rotate-keys"], "").await?;
+        plugin.ok(&["resume", "deep"], "").await?;
+        plugin.ok(&["end", "deep"], "").await?;
         std::fs::remove_file(kubeconfig)?;
         Ok(())
     })
