@@ -4,11 +4,13 @@
 //! question is asked beside the conversation. Held by a test with the real CLI.
 
 use std::process::Command;
+use std::time::Duration;
 
 use longshore_wire::claude::output::side_answer;
 use longshore_wire::claude::{Input, Line, Request};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+use tokio::time::timeout;
 
 use super::process::{Process, Said};
 use super::reaper::Reaper;
@@ -16,6 +18,9 @@ use crate::journal::Journal;
 
 const INITIALIZE: &str = "longshore-initialize";
 const QUESTION: &str = "longshore-question";
+const LEAVE: &str = "longshore-leave";
+/// Time to leave before it is killed.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Kills the process group when the asking is given up.
 struct Group(u32);
@@ -39,8 +44,14 @@ pub async fn ask(command: Command, reaper: &Reaper, journal: Journal, question: 
     let question = question.to_owned();
     process.write(control(QUESTION, Request::SideQuestion { question }).encode(), 0);
     let answer = answer(&mut process).await;
+    // It may be writing its settings, so it is asked to leave before it is made to.
+    process.write(control(LEAVE, Request::EndSession).encode(), 0);
+    let leaving = async { while process.said.recv().await.is_some() {} };
+    let left = timeout(PATIENCE, leaving).await;
     drop(group);
-    while process.said.recv().await.is_some() {}
+    if left.is_err() {
+        while process.said.recv().await.is_some() {}
+    }
     answer
 }
 
