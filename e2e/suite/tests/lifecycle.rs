@@ -173,9 +173,8 @@ async fn a_session_that_ends_in_any_of_six_ways_leaves_its_summary_in_the_worksp
             );
         }
         try_join_all(ways.iter().map(|(way, ..)| async move {
-            let look =
-                format!("[[bash cat ../state/summaries/*.md ../state/state.md]] [[say {{{{last_tool_result}}}}]]");
-            install.apply(&task(&format!("{way}-look"), way, &look)).await?;
+            let look = "[[bash cat ../state/summaries/*.md ../state/state.md]] [[say {{last_tool_result}}]]";
+            install.apply(&task(&format!("{way}-look"), way, look)).await?;
             let looked = install.task(&format!("{way}-look"), "Complete", "True").await?;
             let text = looked.status.and_then(|status| status.result).context("a result")?.text;
             let found = text.matches(&format!("the {way} way")).count();
