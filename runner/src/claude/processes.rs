@@ -90,15 +90,13 @@ impl OomOrder {
         }
     }
 
-    /// Puts claude behind the runner.
-    pub fn claude(self, pid: u32) {
-        raise(pid.cast_signed(), self.claude);
-    }
-
-    /// Puts everything below the runner but claude itself behind claude.
-    pub fn tools(self, processes: &Processes, runner: u32, claude: u32) {
+    /// Puts claude behind the runner and everything else below the runner behind claude. Has to be done again and again:
+    /// new processes inherit their parent's place, and one that has only just been started cannot be moved yet.
+    pub fn establish(self, processes: &Processes, runner: u32, claude: u32) {
         for pid in processes.below(runner.cast_signed()) {
-            if pid != claude.cast_signed() {
+            if pid == claude.cast_signed() {
+                raise(pid, self.claude);
+            } else {
                 raise(pid, self.tools);
             }
         }

@@ -47,7 +47,7 @@ impl Agent {
             && !self.machine.busy().is_empty()
         {
             let processes = Processes::read();
-            self.oom_order.tools(&processes, std::process::id(), process.pid);
+            self.oom_order.establish(&processes, std::process::id(), process.pid);
         }
     }
 

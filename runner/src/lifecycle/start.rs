@@ -165,7 +165,6 @@ impl Agent {
         let process = Process::start(command, &parts.reaper, parts.journal.clone());
         let process = process.map_err(|error| format!("{}: {error}", parts.settings.flags.claude.display()))?;
         tracing::info!(pid = process.pid, ?conversation, "claude is started");
-        self.oom_order.claude(process.pid);
         self.process = Some(process);
         // Only now is it told: a start that did not work leaves the news to the next one.
         self.attempts.cause = None;
