@@ -140,7 +140,7 @@ where
 /// Whether it has a pod, or something that may still make one.
 ///
 /// Pods of finished tasks stay to be read; those of sessions are deleted, and count until they are gone.
-async fn has_pods(client: &Client, namespace: &str, holder: &Slot) -> Result<bool, Error> {
+pub async fn has_pods(client: &Client, namespace: &str, holder: &Slot) -> Result<bool, Error> {
     let mine = ListParams::default().labels(&format!("{}={}", meta::UID_LABEL, holder.uid));
     let pods = list(&Api::<Pod>::namespaced(client.clone(), namespace), &mine).await?;
     match holder.kind {

@@ -2,12 +2,14 @@
 
 use k8s_openapi::api::batch::v1::Job;
 use kube::{Api, ResourceExt};
-use longshore_crds::ContainerTask;
+use longshore_crds::{ContainerTask, SlotKind};
 
 use super::observe::Observed;
+use super::order::claim;
 use super::plan::{Plan, Step};
 use crate::cluster::{self, Created, Error};
 use crate::context::Context;
+use crate::ledger::entry;
 
 pub async fn apply(plan: &Plan, seen: &Observed, ctx: &Context) -> Result<(), Error> {
     let namespace = seen.namespace();
@@ -24,6 +26,11 @@ pub async fn apply(plan: &Plan, seen: &Observed, ctx: &Context) -> Result<(), Er
         Some(Step::ReleaseSlot) => match &seen.class {
             Some(class) => {
                 let uid = seen.task.uid().unwrap_or_default();
+                let holder = entry(SlotKind::Task, &claim(&seen.task), ctx.clock.now());
+                // The cache may not show the Job yet that the slot is for; then the next pass sees it.
+                if cluster::has_pods(&ctx.client, &namespace, &holder).await? {
+                    return Ok(());
+                }
                 cluster::release_slot(&ctx.client, &ctx.superseded, class, &uid).await
             }
             None => Ok(()),
