@@ -27,6 +27,8 @@ mod scope;
 mod server;
 mod session;
 mod settings;
+#[cfg(test)]
+mod simulation;
 mod status;
 mod task;
 mod topic;

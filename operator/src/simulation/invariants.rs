@@ -1,0 +1,339 @@
+//! What must hold: after every step, and once the world has been left alone for a while.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::kind::Kind;
+use super::people::{MailState, has_wish};
+use super::server::{Change, Object};
+use super::world::World;
+
+/// How long a status may say what is not so any more, while nothing else goes wrong: the slowest watch, call and probe.
+const LAG: i64 = 40_000;
+/// How long winding down may take.
+const DRAIN: i64 = 120_000;
+
+/// How long an object may stay in between, with nobody disturbing it: winding down, a resync and the longest back-off.
+const BETWEEN: i64 = 10 * 60_000;
+
+/// A broken promise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken {
+    pub rule: &'static str,
+    pub what: String,
+    /// The topic that it is about, to find its lines in the trace.
+    pub topic: String,
+}
+
+#[derive(Default)]
+pub struct Watchdog {
+    pub broken: Option<Broken>,
+    /// The last trouble is over from here on.
+    calm: i64,
+    /// How often each message was begun afresh.
+    runs: BTreeMap<(String, Uuid), u32>,
+    /// Since when a status has said what is not so.
+    wrong: BTreeMap<(&'static str, String), i64>,
+    /// When the phase of each object last changed, by UID.
+    phases: BTreeMap<String, i64>,
+    operators: u64,
+    touched: bool,
+}
+
+impl Watchdog {
+    pub fn disturbed(&mut self, until: i64) {
+        self.calm = self.calm.max(until);
+    }
+
+    pub fn next_operator(&mut self) -> u64 {
+        self.operators += 1;
+        self.operators
+    }
+
+    fn breaks(&mut self, rule: &'static str, topic: &str, what: String) {
+        self.broken.get_or_insert(Broken {
+            rule,
+            what,
+            topic: topic.to_owned(),
+        });
+    }
+
+    /// A message is begun afresh.
+    pub fn ran(&mut self, uid: &str, id: Uuid) {
+        let runs = self.runs.entry((uid.to_owned(), id)).or_default();
+        *runs += 1;
+        if *runs > 1 {
+            self.breaks("a message runs once", "", format!("{id} of {uid} ran twice"));
+        }
+    }
+
+    pub fn sees(&mut self, change: &Change, now: i64) {
+        self.touched = true;
+        let phase = |object: &Object| object.value["status"]["phase"].clone();
+        let before = change.before.as_ref().map(|before| phase(before));
+        if before.as_ref() != Some(&phase(&change.object)) {
+            self.phases.insert(change.object.uid.clone(), now);
+        }
+        let ended = |object: &Object| object.holds("Ended");
+        if let (Kind::Session, Some(before), false) = (change.object.kind, &change.before, change.gone)
+            && ended(before)
+            && !ended(&change.object)
+        {
+            let what = format!("{} had ended and lives again", change.object.name);
+            self.breaks("an end is final", topic(&change.object), what);
+        }
+    }
+
+    /// Whether a claim has been wrong for too long.
+    fn claims(&mut self, rule: &'static str, session: &Object, right: bool, now: i64) {
+        let key = (rule, session.uid.clone());
+        if right {
+            self.wrong.remove(&key);
+            return;
+        }
+        let since = *self.wrong.entry(key).or_insert(now);
+        if now - since.max(self.calm) > LAG {
+            let what = format!("{} has said otherwise for {} s", session.name, (now - since) / 1000);
+            self.breaks(rule, topic(session), what);
+        }
+    }
+}
+
+fn topic(object: &Object) -> &str {
+    object.value["spec"]["topicRef"]["name"].as_str().unwrap_or_default()
+}
+
+fn is_finished(pod: &Object) -> bool {
+    matches!(pod.value["status"]["phase"].as_str(), Some("Succeeded" | "Failed"))
+}
+
+impl World {
+    /// After every step.
+    pub fn check(&mut self) {
+        let touched = std::mem::take(&mut self.watchdog.touched);
+        if touched {
+            self.check_writers();
+            self.check_limits();
+        }
+        if touched || self.steps.is_multiple_of(32) {
+            self.check_claims();
+        }
+    }
+
+    fn check_writers(&mut self) {
+        let mut writers: BTreeMap<&str, &str> = BTreeMap::new();
+        let mut found = None;
+        for process in self.processes.values().filter(|process| !process.orphan) {
+            if let Some(other) = writers.insert(&process.topic, &process.owner) {
+                let what = format!("processes of {other} and {} run on one volume", process.owner);
+                found = Some((process.topic.clone(), what));
+            }
+        }
+        if let Some((topic, what)) = found {
+            self.watchdog.breaks("one writer per workspace", &topic, what);
+        }
+    }
+
+    fn check_limits(&mut self) {
+        let limits = self.script.limit;
+        for (kind, limit) in [("session", limits.sessions), ("task", limits.tasks)] {
+            let Some(limit) = limit else { continue };
+            let pods = self
+                .server
+                .all(Kind::Pod)
+                .filter(|pod| pod.label("longshore.dev/kind") == kind && !is_finished(pod));
+            let names: Vec<&str> = pods.map(|pod| pod.name.as_str()).collect();
+            if i32::try_from(names.len()).unwrap() > limit {
+                let what = format!(
+                    "the limit for {kind}s is {limit}, and there are pods {}",
+                    names.join(", ")
+                );
+                self.watchdog.breaks("limits hold", "", what);
+            }
+        }
+    }
+
+    fn check_claims(&mut self) {
+        let now = self.now;
+        for session in self.server.all(Kind::Session) {
+            let ready = session.holds("Ready") && !session.is_leaving();
+            let heard = || {
+                self.processes
+                    .values()
+                    .any(|process| process.uid == session.uid && process.accepts())
+            };
+            self.watchdog
+                .claims("Ready means reachable", session, !ready || heard(), now);
+            let wanted = || {
+                let sets = self.server.all(Kind::Set);
+                sets.into_iter()
+                    .any(|set| set.owners().any(|uid| uid == session.uid) && set.value["spec"]["replicas"] != 0)
+            };
+            let suspended = session.holds("Suspended") && !session.is_leaving();
+            self.watchdog
+                .claims("Suspended means no pod", session, !suspended || !wanted(), now);
+            let expires = session.value["status"]["expiresAt"]
+                .as_str()
+                .filter(|_| !session.holds("Ended"));
+            let expires: Option<Timestamp> = expires.and_then(|at| at.parse().ok());
+            // Winding down takes its time.
+            let late = expires.is_some_and(|at| at.as_millisecond() + DRAIN < now);
+            self.watchdog.claims("deadlines hold", session, !late, now);
+            let idle = ready
+                && self
+                    .idle_for(&session.uid)
+                    .is_some_and(|idle| idle > self.script.limit.idle * 1000 + 2_000);
+            self.watchdog.claims("idle sessions rest", session, !idle, now);
+        }
+    }
+
+    /// When everything has had time to settle.
+    pub fn check_settled(&mut self) {
+        let mut stuck: Vec<(String, String)> = Vec::new();
+        let now = self.now;
+        let watchdog = &self.watchdog;
+        let stays = |object: &Object| {
+            watchdog
+                .phases
+                .get(&object.uid)
+                .is_none_or(|since| now - since > BETWEEN)
+        };
+        for session in self.server.all(Kind::Session).filter(|session| stays(session)) {
+            if let Some(why) = self.unsettled_session(session) {
+                stuck.push((topic(session).to_owned(), format!("{}: {why}", session.name)));
+            }
+        }
+        for task in self.server.all(Kind::Task).filter(|task| stays(task)) {
+            if let Some(why) = self.unsettled_task(task) {
+                stuck.push((topic(task).to_owned(), format!("{}: {why}", task.name)));
+            }
+        }
+        for slot in self.slots() {
+            let (name, uid) = (
+                slot["name"].as_str().unwrap_or_default(),
+                slot["uid"].as_str().unwrap_or_default(),
+            );
+            if watchdog.phases.get(uid).is_none_or(|since| now - since > BETWEEN) && self.is_idle_holder(uid) {
+                stuck.push((String::new(), format!("{name} holds a slot and needs none")));
+            }
+        }
+        for mail in self.mail.iter().filter(|mail| mail.state == MailState::Waiting) {
+            let session = self.server.get(Kind::Session, &mail.session);
+            if let Some(session) = session.filter(|found| found.uid == mail.uid && found.holds("Ready")) {
+                stuck.push((
+                    topic(session).to_owned(),
+                    format!("message {} waits for {}", mail.id, mail.session),
+                ));
+            }
+        }
+        if let Some((topic, what)) = stuck.into_iter().next() {
+            self.watchdog.breaks("everything settles", &topic, what);
+        }
+    }
+
+    /// How long the runner of a session has had nothing to do.
+    fn idle_for(&self, uid: &str) -> Option<i64> {
+        let journal = self.journals.get(uid)?;
+        let process = self
+            .processes
+            .values()
+            .find(|process| process.uid == uid && process.accepts())?;
+        let busy = journal.entries.iter().any(|entry| !entry.done);
+        (!busy).then(|| self.now - journal.last_activity.max(process.since))
+    }
+
+    fn slots(&self) -> impl Iterator<Item = &Value> {
+        let class = self.server.get(Kind::Class, "default");
+        class
+            .into_iter()
+            .filter_map(|class| class.value["status"]["slots"].as_array())
+            .flatten()
+    }
+
+    fn is_idle_holder(&self, uid: &str) -> bool {
+        let session = self.server.all(Kind::Session).find(|one| one.uid == uid);
+        let task = self.server.all(Kind::Task).find(|one| one.uid == uid);
+        match (session, task) {
+            (Some(session), _) => session.holds("Ended") || session.holds("Suspended"),
+            (_, Some(task)) => task.holds("Complete") || task.holds("Failed"),
+            (None, None) => true,
+        }
+    }
+
+    /// Whether a class has no free slot of a kind.
+    fn is_full(&self, kind: &str, limit: Option<i32>) -> bool {
+        let held = self.slots().filter(|slot| slot["kind"] == kind).count();
+        limit.is_some_and(|limit| i32::try_from(held).unwrap() >= limit)
+    }
+
+    fn unsettled_session(&self, session: &Object) -> Option<String> {
+        let pods = || {
+            self.server
+                .all(Kind::Pod)
+                .any(|pod| pod.label("longshore.dev/uid") == session.uid)
+        };
+        let says = |what: &str| Some(format!("{what} (Ready: {})", session.condition("Ready")?["reason"]));
+        if session.is_leaving() {
+            return says("its deletion hangs");
+        }
+        if session.holds("Ended") {
+            return pods().then(|| "it has ended and has a pod".to_owned());
+        }
+        let spec = &session.value["spec"];
+        if spec["desiredState"] == "Ended" || !session.value["metadata"]["annotations"]["longshore.dev/end"].is_null() {
+            return says("it does not end");
+        }
+        if spec["desiredState"] == "Suspended" {
+            return if !session.holds("Suspended") {
+                says("it is not suspended")
+            } else {
+                pods().then(|| "it is suspended and has a pod".to_owned())
+            };
+        }
+        if session.holds("Ready") {
+            let journal = self.journals.get(&session.uid)?;
+            let open = journal.entries.iter().find(|entry| !entry.done)?;
+            return Some(format!("message {} was accepted and is not answered", open.id));
+        }
+        if session.holds("Suspended") && self.rests_by_rule(session) {
+            return None;
+        }
+        let rival = self
+            .server
+            .all(Kind::Session)
+            .any(|other| topic(other) == topic(session) && other.uid != session.uid && !other.holds("Ended"));
+        let full = self.is_full("Session", self.script.limit.sessions);
+        (!rival && !full).then(|| says("it waits for nothing"))?
+    }
+
+    /// Whether it may be suspended although its author wants it to run.
+    fn rests_by_rule(&self, session: &Object) -> bool {
+        let reason = session
+            .condition("Suspended")
+            .and_then(|found| found["reason"].as_str());
+        !has_wish(&session.value) && matches!(reason, Some("IdleTimeout" | "SlotReclaimed"))
+    }
+
+    fn unsettled_task(&self, task: &Object) -> Option<String> {
+        if task.is_leaving() {
+            return Some("its deletion hangs".to_owned());
+        }
+        if task.holds("Complete") || task.holds("Failed") {
+            return None;
+        }
+        let busy = self
+            .server
+            .all(Kind::Session)
+            .any(|session| topic(session) == topic(task) && session.holds("Admitted") && !session.holds("Ended"));
+        let full = self.is_full("Task", self.script.limit.tasks);
+        (!busy && !full).then(|| {
+            format!(
+                "it waits for nothing (Ready: {})",
+                task.condition("Ready").unwrap_or(&Value::Null)["reason"]
+            )
+        })
+    }
+}
