@@ -30,7 +30,8 @@ use script::Script;
 use server::Guards;
 use tell::{play, tell};
 
-/// Lives that are played with every test run. In an unoptimised build one takes about 50 ms of one core.
+/// Lives that are played with every test run. In an unoptimised build one takes about 30 ms of one core, so that
+/// 10,000 take minutes; seed 27 breaks a promise (see below) and lies behind these.
 const LIVES: u64 = 500;
 
 fn lives() -> u64 {
@@ -161,5 +162,14 @@ fn messages_run_twice_without_the_id_check_of_the_journal() {
 #[test]
 fn a_slot_is_not_given_back_while_a_job_runs_that_the_cache_does_not_show() {
     let script = Script::of(13);
+    assert_eq!(play(&script, Guards::default(), false).watchdog.broken, None);
+}
+
+/// Known and open: the create of a Job that is on its way while its task is deleted reaches the server after the next task has
+/// the topic. Its pod runs until the garbage collector comes.
+#[test]
+#[ignore = "the create of a Job is not fenced against the deletion of its task"]
+fn no_job_is_made_for_a_task_that_was_deleted_meanwhile() {
+    let script = Script::of(27);
     assert_eq!(play(&script, Guards::default(), false).watchdog.broken, None);
 }
