@@ -60,6 +60,24 @@ pub async fn run(bot: Arc<Bot>, mut sessions: mpsc::UnboundedReceiver<SeenSessio
     Ok(())
 }
 
+/// Waits until the session has another address: whoever is still asked at the old one may never answer.
+async fn moved(bot: Arc<Bot>, name: String, endpoint: String) {
+    let mut changes = bot.changes.subscribe();
+    loop {
+        changes.mark_unchanged();
+        let session = bot.cluster.session(&name);
+        let now = session
+            .as_ref()
+            .and_then(|session| session.status.as_ref()?.endpoint.as_ref());
+        if now.is_some_and(|now| *now != endpoint) {
+            return;
+        }
+        if changes.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+    }
+}
+
 struct Follower {
     bot: Arc<Bot>,
     name: String,
@@ -98,7 +116,12 @@ impl Follower {
                 continue;
             };
             let after = self.stored().await?;
-            match self.bot.runners.events(&door, after).await {
+            let moved = moved(self.bot.clone(), self.name.clone(), door.endpoint.clone());
+            let opened = tokio::select! {
+                opened = self.bot.runners.events(&door, after) => opened,
+                () = moved => continue,
+            };
+            match opened {
                 Ok(stream) => {
                     last_door = Some(door.clone());
                     wait = Duration::from_millis(250);
@@ -137,8 +160,10 @@ impl Follower {
         let mut end: Option<Instant> = None;
         let mut refresh: Option<Instant> = None;
         let mut looked = Instant::now() - REFRESH;
+        let mut moved = pin!(moved(self.bot.clone(), self.name.clone(), door.endpoint.clone()));
         loop {
             tokio::select! {
+                () = &mut moved => return Ok(()),
                 heard = stream.next() => {
                     let Some(heard) = heard else { return Ok(()) };
                     if self.hear(door, heard).await? && refresh.is_none() {

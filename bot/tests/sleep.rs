@@ -43,6 +43,18 @@ async fn a_message_wakes_a_sleeping_session_once_and_is_answered_by_it() {
 }
 
 #[tokio::test]
+async fn an_address_that_never_answers_holds_nothing_up_once_the_session_has_another() {
+    let deep = Deep::start().await;
+    let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = gone.local_addr().unwrap().to_string();
+    deep.stage.ready(&deep.name, &deep.runner, &address).await;
+    let _connection = gone.accept().await.unwrap();
+    deep.stage.ready(&deep.name, &deep.runner, &deep.endpoint).await;
+    deep.runner.turn(1, &[deep.id(deep.first)], "Here I am.");
+    deep.stage.sees(deep.thread, "Here I am.").await;
+}
+
+#[tokio::test]
 async fn killed_at_every_step_of_a_wake_the_bot_asks_once_and_delivers_once() {
     let mut deep = Deep::greeted().await;
     deep.suspended("IdleTimeout", 1);
