@@ -60,6 +60,8 @@ async fn an_idle_session_warns_sleeps_and_is_woken_by_the_next_message_with_its_
                 .is_some_and(|status| status.idle_deadline != before)
         };
         install.wait_for(&name, "with a new deadline", moved).await?;
+        // A watch may tell of a write before the audit log does; another request comes after both.
+        install.kubectl(&["get", "ps", &name]).await?;
         let quiet = install.cluster.audit_log().map(Audit::start).transpose()?;
         is(install, &name, types::SUSPENDED, "IdleTimeout").await?;
         install.gone("pod", &format!("ls-{}-0", chat.topic)).await?;
