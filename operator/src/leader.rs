@@ -18,10 +18,10 @@ use tokio_util::sync::CancellationToken;
 use crate::cluster;
 use crate::settings::Settings;
 
-/// Seconds after which a leader that is not heard of is replaced.
-const LEASE_SECONDS: u64 = 15;
+/// Seconds after which a leader that is not heard of is replaced: as long as nobody reconciles after one is killed.
+const LEASE_SECONDS: u64 = 4;
 /// Seconds before that at which the leader renews.
-const GRACE_SECONDS: u64 = 5;
+const GRACE_SECONDS: u64 = 2;
 /// Longest wait for the release of the Lease at the end.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the leader's address is used without a look at the Lease.

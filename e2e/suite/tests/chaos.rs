@@ -27,10 +27,10 @@ const CARRIED_ON: &str = "I carry on.";
 
 const FAULT_KINDS: [&str; 5] = [
     "session pod deleted",
-    "session pod deleted by force",
+    "session pod killed",
     "claude killed",
-    "operator deleted by force",
-    "bot deleted by force",
+    "operator killed",
+    "bot killed",
 ];
 
 #[tokio::test]
@@ -187,12 +187,12 @@ async fn inject(
         let kind = FAULT_KINDS[random.random_range(0..FAULT_KINDS.len())];
         let hit = match kind {
             "session pod deleted" => install.delete_pod(&pod).await.is_ok(),
-            "session pod deleted by force" => install.kill_pod(&pod).await.is_ok(),
+            "session pod killed" => install.kill_pod(&pod).await.is_ok(),
             "claude killed" => install
                 .kubectl(&["exec", &pod, "--", "pkill", "-9", "-x", "claude"])
                 .await
                 .is_ok(),
-            "operator deleted by force" => kill(install, "operator").await.is_ok(),
+            "operator killed" => kill(install, "operator").await.is_ok(),
             _ => kill(install, "bot").await.is_ok(),
         };
         if hit {

@@ -9,6 +9,10 @@
 //! A seed that breaks a promise is made shorter until nothing can be left out, and told in at most 40 lines.
 //! `SIMULATION_SEED=n cargo test -p longshore-operator simulation` plays one seed, `SIMULATION_LIVES=10000` many.
 //!
+//! Known and open, of the first hundred seeds: in 27 the create of a Job is on its way while its task is deleted, and reaches the
+//! server after the next task has the topic; its pod runs until the garbage collector comes. In 28 and 93 the clock is set back
+//! while an idle time runs, in 43 while a session sleeps; they are late by as much.
+//!
 //! Not modelled: the network between people and the API server, admission (people are careful), quotas, more than one node.
 
 mod chance;
@@ -31,7 +35,7 @@ use server::Guards;
 use tell::{play, tell};
 
 /// Lives that are played with every test run. In an unoptimised build one takes about 30 ms of one core, so that
-/// 10,000 take minutes; seed 27 breaks a promise (see below) and lies behind these.
+/// 10,000 take minutes; the seeds that are known to break a promise lie behind these.
 const LIVES: u64 = 500;
 
 fn lives() -> u64 {
@@ -162,14 +166,5 @@ fn messages_run_twice_without_the_id_check_of_the_journal() {
 #[test]
 fn a_slot_is_not_given_back_while_a_job_runs_that_the_cache_does_not_show() {
     let script = Script::of(13);
-    assert_eq!(play(&script, Guards::default(), false).watchdog.broken, None);
-}
-
-/// Known and open: the create of a Job that is on its way while its task is deleted reaches the server after the next task has
-/// the topic. Its pod runs until the garbage collector comes.
-#[test]
-#[ignore = "the create of a Job is not fenced against the deletion of its task"]
-fn no_job_is_made_for_a_task_that_was_deleted_meanwhile() {
-    let script = Script::of(27);
     assert_eq!(play(&script, Guards::default(), false).watchdog.broken, None);
 }

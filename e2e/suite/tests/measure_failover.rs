@@ -1,0 +1,75 @@
+//! How long nobody leads when the leader of two operators goes: told to (SIGTERM) and killed (SIGKILL).
+//!
+//! Measured at the Lease, looked at every 20 ms: from the command until another holder stands in it.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use k8s_openapi::api::coordination::v1::Lease;
+use longshore_e2e::install::{DEADLINE, Install, Options, RELEASE, with_install};
+use longshore_e2e::table::{median, render};
+use serde_json::json;
+
+const RUNS: usize = 3;
+const OPERATOR: &str = "app.kubernetes.io/component=operator";
+
+/// Identity of the leader: `<pod name>_<pod ip>`.
+async fn leader(install: &Install) -> Result<Option<String>> {
+    let lease = install.api::<Lease>().get_opt(&format!("{RELEASE}-operator")).await?;
+    let holder = lease.and_then(|lease| lease.spec?.holder_identity);
+    Ok(holder.filter(|holder| !holder.is_empty()))
+}
+
+/// Milliseconds without a leader.
+async fn gap(install: &Install, killed: bool) -> Result<f64> {
+    install
+        .until("somebody leads", async || Ok(leader(install).await?.is_some()))
+        .await?;
+    install
+        .kubectl(&["wait", "pod", "-l", OPERATOR, "--for=condition=Ready", "--timeout=120s"])
+        .await?;
+    let old = leader(install).await?.context("nobody leads")?;
+    let pod = old.split('_').next().context("an identity names its pod")?.to_owned();
+    let begun = Instant::now();
+    if killed {
+        install.kill_pod(&pod).await?;
+    } else {
+        install.delete_pod(&pod).await?;
+    }
+    loop {
+        if leader(install).await?.is_some_and(|now| now != old) {
+            return Ok(begun.elapsed().as_secs_f64() * 1000.0);
+        }
+        if begun.elapsed() > DEADLINE {
+            bail!("nobody leads after {DEADLINE:?}");
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn another_operator_leads_soon_after_the_leader_is_gone() -> Result<()> {
+    let values = json!({"bot": {"enabled": false}, "operator": {"replicas": 2}});
+    with_install(Options::named("failover").with(values), async |install| {
+        let mut rows = Vec::new();
+        for (what, killed) in [("SIGTERM", false), ("SIGKILL", true)] {
+            let mut gaps = Vec::new();
+            for _ in 0..RUNS {
+                gaps.push(gap(install, killed).await?);
+            }
+            let all = gaps.iter().map(|gap| format!("{gap:.0}")).collect::<Vec<_>>().join(" ");
+            rows.push(vec![what.to_owned(), format!("{:.0}", median(&gaps)), all]);
+            ensure!(gaps.iter().all(|gap| *gap < 60_000.0), "{what}: {gaps:?}");
+        }
+        println!(
+            "{}",
+            render(
+                "two operators, without a leader, ms",
+                &["leader gets", "median", "all"],
+                &rows
+            )
+        );
+        Ok(())
+    })
+    .await
+}
