@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::ListParams;
 use longshore_e2e::install::{DEADLINE, Install, Options, RELEASE, with_install};
 use longshore_e2e::table::{median, render};
 use serde_json::json;
@@ -20,13 +22,27 @@ async fn leader(install: &Install) -> Result<Option<String>> {
     Ok(holder.filter(|holder| !holder.is_empty()))
 }
 
+/// Whether there are two operators, both ready. One that is going away does not count.
+async fn both_ready(install: &Install) -> Result<bool> {
+    let pods = install
+        .api::<Pod>()
+        .list(&ListParams::default().labels(OPERATOR))
+        .await?;
+    let ready = pods.iter().filter(|pod| {
+        let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+        let is_ready = conditions.is_some_and(|all| all.iter().any(|c| c.type_ == "Ready" && c.status == "True"));
+        is_ready && pod.metadata.deletion_timestamp.is_none()
+    });
+    Ok(ready.count() == 2)
+}
+
 /// Milliseconds without a leader.
 async fn gap(install: &Install, killed: bool) -> Result<f64> {
     install
         .until("somebody leads", async || Ok(leader(install).await?.is_some()))
         .await?;
     install
-        .kubectl(&["wait", "pod", "-l", OPERATOR, "--for=condition=Ready", "--timeout=120s"])
+        .until("both operators are ready", async || both_ready(install).await)
         .await?;
     let old = leader(install).await?.context("nobody leads")?;
     let pod = old.split('_').next().context("an identity names its pod")?.to_owned();

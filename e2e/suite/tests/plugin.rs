@@ -258,6 +258,7 @@ async fn rotated_keys_lock_nobody_out() -> Result<()> {
 
         // The operator winds the session down with the older key, and brings it back.
         plugin.ok(&["suspend", "deep"], "").await?;
+        install.gone("pod", "ls-deep-0").await?;
         let free = plugin.ok(&["rotate-keys", "--dry-run"], "").await?;
         ensure!(free.contains("no agent depends on its previous key"), "{free}");
         let said = plugin.ok(&["chat", "deep"], "[[recall]]\n").await?;
