@@ -30,6 +30,8 @@ async fn a_session_start_costs_at_most_six_writes_and_a_warm_message_none() -> R
         install.session("first", "Ready", "True").await?;
         install.apply(&topic("counted")).await?;
         install.topic_settled("counted").await?;
+        // A watch may tell of a write before the audit log does; another request comes after both.
+        install.kubectl(&["get", "topic", "counted"]).await?;
 
         let start = Audit::start(log.clone())?;
         install.apply(&session("second", "counted", "[[say hello]]")).await?;
