@@ -10,6 +10,8 @@ use serde_json::Value;
 const FOLDED: &str = "The user sent a new message while you were working:\n";
 const FOLDED_END: &str = "\n\nThis is how Claude Code surfaces messages";
 const SIDE_QUESTION: &str = "This is a side question from the user";
+/// How the runner tells that a person stopped what was asked before.
+const STOPPED: &str = "[Longshore] The request before this message was stopped";
 const REMINDER: &str = "<system-reminder>";
 
 /// One thing said or done, in order.
@@ -54,10 +56,7 @@ impl Conversation {
     }
 
     fn add_user(&mut self, content: &Value) {
-        let mut words: Vec<String> = texts(content).into_iter().filter(|text| !is_framing(text)).collect();
-        if words.len() > 1 && is_author(&words[0]) {
-            words.remove(0);
-        }
+        let words: Vec<String> = texts(content).into_iter().filter(|text| !is_framing(text)).collect();
         for block in content
             .as_array()
             .into_iter()
@@ -66,8 +65,15 @@ impl Conversation {
         {
             self.items.push(Item::ToolResult(texts(&block["content"]).join("\n")));
         }
-        if !words.is_empty() {
-            self.items.push(Item::User(words.join("\n")));
+        // A request that was stopped before its first word comes once more in one message with the next.
+        for words in words.split(|text| text.starts_with(STOPPED)) {
+            match words {
+                [] => {}
+                [author, said @ ..] if is_author(author) && !said.is_empty() => {
+                    self.items.push(Item::User(said.join("\n")))
+                }
+                said => self.items.push(Item::User(said.join("\n"))),
+            }
         }
     }
 
@@ -294,6 +300,22 @@ mod tests {
         assert_eq!(seen.people(), ["hello"]);
         let alone = json!({"messages": [{"role": "user", "content": "From Ada:"}]});
         assert_eq!(Conversation::of(&alone).people(), ["From Ada:"]);
+    }
+
+    #[test]
+    fn a_stopped_request_that_comes_again_is_no_part_of_the_next() {
+        let text = |text: &str| json!({"type": "text", "text": text});
+        let note = "[Longshore] The request before this message was stopped by a person. Leave it.";
+        let content = json!([
+            text("From Ada:"),
+            text("long"),
+            text(note),
+            text("From Bo:"),
+            text("short")
+        ]);
+        let seen = Conversation::of(&json!({"messages": [{"role": "user", "content": content}]}));
+        assert_eq!(seen.people(), ["long", "short"]);
+        assert_eq!(seen.last_user(), Some("short"));
     }
 
     #[test]

@@ -53,6 +53,7 @@ impl Machine {
         let begun: Vec<MessageId> = of_turn.chain(started.map(|open| open.message.id)).collect();
         let (stopped, queued): (Vec<MessageId>, Vec<MessageId>) =
             self.unfinished().into_iter().partition(|id| begun.contains(id));
+        self.stop_asked.extend(&stopped);
         if let Some(mut turn) = suspended {
             turn.fail_tools(out);
             self.settle_suspended(turn, finish::stopped(), out);

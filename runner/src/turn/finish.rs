@@ -1,5 +1,7 @@
 //! How turns end.
 
+use std::collections::BTreeSet;
+
 use longshore_wire::MessageId;
 use longshore_wire::api::Usage;
 use longshore_wire::claude::TurnResult;
@@ -7,6 +9,9 @@ use longshore_wire::event::Event;
 
 use super::running::Turn;
 use super::{Machine, Output, WindDown, money};
+
+/// How claude's reasons for ends begin that a person wanted.
+const ABORTED: &str = "aborted_";
 
 /// Why a turn ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,7 +94,7 @@ pub fn api_error(text: String) -> End {
 /// Judges a `result` by `is_error` and `terminal_reason`; `subtype` lies.
 fn judge(turn: &Turn, result: &TurnResult) -> End {
     let reason = result.terminal_reason.clone().unwrap_or_else(|| "completed".to_owned());
-    let aborted = reason.starts_with("aborted_");
+    let aborted = reason.starts_with(ABORTED);
     let is_error = result.is_error || aborted;
     let told = turn.api_error.as_ref().map(|(_, text)| text.clone());
     let error = is_error.then(|| match reason.as_str() {
@@ -129,7 +134,7 @@ impl Machine {
         let Some(turn) = &self.turn else { return };
         let mut end = judge(turn, result);
         let api_error = turn.api_error.as_ref().map(|(kind, _)| kind.as_str());
-        if self.winding == Some(WindDown::Suspend) && end.reason.starts_with("aborted_") {
+        if self.winding == Some(WindDown::Suspend) && end.reason.starts_with(ABORTED) {
             self.suspend_turn(out);
             return;
         }
@@ -145,7 +150,7 @@ impl Machine {
         }
         if let Some(stopping) = self.stopping.take() {
             // A turn that completed after all is not called stopped, and how claude obeyed a person is its own to say.
-            let obeyed = stopping.end == stopped() && end.reason.starts_with("aborted_");
+            let obeyed = stopping.end == stopped() && end.reason.starts_with(ABORTED);
             if end.is_error && !obeyed {
                 end = stopping.end;
             }
@@ -179,6 +184,7 @@ impl Machine {
         }
         turn.fail_tools(out);
         self.approvals.cancel_all(out);
+        self.untold_stop |= is_stop(&end.reason, &turn.messages, &self.stop_asked);
         self.settle(&turn.messages);
         out.push(finished(turn.number, turn.messages, end, usage));
     }
@@ -234,9 +240,15 @@ impl Machine {
             .copied()
             .filter(|id| self.is_unfinished(*id))
             .collect();
+        self.untold_stop |= is_stop(&end.reason, &ids, &self.stop_asked);
         self.settle(&ids);
         out.push(finished(turn.number, ids, end, money::nothing(1)));
     }
+}
+
+/// Whether a turn of these messages that ended like this was stopped by a person. An urgent message aborts a turn as well.
+pub fn is_stop(reason: &str, messages: &[MessageId], stop_asked: &BTreeSet<MessageId>) -> bool {
+    reason.starts_with(ABORTED) && messages.iter().any(|id| stop_asked.contains(id))
 }
 
 fn finished(turn: u64, message_ids: Vec<MessageId>, end: End, usage: Usage) -> Output {

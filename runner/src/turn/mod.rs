@@ -214,6 +214,8 @@ pub struct Machine {
     stopping: Option<watch::Stopping>,
     watch: watch::Watch,
     stop_asked: BTreeSet<MessageId>,
+    /// The last request was stopped, and claude has not been told.
+    untold_stop: bool,
     usage: money::Total,
     not_logged_in: bool,
     settings: Settings,
@@ -237,6 +239,11 @@ enum Place {
     /// Part of a turn.
     Started,
 }
+
+/// What claude reads in front of the first message after one that was stopped. Of a request that is interrupted before
+/// its first word claude 2.1.330 notes nothing: it hands it to the model once more, as if it belonged to the next message.
+const AFTER_STOP: &str = "[Longshore] The request before this message was stopped by a person. Leave it, unless you are \
+                          asked for it again.";
 
 /// A text that stands in for messages whose turn was cut short.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -311,7 +318,10 @@ impl Machine {
         for unfinished in &mut self.unfinished {
             if unfinished.place == Place::Waiting {
                 unfinished.place = Place::Sent;
-                out.push(Output::Write(claude::Input::User(unfinished.message.to_claude())));
+                let after_stop = std::mem::take(&mut self.untold_stop);
+                out.push(Output::Write(claude::Input::User(
+                    unfinished.message.to_claude(after_stop),
+                )));
                 self.watch.sign(now);
             }
         }
@@ -425,8 +435,11 @@ impl Machine {
 impl Message {
     /// The message as claude gets it. The author and the files stand in blocks of their own, so that the text stays
     /// literally what the person wrote.
-    fn to_claude(&self) -> UserMessage {
+    fn to_claude(&self, after_stop: bool) -> UserMessage {
         let mut texts = Vec::new();
+        if after_stop {
+            texts.push(AFTER_STOP.to_owned());
+        }
         if let Some(author) = &self.author {
             texts.push(format!("From {author}:"));
         }

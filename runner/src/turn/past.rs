@@ -9,7 +9,7 @@ use longshore_wire::event::{Event, MemoryLevel, Record, ToolState};
 
 use super::approvals::Approvals;
 use super::running::{Tool, Turn};
-use super::{Continuation, Limits, Machine, Message, Place, Unfinished, money};
+use super::{Continuation, Limits, Machine, Message, Place, Unfinished, finish, money};
 use crate::journal::{Entry, Mark};
 
 /// Sum of all entries of a journal.
@@ -44,6 +44,7 @@ pub struct Past {
     last_turn: u64,
     approvals: Approvals,
     stop_asked: BTreeSet<MessageId>,
+    untold_stop: bool,
     usage: money::Total,
     settings: Settings,
 }
@@ -123,6 +124,7 @@ impl Past {
                 let mut started = Turn::new(*turn);
                 started.announced = true;
                 started.messages.clone_from(message_ids);
+                self.untold_stop &= message_ids.is_empty();
                 self.turns.insert(*turn, started);
             }
             Event::Text { turn, text, .. } => {
@@ -153,9 +155,11 @@ impl Past {
                 turn,
                 message_ids,
                 usage,
+                terminal_reason,
                 ..
             } => {
                 self.last_turn = self.last_turn.max(*turn);
+                self.untold_stop |= finish::is_stop(terminal_reason, message_ids, &self.stop_asked);
                 self.turns.remove(turn);
                 self.unfinished.retain(|open| !message_ids.contains(&open.message.id));
                 self.usage.add(usage);
@@ -230,6 +234,7 @@ impl Past {
             stopping: None,
             watch: Default::default(),
             stop_asked: self.stop_asked,
+            untold_stop: self.untold_stop,
             usage: self.usage,
             not_logged_in: false,
             settings: self.settings,

@@ -140,6 +140,7 @@ impl Machine {
         for id in &ids {
             self.place(*id, Place::Started);
         }
+        self.untold_stop = false;
         let turn = self.open_turn();
         for id in ids {
             if !turn.messages.contains(&id) {

@@ -212,6 +212,19 @@ impl World {
         sent.collect()
     }
 
+    /// Messages that were written with a note that the request before was stopped.
+    fn told_of_a_stop(&self) -> Vec<MessageId> {
+        let told = self.outputs.iter().filter_map(|output| match output {
+            Output::Write(claude::Input::User(UserMessage {
+                uuid,
+                content: UserContent::Texts(texts),
+                ..
+            })) if texts.iter().any(|text| text == AFTER_STOP) => Some(MessageId(*uuid)),
+            _ => None,
+        });
+        told.collect()
+    }
+
     fn continuation(&self) -> Uuid {
         let marks = self.journal.iter().rev().find_map(|entry| match entry {
             Entry::Mark(Mark::Continued { uuid, .. }) => Some(*uuid),
@@ -841,6 +854,48 @@ fn a_turn_that_obeys_a_person_keeps_the_reason_that_claude_gives() {
     world.accept(2).lifecycle(2, "started").init().later(10);
     assert_eq!(world.ends(), ["1: [1] aborted_tools"]);
     assert!(!world.outputs.iter().any(|output| matches!(output, Output::Kill(_))));
+}
+
+#[test]
+fn the_first_message_after_a_stop_says_so_and_no_other_does() {
+    let stopped = |dies: bool| {
+        let mut world = World::ready();
+        world.accept(1).lifecycle(1, "started").init();
+        world.step(Input::Interrupt {
+            token: Token(1),
+            cancel_queued: false,
+        });
+        world.result_of(&[1], json!({"is_error": true, "terminal_reason": "aborted_streaming"}));
+        if dies {
+            world.crash().runner_dies().recover(&[]);
+        }
+        world.accept(2).accept(3);
+        world.told_of_a_stop()
+    };
+    assert_eq!(stopped(false), [id(2)]);
+    assert_eq!(stopped(true), [id(2)], "also when the runner has died in between");
+
+    let mut urgent = World::ready();
+    urgent.accept(1).lifecycle(1, "started").init();
+    urgent.result_of(&[1], json!({"is_error": true, "terminal_reason": "aborted_streaming"}));
+    urgent.accept(2);
+    assert!(
+        urgent.told_of_a_stop().is_empty(),
+        "nobody stopped what something urgent overtook"
+    );
+
+    let mut queued = World::ready();
+    queued.accept(1).accept(2).lifecycle(1, "started").init();
+    queued.step(Input::Interrupt {
+        token: Token(1),
+        cancel_queued: false,
+    });
+    queued.result_of(&[1], json!({"is_error": true, "terminal_reason": "aborted_streaming"}));
+    queued.lifecycle(2, "started").init().result(&[2]).accept(3);
+    assert!(
+        queued.told_of_a_stop().is_empty(),
+        "the request before is one that was answered"
+    );
 }
 
 /// What callers of interrupt were told: stopped, cancelled, still queued.

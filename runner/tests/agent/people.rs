@@ -4,7 +4,7 @@ use longshore_wire::api::{ApprovalKind, Busy};
 use longshore_wire::event::{ApprovalOutcome, Event};
 use serde_json::json;
 
-use crate::support::{Events, Rig, Setup, id};
+use crate::support::{Events, PATIENCE, Rig, Setup, id};
 
 async fn approval(events: &mut Events) -> longshore_wire::api::Approval {
     let record = events
@@ -135,6 +135,28 @@ async fn interrupt_stops_the_turn_and_the_next_message_runs() {
         rig.runner.post("/v1/interrupt", json!({})).await.1["stopped"],
         json!([]),
         "harmless when idle"
+    );
+}
+
+#[tokio::test]
+async fn a_turn_stopped_before_its_first_word_is_not_taken_up_again_by_the_next_message() {
+    let rig = Rig::session().await;
+    let mut events = rig.runner.events(0).await;
+    rig.runner.say(id(1), "long [[hold never]] [[say end]]").await;
+    rig.client().held_at("never", PATIENCE).await.unwrap();
+    let (_, reply) = rig.runner.post("/v1/interrupt", json!({})).await;
+    assert_eq!(reply["stopped"], json!([id(1)]));
+    assert!(events.turn_of(id(1)).await.is_error);
+    rig.runner.say(id(2), "after [[say next]]").await;
+    assert_eq!(events.turn_of(id(2)).await.text(), "next");
+    rig.runner.say(id(3), "[[recall]]").await;
+    events.turn_of(id(3)).await;
+    let prompts = rig.prompts().await;
+    let told = |prompt: &&String| prompt.contains("stopped by a person");
+    assert_eq!(
+        prompts.iter().filter(told).count(),
+        0,
+        "the note is no words of the person's: {prompts:?}"
     );
 }
 
