@@ -4,6 +4,7 @@
 //! and the agent, which starts claude.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -138,6 +139,17 @@ pub async fn serve(settings: Settings) -> Result<u8, ServeError> {
     Ok(status)
 }
 
+/// Opens the journal, after an older pod that still writes it has let go.
+async fn take_over(path: &Path) -> Result<(Journal, Vec<Entry>), JournalError> {
+    let patient_until = Instant::now() + PATIENCE;
+    loop {
+        match Journal::open(path) {
+            Err(JournalError::InUse { .. }) if Instant::now() < patient_until => tokio::time::sleep(HANDOVER).await,
+            opened => return opened,
+        }
+    }
+}
+
 /// Prepares the volume and opens the journal, for as long as it takes.
 async fn open(
     settings: &Settings,
@@ -145,16 +157,15 @@ async fn open(
     snapshot: &watch::Sender<Snapshot>,
     notifier: &Notifier,
 ) -> (Journal, Vec<Entry>) {
-    let patient_until = Instant::now() + PATIENCE;
     loop {
-        let opened = volume.prepare(&settings.flags.tmp).map_err(NotWritable::from);
-        match opened.and_then(|()| Journal::open(&volume.journal()).map_err(NotWritable::from)) {
+        let opened = match volume.prepare(&settings.flags.tmp) {
+            Ok(()) => take_over(&volume.journal()).await.map_err(NotWritable::from),
+            Err(error) => Err(NotWritable::from(error)),
+        };
+        match opened {
             Ok(opened) => {
                 snapshot.send_modify(|snapshot| snapshot.problem = None);
                 return opened;
-            }
-            Err(NotWritable::Journal(JournalError::InUse { .. })) if Instant::now() < patient_until => {
-                tokio::time::sleep(HANDOVER).await;
             }
             Err(error) => {
                 tracing::error!(%error, "the agent cannot start");
