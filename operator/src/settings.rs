@@ -146,6 +146,24 @@ impl Default for Timing {
     }
 }
 
+#[cfg(test)]
+impl Settings {
+    /// Settings that tests change where they care.
+    pub fn example() -> Self {
+        Self {
+            scopes: Vec::new(),
+            namespace: "longshore".to_owned(),
+            identity: "op_".to_owned(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            notice_url: None,
+            agent_image: "agent:1".to_owned(),
+            leader_election: false,
+            lease_name: "lease".to_owned(),
+            timing: Timing::default(),
+        }
+    }
+}
+
 /// What is wrong with an argument.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Invalid {

@@ -67,12 +67,18 @@ struct ResponseStatus {
     code: u16,
 }
 
+/// The writes as a list for people.
+pub fn render(title: &str, writes: &[Write]) -> String {
+    let lines: String = writes.iter().map(|write| format!("\n  {write}")).collect();
+    format!("\n{title}: {} mutating requests{lines}", writes.len())
+}
+
 impl Audit {
     /// Begins to count here.
     ///
     /// # Errors
     /// When the log cannot be read.
-    pub fn start(path: PathBuf) -> Result<Self> {
+    pub(crate) fn start(path: PathBuf) -> Result<Self> {
         let offset = std::fs::metadata(&path)
             .with_context(|| format!("no audit log at {}", path.display()))?
             .len();

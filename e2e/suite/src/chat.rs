@@ -138,6 +138,24 @@ impl Chat {
         Ok(())
     }
 
+    /// When this message was sent, and when its answer first showed `text`; Unix milliseconds of the emulator.
+    ///
+    /// # Errors
+    /// When the message is gone or the answer never showed the text.
+    pub async fn seen_after(&self, asked: i64, answer: &Shown, text: &str) -> Result<(i64, i64)> {
+        let all = self.telegram.messages(self.forum, Some(self.thread)).await?;
+        let question = all
+            .iter()
+            .find(|shown| shown.message_id == asked)
+            .context("the question is gone")?;
+        let first = answer
+            .history
+            .iter()
+            .find(|version| version.text.contains(text))
+            .context("no look with text")?;
+        Ok((question.sent_ms, first.at_ms))
+    }
+
     /// What the bot wrote in the topic.
     ///
     /// # Errors

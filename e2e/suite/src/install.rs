@@ -12,12 +12,15 @@ use kube::{Api, ResourceExt as _};
 use longshore_crds::{ContainerTask, PersistentSession, Topic};
 use serde_json::{Value, json};
 
+use crate::audit::Audit;
 use crate::cluster::Cluster;
 use crate::forward::Forward;
 use crate::outside::{self, Outside};
 
 /// Name of the Helm release.
 pub const RELEASE: &str = "longshore";
+/// Label of the operator's pods.
+pub const OPERATOR: &str = "app.kubernetes.io/component=operator";
 /// The one Telegram user on the allow-list.
 pub const ALICE: i64 = 1001;
 /// A Telegram user who is not on it.
@@ -441,6 +444,27 @@ impl Install {
         runner.events(0, is_end).await.map(drop)
     }
 
+    /// Begins to count writes here; none on a foreign cluster, whose audit log cannot be read.
+    ///
+    /// # Errors
+    /// When the log or the cluster does not answer.
+    pub async fn count_writes(&self) -> Result<Option<Audit>> {
+        // A watch may tell of a write before the audit log does; another request comes after both.
+        self.kubectl(&["get", "topics"]).await?;
+        self.cluster.audit_log().map(Audit::start).transpose()
+    }
+
+    /// Sets the desired state of a session: `Running`, `Suspended` or `Ended`.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub async fn want(&self, session: &str, state: &str) -> Result<()> {
+        let patch = json!({"spec": {"desiredState": state}}).to_string();
+        self.kubectl(&["patch", "ps", session, "--type=merge", "-p", &patch])
+            .await
+            .map(drop)
+    }
+
     /// Waits until no slot of the default class is taken.
     ///
     /// # Errors
@@ -457,7 +481,6 @@ impl Install {
     /// # Errors
     /// As [`Self::until`].
     pub async fn restart_operator(&self) -> Result<()> {
-        const OPERATOR: &str = "app.kubernetes.io/component=operator";
         let old = self.pod_with(OPERATOR).await?;
         self.delete_pod(&old).await?;
         self.gone("pod", &old).await?;
@@ -606,7 +629,7 @@ async fn diagnosis(cluster: &Cluster, namespace: &str) -> String {
         &["get", "topics,containertasks,persistentsessions,pods,pvc", "-o", "wide"],
         &["get", "persistentsessions,containertasks", "-o", "yaml"],
         &["get", "events", "--sort-by=.lastTimestamp"],
-        &["logs", "-l", "app.kubernetes.io/component=operator", "--tail=80"],
+        &["logs", "-l", OPERATOR, "--tail=80"],
         &["logs", "-l", "app.kubernetes.io/component=bot", "--tail=80"],
         &["logs", "-l", "longshore.dev/topic", "--tail=60", "--prefix"],
     ];

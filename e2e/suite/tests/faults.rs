@@ -2,13 +2,12 @@
 
 use anyhow::{Context as _, Result, ensure};
 use longshore_e2e::chat::Chat;
-use longshore_e2e::install::{DEADLINE, Install, Options, with_install};
+use longshore_e2e::install::{DEADLINE, Install, OPERATOR, Options, with_install};
 use longshore_telegram_emulator::control::routes::WantedCalls;
 use longshore_telegram_emulator::faults::{Fault, Kind};
 use serde_json::json;
 
 const BOT: &str = "app.kubernetes.io/component=bot";
-const OPERATOR: &str = "app.kubernetes.io/component=operator";
 
 /// Where the bot is killed: while this call of the Bot API is under way.
 struct Point {

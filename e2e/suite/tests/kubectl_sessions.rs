@@ -85,16 +85,7 @@ async fn a_session_keeps_one_claude_process_that_remembers_and_ends_on_request()
         let after = runner.claude().await?;
         ensure!(after == before, "{before:?} has become {after:?}");
 
-        install
-            .kubectl(&[
-                "patch",
-                "ps",
-                "one",
-                "--type=merge",
-                "-p",
-                r#"{"spec":{"desiredState":"Ended"}}"#,
-            ])
-            .await?;
+        install.want("one", "Ended").await?;
         let ended = install.session("one", "Ended", "True").await?;
         ensure!(
             ended.status.context("status")?.endpoint.is_none(),
@@ -118,28 +109,10 @@ async fn a_suspended_session_comes_back_with_its_conversation() -> Result<()> {
         install.session("one", "Ready", "True").await?;
         let runner = Runner::open(&install.cluster, &install.namespace, "deep", "ls-deep-0").await?;
         ask(&runner, 1, "[[say warm]]").await?;
-        install
-            .kubectl(&[
-                "patch",
-                "ps",
-                "one",
-                "--type=merge",
-                "-p",
-                r#"{"spec":{"desiredState":"Suspended"}}"#,
-            ])
-            .await?;
+        install.want("one", "Suspended").await?;
         install.session("one", "Suspended", "True").await?;
         install.gone("pod", "ls-deep-0").await?;
-        install
-            .kubectl(&[
-                "patch",
-                "ps",
-                "one",
-                "--type=merge",
-                "-p",
-                r#"{"spec":{"desiredState":"Running"}}"#,
-            ])
-            .await?;
+        install.want("one", "Running").await?;
         install.session("one", "Ready", "True").await?;
         let runner = Runner::open(&install.cluster, &install.namespace, "deep", "ls-deep-0").await?;
         let recalled = ask(&runner, 2, "[[recall]]").await?;

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::ListParams;
 use longshore_crds::ContainerTask;
-use longshore_e2e::install::{Install, Options, with_install};
+use longshore_e2e::install::{Install, OPERATOR, Options, with_install};
 use longshore_e2e::kinds::{list, task, topic};
 use serde_json::json;
 
@@ -142,9 +142,7 @@ async fn a_result_reaches_the_status_though_the_operator_dies_while_the_task_end
             .apply(&list(vec![topic("work"), task("job", "work", prompt)]))
             .await?;
         install.model_holds("ending").await?;
-        install
-            .kill_pod(&install.pod_with("app.kubernetes.io/component=operator").await?)
-            .await?;
+        install.kill_pod(&install.pod_with(OPERATOR).await?).await?;
         install.open_gate("ending").await?;
         let done = install.task("job", "Complete", "True").await?;
         ensure!(text(&done)?.contains("Nobody was listening, and still."));

@@ -7,16 +7,11 @@ use futures::future::try_join_all;
 use kube::ResourceExt as _;
 use longshore_crds::conditions::types;
 use longshore_crds::{AgentClass, PersistentSession, SessionPhase};
-use longshore_e2e::audit::{Audit, Write};
+use longshore_e2e::audit::{Write, render};
 use longshore_e2e::chat::Chat;
 use longshore_e2e::install::{Install, Options, with_install};
 use longshore_e2e::kinds::{list, session, task, topic};
 use serde_json::{Value, json};
-
-fn shown(title: &str, writes: &[Write]) -> String {
-    let lines: String = writes.iter().map(|write| format!("\n  {write}")).collect();
-    format!("\n{title}: {} mutating requests{lines}", writes.len())
-}
 
 /// Waits until a condition is True with this reason.
 async fn is(install: &Install, name: &str, condition: &'static str, reason: &'static str) -> Result<PersistentSession> {
@@ -60,15 +55,13 @@ async fn an_idle_session_warns_sleeps_and_is_woken_by_the_next_message_with_its_
                 .is_some_and(|status| status.idle_deadline != before)
         };
         install.wait_for(&name, "with a new deadline", moved).await?;
-        // A watch may tell of a write before the audit log does; another request comes after both.
-        install.kubectl(&["get", "ps", &name]).await?;
-        let quiet = install.cluster.audit_log().map(Audit::start).transpose()?;
+        let quiet = install.count_writes().await?;
         is(install, &name, types::SUSPENDED, "IdleTimeout").await?;
         install.gone("pod", &format!("ls-{}-0", chat.topic)).await?;
         if let Some(quiet) = &quiet {
             install.slots_free().await?;
             let writes = quiet.writes(&install.namespace)?;
-            println!("{}", shown("going to sleep", &writes));
+            println!("{}", render("going to sleep", &writes));
             ensure!(!writes.is_empty() && writes.len() <= 4, "{} writes", writes.len());
         }
         let looks = chat.from_bot().await?;
@@ -81,7 +74,7 @@ async fn an_idle_session_warns_sleeps_and_is_woken_by_the_next_message_with_its_
         );
 
         // Looking at everything again, as every new leader does, writes nothing.
-        let asleep = install.cluster.audit_log().map(Audit::start).transpose()?;
+        let asleep = install.count_writes().await?;
         install.restart_operator().await?;
         if let Some(asleep) = asleep {
             let writes = asleep.writes(&install.namespace)?;
@@ -89,15 +82,15 @@ async fn an_idle_session_warns_sleeps_and_is_woken_by_the_next_message_with_its_
                 .into_iter()
                 .filter(|write| write.account.starts_with("longshore-"))
                 .collect();
-            println!("{}", shown("asleep, with a new leader", &of_longshore));
+            println!("{}", render("asleep, with a new leader", &of_longshore));
             ensure!(of_longshore.is_empty());
         }
 
-        let wake = install.cluster.audit_log().map(Audit::start).transpose()?;
+        let wake = install.count_writes().await?;
         let recalled = chat.ask("What was the first thing? [[recall]]", "kittiwake").await?;
         if let Some(wake) = wake {
             let writes = wake.writes(&install.namespace)?;
-            println!("{}", shown("waking up", &writes));
+            println!("{}", render("waking up", &writes));
             ensure!(!writes.is_empty() && writes.len() <= 5, "{} writes", writes.len());
         }
         ensure!(recalled.text.contains("kittiwake"));
@@ -146,18 +139,12 @@ async fn a_session_that_ends_in_any_of_six_ways_leaves_its_summary_in_the_worksp
             install.apply(&list(vec![topic(way), made])).await?;
         }
         try_join_all(ways.iter().map(|(way, ..)| install.answered_once(way))).await?;
-        let patch = |name: &'static str, state: &'static str| async move {
-            let patch = json!({"spec": {"desiredState": state}}).to_string();
-            install
-                .kubectl(&["patch", "ps", name, "--type=merge", "-p", &patch])
-                .await
-        };
-        patch("wanted", "Ended").await?;
+        install.want("wanted", "Ended").await?;
         install
             .kubectl(&["annotate", "ps", "annotated", "longshore.dev/end=enough"])
             .await?;
         install.kubectl(&["delete", "ps", "deleted", "--timeout=120s"]).await?;
-        patch("asleep", "Suspended").await?;
+        install.want("asleep", "Suspended").await?;
         for (way, _, reason) in &ways {
             if *reason == "Deleted" {
                 install.gone("ps", way).await?;

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use longshore_crds::PersistentSession;
-use longshore_e2e::install::{Options, with_install};
+use longshore_e2e::install::{OPERATOR, Options, with_install};
 use longshore_e2e::kinds::{list, session, topic};
 use longshore_e2e::pods::PodWatch;
 use serde_json::json;
@@ -20,16 +20,14 @@ async fn five_sessions_created_while_the_operator_restarts_never_have_more_than_
                 NAMES.iter().map(|name| topic(&format!("topic-{name}"))).collect(),
             ))
             .await?;
-        let operator = install.pod_with("app.kubernetes.io/component=operator").await?;
+        let operator = install.pod_with(OPERATOR).await?;
         install.delete_pod_by_force(&operator).await?;
         for name in NAMES {
             install
                 .apply(&session(name, &format!("topic-{name}"), "[[say hello]]"))
                 .await?;
         }
-        install
-            .delete_pod_by_force(&install.pod_with("app.kubernetes.io/component=operator").await?)
-            .await?;
+        install.delete_pod_by_force(&install.pod_with(OPERATOR).await?).await?;
         for (index, name) in NAMES.iter().enumerate() {
             install.session(name, "Ready", "True").await?;
             if index >= 1 {

@@ -32,16 +32,7 @@ async fn time(install: &Install, chat: &Chat, by: By, mark: &str) -> Result<Time
     let prefix = if matches!(by, By::NewSession) { "/deep " } else { "" };
     let asked = chat.say(&format!("{prefix}{mark}? [[say Answer {mark}.]]")).await?;
     let answer = chat.answer(asked, &format!("Answer {mark}.")).await?;
-    let all = chat.telegram.messages(chat.forum, Some(chat.thread)).await?;
-    let question = all
-        .iter()
-        .find(|shown| shown.message_id == asked)
-        .context("the question is gone")?;
-    let first = answer
-        .history
-        .iter()
-        .find(|version| version.text.contains("Answer"))
-        .context("no look with text")?;
+    let (asked_ms, seen_ms) = chat.seen_after(asked, &answer, "Answer").await?;
     let requests = install.model_requests(&format!("{mark}?")).await?;
     let request = requests.first().context("the model was not asked")?;
     let sent = i64::try_from(request.unix_ms)?;
@@ -58,8 +49,8 @@ async fn time(install: &Install, chat: &Chat, by: By, mark: &str) -> Result<Time
         None => None,
     };
     Ok(Times {
-        visible: (first.at_ms - question.sent_ms) as f64,
-        asked: (sent - question.sent_ms) as f64,
+        visible: (seen_ms - asked_ms) as f64,
+        asked: (sent - asked_ms) as f64,
         claude,
     })
 }

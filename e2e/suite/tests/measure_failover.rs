@@ -8,12 +8,11 @@ use anyhow::{Context as _, Result, bail, ensure};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
-use longshore_e2e::install::{DEADLINE, Install, Options, RELEASE, with_install};
+use longshore_e2e::install::{DEADLINE, Install, OPERATOR, Options, RELEASE, with_install};
 use longshore_e2e::table::{median, render};
 use serde_json::json;
 
 const RUNS: usize = 3;
-const OPERATOR: &str = "app.kubernetes.io/component=operator";
 
 /// Identity of the leader: `<pod name>_<pod ip>`.
 async fn leader(install: &Install) -> Result<Option<String>> {

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use jiff::Timestamp;
 use longshore_crds::conditions::types;
 use longshore_e2e::chat::Chat;
@@ -22,17 +22,8 @@ const IDLE_SECONDS: i64 = 6;
 async fn first_text(chat: &Chat, message: &str, mark: &str) -> Result<f64> {
     let asked = chat.say(&format!("{message} [[say {mark}.]]")).await?;
     let answer = chat.answer(asked, &format!("{mark}.")).await?;
-    let all = chat.telegram.messages(chat.forum, Some(chat.thread)).await?;
-    let question = all
-        .iter()
-        .find(|shown| shown.message_id == asked)
-        .context("the question is gone")?;
-    let first = answer
-        .history
-        .iter()
-        .find(|version| version.text.contains(mark))
-        .context("no look with text")?;
-    Ok((first.at_ms - question.sent_ms) as f64)
+    let (sent, seen) = chat.seen_after(asked, &answer, mark).await?;
+    Ok((seen - sent) as f64)
 }
 
 /// Milliseconds from the idle deadline until the runner winds down; negative when it does so too early.

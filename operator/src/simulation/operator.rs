@@ -30,7 +30,7 @@ use crate::cluster::{Error, Superseded};
 use crate::context::Context;
 use crate::furniture::Access;
 use crate::index::{Index, Names};
-use crate::settings::{Settings, Timing};
+use crate::settings::Settings;
 use crate::wake::{Queues, Wake, queues};
 use crate::watch::Change;
 use crate::{class, pod, session, task, topic};
@@ -162,15 +162,10 @@ pub struct Operator {
 
 fn settings() -> Settings {
     Settings {
-        scopes: Vec::new(),
         namespace: NAMESPACE.to_owned(),
         identity: "operator".to_owned(),
-        listen: "127.0.0.1:0".parse().unwrap(),
         notice_url: Some("http://operator:7412".to_owned()),
-        agent_image: "agent:1".to_owned(),
-        leader_election: false,
-        lease_name: "lease".to_owned(),
-        timing: Timing::default(),
+        ..Settings::example()
     }
 }
 

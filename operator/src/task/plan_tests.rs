@@ -9,7 +9,6 @@ use longshore_wire::api::{self, Disk, Memory, RunnerState, Status};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::settings::Timing;
 
 const UID: &str = "7f7a36ea-5c4f-4d0e-8a2b-222222222222";
 
@@ -18,17 +17,7 @@ fn at(second: i64) -> Timestamp {
 }
 
 fn settings() -> Settings {
-    Settings {
-        scopes: Vec::new(),
-        namespace: "longshore".to_owned(),
-        identity: "op_".to_owned(),
-        listen: "127.0.0.1:0".parse().unwrap(),
-        notice_url: None,
-        agent_image: "agent:1".to_owned(),
-        leader_election: false,
-        lease_name: "lease".to_owned(),
-        timing: Timing::default(),
-    }
+    Settings::example()
 }
 
 #[derive(Clone, Debug)]

@@ -17,7 +17,7 @@ use super::*;
 mod lifecycle;
 
 use crate::conditions::{merge, yes};
-use crate::settings::{Settings, Timing};
+use crate::settings::Settings;
 
 const UID: &str = "7f7a36ea-5c4f-4d0e-8a2b-111111111111";
 
@@ -27,15 +27,8 @@ fn at(second: i64) -> Timestamp {
 
 fn settings() -> Settings {
     Settings {
-        scopes: Vec::new(),
-        namespace: "longshore".to_owned(),
-        identity: "op_".to_owned(),
-        listen: "127.0.0.1:0".parse().unwrap(),
         notice_url: Some("http://op:7412".to_owned()),
-        agent_image: "agent:1".to_owned(),
-        leader_election: false,
-        lease_name: "lease".to_owned(),
-        timing: Timing::default(),
+        ..Settings::example()
     }
 }
 
