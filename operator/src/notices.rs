@@ -40,12 +40,12 @@ pub enum Received {
 pub struct Desk {
     scopes: RwLock<Option<Vec<Running>>>,
     sources: Mutex<HashMap<IpAddr, Bucket>>,
-    leader: Option<Whereabouts>,
+    leader: Whereabouts,
     http: reqwest::Client,
 }
 
 impl Desk {
-    pub fn new(leader: Option<Whereabouts>, http: reqwest::Client) -> Self {
+    pub fn new(leader: Whereabouts, http: reqwest::Client) -> Self {
         Self {
             scopes: RwLock::default(),
             sources: Mutex::default(),
@@ -94,8 +94,7 @@ impl Desk {
     }
 
     async fn forward(&self, notice: &Notice) {
-        let Some(leader) = &self.leader else { return };
-        let Some(address) = leader.leader().await else { return };
+        let Some(address) = self.leader.leader() else { return };
         let request = self
             .http
             .post(format!("http://{address}{NOTICE_PATH}"))

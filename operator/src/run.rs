@@ -25,15 +25,13 @@ const FINISH_TIMEOUT: Duration = Duration::from_secs(10);
 pub async fn run(client: Client, settings: Settings) -> anyhow::Result<()> {
     let settings = Arc::new(settings);
     let stop = stop_on_signal()?;
-    let leader = settings
-        .leader_election
-        .then(|| Whereabouts::new(client.clone(), &settings));
+    let whereabouts = Whereabouts::unknown();
     let http = reqwest::Client::builder()
         .no_proxy()
         .build()
         .context("no HTTP client")?;
     let shared = Shared {
-        desk: Arc::new(Desk::new(leader, http)),
+        desk: Arc::new(Desk::new(whereabouts.clone(), http)),
         metrics: Metrics::default(),
         ready: Arc::new(AtomicBool::new(settings.leader_election)),
     };
@@ -57,9 +55,7 @@ pub async fn run(client: Client, settings: Settings) -> anyhow::Result<()> {
         }
     };
     if settings.leader_election {
-        elect(client, &settings, stop.clone(), term)
-            .await
-            .context("leader election")?;
+        elect(client, &settings, &whereabouts, stop.clone(), term).await;
     } else {
         term(stop.clone()).await;
     }

@@ -101,11 +101,12 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::leader::Whereabouts;
 
     async fn started() -> (String, CancellationToken) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let desk = Arc::new(Desk::new(None, reqwest::Client::new()));
+        let desk = Arc::new(Desk::new(Whereabouts::unknown(), reqwest::Client::new()));
         let shared = Shared {
             desk,
             metrics: Metrics::default(),

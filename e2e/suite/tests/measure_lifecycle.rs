@@ -11,7 +11,7 @@ use longshore_crds::conditions::types;
 use longshore_e2e::chat::Chat;
 use longshore_e2e::install::{DEADLINE, Install, Options, with_install};
 use longshore_e2e::runner::Runner;
-use longshore_e2e::table::{median, render};
+use longshore_e2e::table::{render, times};
 use longshore_wire::api::RunnerState;
 use serde_json::json;
 
@@ -50,12 +50,6 @@ async fn sleep_error(install: &Install, chat: &Chat) -> Result<f64> {
     }
 }
 
-fn percentile(values: &[f64], percent: usize) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted[(sorted.len() * percent).div_ceil(100).max(1) - 1]
-}
-
 #[tokio::test]
 async fn a_woken_session_answers_about_as_soon_as_a_new_one_and_sleep_comes_when_it_is_due() -> Result<()> {
     let class = json!({"agentClass": {"session": {"idleTimeoutSeconds": IDLE_SECONDS}}});
@@ -75,23 +69,10 @@ async fn a_woken_session_answers_about_as_soon_as_a_new_one_and_sleep_comes_when
             install.session(&name, types::SUSPENDED, "True").await?;
             resumed.push(first_text(&chat, "Wake", &format!("Awake{run}")).await?);
         }
-        let row = |what: &str, values: &[f64]| {
-            let all = values
-                .iter()
-                .map(|value| format!("{value:.0}"))
-                .collect::<Vec<_>>()
-                .join(" ");
-            vec![
-                what.to_owned(),
-                format!("{:.0}", median(values)),
-                format!("{:.0}", percentile(values, 95)),
-                all,
-            ]
-        };
         let rows = [
-            row("cold start: message -> text", &cold),
-            row("resume: message -> text", &resumed),
-            row("idle deadline -> winding down", &late),
+            times("cold start: message -> text", &cold),
+            times("resume: message -> text", &resumed),
+            times("idle deadline -> winding down", &late),
         ];
         println!(
             "{}",
