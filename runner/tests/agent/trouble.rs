@@ -164,6 +164,9 @@ async fn an_attachment_that_a_full_disk_cut_is_whole_once_it_is_posted_again() {
 #[tokio::test]
 async fn what_a_full_disk_kept_out_of_the_history_is_written_once_there_is_room() {
     let mut rig = Rig::session().await;
+    rig.runner
+        .until("ready", |status| status.claude_version.is_some())
+        .await;
     rig.runner.terminate().await;
     let history = rig.path(&format!("state/history/{}.jsonl", rig.setup.uid));
     std::fs::write(&history, "x".repeat(700_000) + "\n").unwrap();
