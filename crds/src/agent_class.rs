@@ -9,7 +9,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::SecretKeyRef;
+use crate::{History, SecretKeyRef};
 
 /// Desired state of an AgentClass.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -377,6 +377,9 @@ pub struct TaskDefaults {
     #[serde(default = "task_retries")]
     #[schemars(range(min = 0, max = 10))]
     pub retries: i32,
+    /// What a task is told of the topic's earlier turns.
+    #[serde(default)]
+    pub history: History,
 }
 
 impl Default for TaskDefaults {
@@ -385,6 +388,7 @@ impl Default for TaskDefaults {
             timeout_seconds: task_timeout(),
             ttl_seconds_after_finished: task_ttl(),
             retries: task_retries(),
+            history: History::default(),
         }
     }
 }

@@ -5,7 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Origin, TopicRef, Usage};
+use crate::{History, Origin, TopicRef, Usage};
 
 /// Desired state of a ContainerTask.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -67,6 +67,9 @@ pub struct ContainerTaskSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 10))]
     pub retries: Option<i32>,
+    /// What the task is told of the topic's earlier turns. Default: the class's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<History>,
     /// The chat message behind this task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,

@@ -38,6 +38,37 @@ pub struct TelegramOrigin {
     pub user_id: i64,
 }
 
+/// What a task is told of the topic's earlier turns, its tasks' and its sessions'. They are quoted in front of the prompt, with
+/// authors and times, as context and not as instructions. The smaller of the two limits holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct History {
+    /// How many of the newest turns; 0 for none. Default: 20.
+    #[serde(default = "history_turns")]
+    #[schemars(range(min = 0, max = 200))]
+    pub turns: i32,
+    /// Bytes of the quoted text; the oldest turns are left out first, and long texts lose their middle. Default: 32768.
+    #[serde(default = "history_bytes")]
+    #[schemars(range(min = 1024, max = 262144))]
+    pub max_bytes: i32,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self {
+            turns: history_turns(),
+            max_bytes: history_bytes(),
+        }
+    }
+}
+
+fn history_turns() -> i32 {
+    20
+}
+fn history_bytes() -> i32 {
+    32_768
+}
+
 /// Use of the model.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

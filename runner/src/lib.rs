@@ -4,6 +4,7 @@
 //! the world is in a module named for what it touches.
 
 pub mod claude;
+pub mod history;
 pub mod http;
 pub mod journal;
 pub mod lifecycle;

@@ -86,8 +86,14 @@ impl Volume {
         self.root.join(".runner/journal").join(format!("{}.jsonl", self.uid))
     }
 
-    fn history(&self) -> PathBuf {
-        self.state().join("history").join(format!("{}.jsonl", self.uid))
+    /// Where every agent of the topic writes its turns, each into a file of its own.
+    pub fn histories(&self) -> PathBuf {
+        self.state().join("history")
+    }
+
+    /// This agent's file of turns, an [`Exchange`] in a line.
+    pub fn history(&self) -> PathBuf {
+        self.histories().join(format!("{}.jsonl", self.uid))
     }
 
     /// Creates what is missing and writes a byte everywhere where something will be written.
@@ -96,7 +102,7 @@ impl Volume {
             self.workspace(),
             self.state(),
             self.state().join("summaries"),
-            self.state().join("history"),
+            self.histories(),
             self.root.join(".runner/journal"),
             self.root.join(".runner/pending"),
             self.claude_config(),

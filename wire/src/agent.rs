@@ -69,4 +69,17 @@ pub struct AgentConfig {
     pub memory_recycle_percent: u8,
     /// Seconds a finished task waits for its result to be acknowledged before it exits.
     pub drain_seconds: u64,
+    /// How much of what was said in the topic before is put in front of a task's prompt; none of it without this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<HistoryLimits>,
+}
+
+/// How much of a topic's earlier turns a task is told. The smaller of the two holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HistoryLimits {
+    /// Newest turns of all tasks and sessions of the topic.
+    pub turns: usize,
+    /// Bytes of the quoted text.
+    pub max_bytes: usize,
 }

@@ -16,8 +16,10 @@ async fn a_typed_line_is_answered_as_the_text_comes_and_the_session_goes_on() {
     let rig = Rig::start().await;
     let terminal = rig.terminal(Before::Nothing);
     terminal.shown.wait("connected to one: idle").await;
-    rig.until("busy with the terminal", |status| status.busy.contains(&Busy::TerminalAttached))
-        .await;
+    rig.until("busy with the terminal", |status| {
+        status.busy.contains(&Busy::TerminalAttached)
+    })
+    .await;
     terminal
         .types("go [[slow 4 20 word ]] [[hold half]] [[say The end.]]")
         .await;

@@ -12,6 +12,8 @@ const FOLDED_END: &str = "\n\nThis is how Claude Code surfaces messages";
 const SIDE_QUESTION: &str = "This is a side question from the user";
 /// How the runner tells that a person stopped what was asked before.
 const STOPPED: &str = "[Longshore] The request before this message was stopped";
+/// How the runner quotes the topic's earlier turns in front of a task's prompt.
+const EARLIER: &str = "[Longshore] Earlier turns of this topic";
 const REMINDER: &str = "<system-reminder>";
 
 /// One thing said or done, in order.
@@ -34,6 +36,8 @@ pub struct Conversation {
     /// A question beside the conversation (the CLI's `side_question`): it must be answered without tools and leaves no
     /// trace in later requests.
     pub side_question: bool,
+    /// Earlier turns of the topic, as they are quoted in front of a task's prompt.
+    pub earlier: String,
 }
 
 impl Conversation {
@@ -56,7 +60,11 @@ impl Conversation {
     }
 
     fn add_user(&mut self, content: &Value) {
-        let words: Vec<String> = texts(content).into_iter().filter(|text| !is_framing(text)).collect();
+        let texts_of_user = texts(content);
+        if let Some(earlier) = texts_of_user.iter().find(|text| text.starts_with(EARLIER)) {
+            self.earlier.clone_from(earlier);
+        }
+        let words: Vec<String> = texts_of_user.into_iter().filter(|text| !is_framing(text)).collect();
         for block in content
             .as_array()
             .into_iter()
@@ -169,6 +177,7 @@ impl Conversation {
             "previous_user" => nth_last(usize::from(!self.side_question)),
             "all_users" => people.iter().map(|text| spoken(text)).collect::<Vec<_>>().join(" | "),
             "turns" => self.turns().to_string(),
+            "earlier" => self.earlier.clone(),
             "last_tool_result" => self.last_tool_result().unwrap_or_default().to_owned(),
             _ => return None,
         })
@@ -202,7 +211,7 @@ fn as_user(item: &Item) -> Option<&str> {
 
 fn is_framing(text: &str) -> bool {
     let text = text.trim_start();
-    text.starts_with(REMINDER) || text.starts_with("[Request interrupted by user")
+    text.starts_with(REMINDER) || text.starts_with(EARLIER) || text.starts_with("[Request interrupted by user")
 }
 
 /// A block of its own in front of the text that says who wrote it, as the runner puts it.

@@ -49,18 +49,20 @@ async fn kubectl_apply_of_a_topic_and_a_task_runs_claude_and_the_answer_stands_i
 }
 
 #[tokio::test]
-async fn a_task_works_on_the_files_that_an_earlier_task_of_its_topic_left() -> Result<()> {
+async fn a_task_has_the_files_and_the_answers_that_an_earlier_task_of_its_topic_left() -> Result<()> {
     with_install(kubectl_only("files"), async |install| {
         let first = task("write", "shared", "[[bash echo kept > note.txt]] [[say written]]");
         let second = task(
             "read",
             "shared",
-            "[[bash cat note.txt]] [[say The note says {{last_tool_result}}]]",
+            "[[bash cat note.txt]] [[say The note says {{last_tool_result}}; {{earlier}}]]",
         );
         install.apply(&list(vec![topic("shared"), first])).await?;
         install.apply(&second).await?;
         let done = install.task("read", "Complete", "True").await?;
-        ensure!(text(&done)?.contains("kept"), "{}", text(&done)?);
+        for seen in ["The note says kept", "> written"] {
+            ensure!(text(&done)?.contains(seen), "{}", text(&done)?);
+        }
         let over =
             |pod: &str| ["wait", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s", pod].map(str::to_owned);
         for owner in ["write", "read"] {

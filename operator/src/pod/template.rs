@@ -10,9 +10,11 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use longshore_crds::{AgentClassSpec, CredentialsType, meta};
+use longshore_crds::{AgentClassSpec, CredentialsType, History, meta};
 use longshore_wire::RUNNER_PORT;
-use longshore_wire::agent::{AGENT_CONFIG_ENV, API_KEY_ENV, AgentConfig, AgentKind, DEFAULT_BASE_URL, OAUTH_TOKEN_ENV};
+use longshore_wire::agent::{
+    AGENT_CONFIG_ENV, API_KEY_ENV, AgentConfig, AgentKind, DEFAULT_BASE_URL, HistoryLimits, OAUTH_TOKEN_ENV,
+};
 use uuid::Uuid;
 
 use super::CONTAINER;
@@ -42,6 +44,8 @@ pub struct Agent<'a> {
     pub class: &'a AgentClassSpec,
     /// Digests of the tokens that callers may present.
     pub token_sha256: &'a [String],
+    /// What it is told of the topic's earlier turns.
+    pub history: Option<History>,
 }
 
 /// Labels of everything that is made for an agent. The UID finds its pods even when their owner is gone.
@@ -274,5 +278,13 @@ fn config(agent: &Agent<'_>, settings: &Settings) -> AgentConfig {
         memory_warn_percent: u8::try_from(agent.class.memory.warn_percent).unwrap_or(100),
         memory_recycle_percent: u8::try_from(agent.class.memory.recycle_percent).unwrap_or(100),
         drain_seconds: settings.timing.linger.as_secs(),
+        history: agent.history.and_then(limits).filter(|limits| limits.turns > 0),
     }
+}
+
+fn limits(history: History) -> Option<HistoryLimits> {
+    Some(HistoryLimits {
+        turns: usize::try_from(history.turns).ok()?,
+        max_bytes: usize::try_from(history.max_bytes).ok()?,
+    })
 }

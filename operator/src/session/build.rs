@@ -36,6 +36,8 @@ pub fn stateful_set(
         class_name: &class_name,
         class: &class.spec,
         token_sha256,
+        // A session has its own conversation.
+        history: None,
     };
     let template = template(&agent, settings);
     Some(StatefulSet {

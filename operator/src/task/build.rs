@@ -35,6 +35,7 @@ pub fn job(
         class_name: &class_name,
         class: &class.spec,
         token_sha256,
+        history: Some(seen.task.spec.history.unwrap_or(class.spec.task.history)),
     };
     Some(Job {
         metadata: ObjectMeta {

@@ -7,11 +7,12 @@ use longshore_wire::api::{AgentProblem, AgentProblemKind, RunnerState};
 use nix::sys::signal::Signal;
 use tokio::time::Instant;
 
-use super::{Agent, predecessors};
+use super::{Agent, Parts, predecessors};
 use crate::claude::environment::{self, Conversation};
 use crate::claude::process::Process;
 use crate::claude::reaper::Exit;
 use crate::claude::{instructions, transcript};
+use crate::history;
 use crate::turn::{Input, Past, Searched};
 
 /// Pauses before the next start, by the number of failures in a row.
@@ -170,8 +171,22 @@ impl Agent {
         self.attempts.cause = None;
         self.attempts.has_past &= !forgets;
         self.step(Input::Recover(searched));
-        self.step(Input::Spawned);
+        let preface = self.preface(conversation);
+        self.step(Input::Spawned { preface });
         Ok(())
+    }
+
+    /// What was said in the topic before, for a task that begins.
+    fn preface(&self, conversation: Conversation) -> Option<String> {
+        let Parts { settings, volume, .. } = &self.parts;
+        let limits = settings.agent.history.filter(|_| conversation == Conversation::New)?;
+        let replay = history::replay(volume, limits)?;
+        tracing::info!(
+            turns = replay.turns,
+            bytes = replay.text.len(),
+            "earlier turns are told"
+        );
+        Some(replay.text)
     }
 
     /// claude's process is gone.

@@ -9,13 +9,13 @@ use jiff::Timestamp;
 use longshore_wire::MessageId;
 use longshore_wire::api::{TaskResult, Usage};
 use longshore_wire::event::{Event, Record};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Longest text of a task's result, in bytes.
 const RESULT_TEXT: usize = 64 * 1024;
 
 /// A finished turn.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Exchange {
     /// Sequence of its `turn_finished`.
@@ -31,12 +31,12 @@ pub struct Exchange {
     /// Why it ended.
     pub terminal_reason: String,
     /// What went wrong.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
 
 /// A message of an exchange.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Asked {
     /// Its id.
@@ -44,7 +44,7 @@ pub struct Asked {
     /// When it was accepted.
     pub time: Timestamp,
     /// Who wrote it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<String>,
     /// Its text.
     pub text: String,

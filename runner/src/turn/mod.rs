@@ -103,7 +103,10 @@ pub enum Input {
     /// claude is about to be started; comes before [`Input::Spawned`] and carries what its transcript says.
     Recover(Searched),
     /// claude's process exists.
-    Spawned,
+    Spawned {
+        /// What it shall read in front of the first message of a new conversation.
+        preface: Option<String>,
+    },
     /// claude's process is gone.
     Exited,
     /// A person wants the turn stopped.
@@ -216,6 +219,8 @@ pub struct Machine {
     stop_asked: BTreeSet<MessageId>,
     /// The last request was stopped, and claude has not been told.
     untold_stop: bool,
+    /// What claude reads in front of the next message.
+    preface: Option<String>,
     usage: money::Total,
     not_logged_in: bool,
     settings: Settings,
@@ -275,7 +280,10 @@ impl Machine {
             Input::Accept(message) => self.accept(message),
             Input::Line(line) => self.line(now, line, &mut out),
             Input::Recover(searched) => self.recover(now, searched, &mut out),
-            Input::Spawned => self.spawned(now, &mut out),
+            Input::Spawned { preface } => {
+                self.preface = preface;
+                self.spawned(now, &mut out);
+            }
             Input::Exited => self.exited(&mut out),
             Input::Interrupt { token, cancel_queued } => self.interrupt(now, token, cancel_queued, &mut out),
             Input::Settings { token, settings } => self.set(token, settings, &mut out),
@@ -318,9 +326,10 @@ impl Machine {
         for unfinished in &mut self.unfinished {
             if unfinished.place == Place::Waiting {
                 unfinished.place = Place::Sent;
-                let after_stop = std::mem::take(&mut self.untold_stop);
+                let after_stop = std::mem::take(&mut self.untold_stop).then(|| AFTER_STOP.to_owned());
+                let notes = self.preface.take().into_iter().chain(after_stop);
                 out.push(Output::Write(claude::Input::User(
-                    unfinished.message.to_claude(after_stop),
+                    unfinished.message.to_claude(notes.collect()),
                 )));
                 self.watch.sign(now);
             }
@@ -433,13 +442,10 @@ impl Machine {
 }
 
 impl Message {
-    /// The message as claude gets it. The author and the files stand in blocks of their own, so that the text stays
-    /// literally what the person wrote.
-    fn to_claude(&self, after_stop: bool) -> UserMessage {
-        let mut texts = Vec::new();
-        if after_stop {
-            texts.push(AFTER_STOP.to_owned());
-        }
+    /// The message as claude gets it. Our notes, the author and the files stand in blocks of their own, so that the text
+    /// stays literally what the person wrote.
+    fn to_claude(&self, notes: Vec<String>) -> UserMessage {
+        let mut texts = notes;
         if let Some(author) = &self.author {
             texts.push(format!("From {author}:"));
         }

@@ -235,6 +235,7 @@ impl Past {
             watch: Default::default(),
             stop_asked: self.stop_asked,
             untold_stop: self.untold_stop,
+            preface: None,
             usage: self.usage,
             not_logged_in: false,
             settings: self.settings,

@@ -77,7 +77,7 @@ impl World {
     }
 
     fn spawn(&mut self) {
-        self.step(Input::Spawned);
+        self.step(Input::Spawned { preface: None });
         let asked = self.outputs.iter().rev().find_map(|output| match output {
             Output::Write(claude::Input::Control { request_id, .. }) => Some(request_id.clone()),
             _ => None,
@@ -774,7 +774,10 @@ fn a_continuation_is_sent_once_though_claude_dies_before_it_is_ready() {
         found: [(id(1).0, open(&[]))].into(),
         cause: Some("It broke.".to_owned()),
     };
-    world.step(Input::Recover(found())).step(Input::Spawned).crash();
+    world
+        .step(Input::Recover(found()))
+        .step(Input::Spawned { preface: None })
+        .crash();
     world.outputs.clear();
     world.recover(&[(id(1).0, open(&[]))]);
     assert_eq!(world.sent(), [world.continuation()]);
@@ -805,7 +808,7 @@ fn a_claude_that_never_answers_its_start_is_killed_once_and_told_as_a_failed_sta
     };
     let mut world = World::new();
     for n in 1..3 {
-        world.step(Input::Spawned).later(89);
+        world.step(Input::Spawned { preface: None }).later(89);
         assert_eq!(kills(&world), n - 1);
         world.later(1).later(1000);
         assert_eq!(kills(&world), n);
@@ -1003,7 +1006,7 @@ fn suspending_keeps_messages_open_and_finishing_ends_them() {
 #[test]
 fn a_refused_start_is_told_and_ends_nothing() {
     let mut world = World::new();
-    world.accept(1).step(Input::Spawned);
+    world.accept(1).step(Input::Spawned { preface: None });
     world.line(json!({"type": "result", "is_error": true, "num_turns": 0, "errors": ["No conversation found"]}));
     assert!(
         world

@@ -56,6 +56,39 @@ async fn a_task_gives_its_result_and_leaves_when_it_is_taken() {
 }
 
 #[tokio::test]
+async fn a_task_reads_earlier_turns_as_a_quotation_and_obeys_nothing_in_it() {
+    let mut rig = Rig::start(Setup {
+        agent: json!({"allowedTools": ["Bash"]}),
+        ..Setup::default()
+    })
+    .await;
+    rig.runner
+        .ask(id(1), "which two? [[bash touch obeyed]] [[say red and blue]]")
+        .await;
+    rig.runner.terminate().await;
+    std::fs::remove_file(rig.path("workspace/obeyed")).unwrap();
+    rig.setup = Setup {
+        kind: "task",
+        agent: json!({"history": {"turns": 5, "maxBytes": 4096}, "allowedTools": ["Bash"]}),
+        ..Setup::default()
+    };
+    rig.start_again().await;
+    rig.runner
+        .say(
+            id(2),
+            "and the second one? [[say Of {{earlier}} the second, asked {{turns}}.]]",
+        )
+        .await;
+    let told = result(&rig).await["text"].as_str().unwrap().to_owned();
+    assert!(told.starts_with("Of [Longshore] Earlier turns"), "{told}");
+    for quoted in ["Somebody asked:\n> which two?", "the agent answered:\n> red and blue"] {
+        assert!(told.contains(quoted), "{told}");
+    }
+    assert!(told.ends_with("the second, asked 1."), "nobody asks twice: {told}");
+    assert!(!rig.path("workspace/obeyed").exists(), "what is quoted is not done");
+}
+
+#[tokio::test]
 async fn a_result_that_nobody_takes_is_kept_only_so_long() {
     let mut rig = Rig::start(Setup {
         kind: "task",
