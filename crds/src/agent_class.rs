@@ -9,7 +9,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{History, SecretKeyRef};
+use crate::{History, Instructions, SecretKeyRef};
 
 /// Desired state of an AgentClass.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -58,6 +58,9 @@ pub struct AgentClassSpec {
     /// Credentials for the model endpoint. They reach the runner only; claude and its tools never see them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Credentials>,
+    /// What every agent of this class is told to heed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instructions: Option<Instructions>,
     /// What claude may do without asking.
     #[serde(default)]
     pub permissions: Permissions,

@@ -86,6 +86,8 @@ pub mod reasons {
     pub const OUT_OF_MEMORY: &str = "OutOfMemory";
     /// claude has no valid credentials.
     pub const AGENT_NOT_LOGGED_IN: &str = "AgentNotLoggedIn";
+    /// A ConfigMap that the AgentClass or the Topic names is not there.
+    pub const CONFIG_MAP_NOT_FOUND: &str = "ConfigMapNotFound";
     /// A directory of the volume cannot be written.
     pub const VOLUME_NOT_WRITABLE: &str = "VolumeNotWritable";
     /// An object with a name that Longshore needs belongs to somebody else.

@@ -96,6 +96,34 @@ pub struct SecretKeyRef {
     pub key: String,
 }
 
+/// What claude is told to heed, from the first turn on, without a file in the workspace. It stands beside the workspace's own
+/// CLAUDE.md. A change reaches the next task, and a session when its pod starts the next time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.inline) != has(self.configMapRef)")
+    .message("instructions: write either inline or configMapRef"))]
+pub struct Instructions {
+    /// Markdown, at most 16,384 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 16384))]
+    pub inline: Option<String>,
+    /// A ConfigMap in the same namespace with the Markdown under one of its keys, at most 100 KiB. Pods wait until it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_map_ref: Option<ConfigMapKeyRef>,
+}
+
+/// Reference to one key of a ConfigMap in the same namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ConfigMapKeyRef {
+    /// Name of the ConfigMap.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Key inside the ConfigMap.
+    #[schemars(length(min = 1, max = 253))]
+    pub key: String,
+}
+
 /// Schema of `status.conditions`: a list-map by `type`, so that several writers can apply their own entries.
 pub(crate) fn conditions_schema(generator: &mut schemars::SchemaGenerator) -> Schema {
     let item = generator.subschema_for::<Condition>();

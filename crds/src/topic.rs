@@ -5,7 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Slot;
+use crate::{Instructions, Slot};
 
 /// Desired state of a Topic.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -53,6 +53,9 @@ pub struct TopicSpec {
     /// The volume on which everything of this topic lives.
     #[serde(default)]
     pub workspace: Workspace,
+    /// What agents of this topic are told to heed, after what their class says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instructions: Option<Instructions>,
     /// Times of this topic's sessions, where they differ from the class's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionTimes>,

@@ -9,7 +9,9 @@ use std::path::PathBuf;
 
 use jiff::SignedDuration;
 use longshore_wire::AgentConfig;
-use longshore_wire::agent::{AGENT_CONFIG_ENV, API_KEY_ENV, OAUTH_TOKEN_ENV};
+use longshore_wire::agent::{
+    AGENT_CONFIG_ENV, API_KEY_ENV, CLASS_INSTRUCTIONS_ENV, OAUTH_TOKEN_ENV, TOPIC_INSTRUCTIONS_ENV,
+};
 use secrecy::SecretString;
 use url::Url;
 
@@ -94,6 +96,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Variables of the class that are meant for claude's tools: `AGENT_...` and `TZ`.
     pub for_tools: Vec<(OsString, OsString)>,
+    /// What claude is told to heed, Markdown: by the class, and by the topic.
+    pub instructions: [Option<String>; 2],
 }
 
 impl Settings {
@@ -114,7 +118,12 @@ impl Settings {
             let name = name.to_str().unwrap_or_default();
             name.starts_with("AGENT_") || name == "TZ"
         });
-        Self::new(serde_json::from_str(&config)?, credential, flags, for_tools.collect())
+        let mut settings = Self::new(serde_json::from_str(&config)?, credential, flags, for_tools.collect())?;
+        settings.instructions = [CLASS_INSTRUCTIONS_ENV, TOPIC_INSTRUCTIONS_ENV].map(|name| {
+            let told = std::env::var(name).unwrap_or_default();
+            (!told.trim().is_empty()).then(|| told.trim().to_owned())
+        });
+        Ok(settings)
     }
 
     fn new(
@@ -144,6 +153,7 @@ impl Settings {
             flags,
             limits,
             for_tools,
+            instructions: [None, None],
         })
     }
 }

@@ -13,6 +13,10 @@ pub const AGENT_CONFIG_ENV: &str = "LONGSHORE_AGENT";
 pub const API_KEY_ENV: &str = "ANTHROPIC_API_KEY";
 /// Environment variable with a Claude Code OAuth token; read by the runner alone, never given to claude.
 pub const OAUTH_TOKEN_ENV: &str = "CLAUDE_CODE_OAUTH_TOKEN";
+/// Environment variable with the instructions of the AgentClass, Markdown.
+pub const CLASS_INSTRUCTIONS_ENV: &str = "LONGSHORE_CLASS_INSTRUCTIONS";
+/// Environment variable with the instructions of the Topic, Markdown.
+pub const TOPIC_INSTRUCTIONS_ENV: &str = "LONGSHORE_TOPIC_INSTRUCTIONS";
 /// Model endpoint when the class names none.
 pub const DEFAULT_BASE_URL: &str = "https://api.anthropic.com";
 

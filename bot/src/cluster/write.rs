@@ -105,6 +105,7 @@ impl Cluster {
                 storage_class_name: template.storage_class.clone(),
                 ..Workspace::default()
             },
+            instructions: None,
             session: None,
         };
         let topic = Topic {
@@ -139,6 +140,7 @@ impl Cluster {
             timeout_seconds: None,
             ttl_seconds_after_finished: None,
             retries: None,
+            history: None,
             origin: Some(origin.clone()),
         };
         let task = ContainerTask {

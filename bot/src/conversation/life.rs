@@ -174,6 +174,9 @@ fn blocked_by(reason: &str, what: &str) -> Option<String> {
         reasons::AGENT_NOT_LOGGED_IN => format!(
             "{what} waits: claude has no valid credentials; {ask} to renew the key or token that the AgentClass names."
         ),
+        reasons::CONFIG_MAP_NOT_FOUND => format!(
+            "{what} waits: instructions that its AgentClass or Topic names are not there; {ask} to create the ConfigMap."
+        ),
         reasons::VOLUME_NOT_WRITABLE => format!(
             "{what} waits: the topic's volume cannot be written; {ask} to make room on it or to repair its permissions."
         ),

@@ -3,17 +3,19 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, ContainerPort, EmptyDirVolumeSource, EnvVar, EnvVarSource, HTTPGetAction,
-    LocalObjectReference, PersistentVolumeClaimVolumeSource, PodSecurityContext, PodSpec, PodTemplateSpec, Probe,
-    ResourceRequirements, SeccompProfile, SecretKeySelector, SecurityContext, Volume, VolumeMount,
+    Capabilities, ConfigMapKeySelector, Container, ContainerPort, EmptyDirVolumeSource, EnvVar, EnvVarSource,
+    HTTPGetAction, LocalObjectReference, PersistentVolumeClaimVolumeSource, PodSecurityContext, PodSpec,
+    PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile, SecretKeySelector, SecurityContext, Volume,
+    VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use longshore_crds::{AgentClassSpec, CredentialsType, History, meta};
+use longshore_crds::{AgentClassSpec, CredentialsType, History, Instructions, meta};
 use longshore_wire::RUNNER_PORT;
 use longshore_wire::agent::{
-    AGENT_CONFIG_ENV, API_KEY_ENV, AgentConfig, AgentKind, DEFAULT_BASE_URL, HistoryLimits, OAUTH_TOKEN_ENV,
+    AGENT_CONFIG_ENV, API_KEY_ENV, AgentConfig, AgentKind, CLASS_INSTRUCTIONS_ENV, DEFAULT_BASE_URL, HistoryLimits,
+    OAUTH_TOKEN_ENV, TOPIC_INSTRUCTIONS_ENV,
 };
 use uuid::Uuid;
 
@@ -38,6 +40,8 @@ pub struct Agent<'a> {
     pub topic: &'a str,
     /// The runner's tokens come from it.
     pub topic_uid: &'a str,
+    /// What the topic tells its agents to heed.
+    pub topic_instructions: Option<&'a Instructions>,
     /// Claim with the topic's volume.
     pub claim: &'a str,
     pub class_name: &'a str,
@@ -222,11 +226,16 @@ fn default_resources() -> ResourceRequirements {
 
 fn env(agent: &Agent<'_>, additions: Vec<EnvVar>, settings: &Settings) -> Vec<EnvVar> {
     let config = serde_json::to_string(&config(agent, settings)).expect("a struct of strings and numbers is JSON");
-    let mut env = vec![EnvVar {
-        name: AGENT_CONFIG_ENV.to_owned(),
-        value: Some(config),
-        ..EnvVar::default()
-    }];
+    let mut env = vec![literal(AGENT_CONFIG_ENV, &config)];
+    let instructions = [
+        (CLASS_INSTRUCTIONS_ENV, agent.class.instructions.as_ref()),
+        (TOPIC_INSTRUCTIONS_ENV, agent.topic_instructions),
+    ];
+    env.extend(
+        instructions
+            .iter()
+            .filter_map(|(name, told)| instructions_env(name, (*told)?)),
+    );
     if let Some(credentials) = &agent.class.credentials {
         let name = match credentials.kind {
             CredentialsType::ApiKey => API_KEY_ENV,
@@ -248,6 +257,35 @@ fn env(agent: &Agent<'_>, additions: Vec<EnvVar>, settings: &Settings) -> Vec<En
     }
     env.extend(additions);
     env
+}
+
+/// A variable with exactly this value: the kubelet replaces `$(NAME)` otherwise.
+fn literal(name: &str, value: &str) -> EnvVar {
+    EnvVar {
+        name: name.to_owned(),
+        value: Some(value.replace('$', "$$")),
+        ..EnvVar::default()
+    }
+}
+
+/// The container is not created while a ConfigMap is missing, and the pod says so.
+fn instructions_env(name: &str, told: &Instructions) -> Option<EnvVar> {
+    if let Some(text) = &told.inline {
+        return Some(literal(name, text));
+    }
+    let key = told.config_map_ref.as_ref()?;
+    Some(EnvVar {
+        name: name.to_owned(),
+        value_from: Some(EnvVarSource {
+            config_map_key_ref: Some(ConfigMapKeySelector {
+                name: key.name.clone(),
+                key: key.key.clone(),
+                optional: None,
+            }),
+            ..EnvVarSource::default()
+        }),
+        value: None,
+    })
 }
 
 fn config(agent: &Agent<'_>, settings: &Settings) -> AgentConfig {

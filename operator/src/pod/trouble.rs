@@ -76,6 +76,10 @@ fn waiting(pod: &Pod) -> Option<Trouble> {
             reason: reasons::AGENT_NOT_LOGGED_IN,
             message: format!("The credentials that the AgentClass names are not there: {detail}"),
         }),
+        "CreateContainerConfigError" if detail.to_lowercase().contains("configmap") => Some(Trouble {
+            reason: reasons::CONFIG_MAP_NOT_FOUND,
+            message: format!("A ConfigMap that the AgentClass or the Topic names is not there: {detail}"),
+        }),
         "CrashLoopBackOff" if was_out_of_memory(pod) => Some(Trouble {
             reason: reasons::OUT_OF_MEMORY,
             message: "The agent used more memory than its limit; raise resources.limits.memory of the AgentClass"
@@ -143,6 +147,13 @@ mod tests {
         check(container(waiting("CrashLoopBackOff", "x"), killed), Some("OutOfMemory"));
         let secret = waiting("CreateContainerConfigError", "secret \"k\" not found");
         check(container(secret, json!({})), Some("AgentNotLoggedIn"));
+        for message in [
+            "configmap \"rules\" not found",
+            "couldn't find key a in ConfigMap ns/rules",
+        ] {
+            let rules = waiting("CreateContainerConfigError", message);
+            check(container(rules, json!({})), Some("ConfigMapNotFound"));
+        }
         check(
             json!({ "conditions": [{ "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes" }]}),
             Some("Unschedulable"),

@@ -31,6 +31,7 @@ pub fn job(
         uid: seen.uid()?,
         topic: &topic_name,
         topic_uid: &topic_uid,
+        topic_instructions: topic.spec.instructions.as_ref(),
         claim: &claim,
         class_name: &class_name,
         class: &class.spec,

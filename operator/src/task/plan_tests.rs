@@ -363,8 +363,11 @@ fn the_job_is_as_written_down() {
         "podTemplate": { "labels": { "team": "a", "longshore.dev/topic": "stolen" }, "annotations": { "a": "b" },
             "nodeSelector": { "disk": "fast" }, "runtimeClassName": "gvisor", "priorityClassName": "low",
             "tolerations": [{ "key": "gpu" }], "env": [{ "name": "AGENT_X", "value": "1" }] },
+        "instructions": { "configMapRef": { "name": "rules", "key": "team.md" } },
     }))
     .unwrap();
+    let inline = json!({ "inline": "It costs $1, $(HOME) is yours." });
+    Arc::make_mut(world.seen.topic.as_mut().unwrap()).spec.instructions = serde_json::from_value(inline).unwrap();
     let Some(Step::CreateJob(job)) = world
         .admitted(Admission::Go {
             token_sha256: vec!["d".to_owned()],

@@ -1,6 +1,6 @@
 //! The instructions that claude reads at every start: `<config>/CLAUDE.md`.
 //!
-//! It imports the topic's state file and, unless claude loads that by itself, the workspace's own CLAUDE.md. claude reads
+//! It holds what the class and the topic say, and imports the topic's state file and, unless claude loads that by itself, the workspace's own CLAUDE.md. claude reads
 //! it anew on resume too, so a changed state file is seen.
 
 use crate::settings::Settings;
@@ -29,6 +29,12 @@ fn compose(settings: &Settings, volume: &Volume) -> String {
         volume.workspace().display(),
         volume.state_file().display(),
     );
+    let titles = ["The administrators say", "For this topic"];
+    for (title, told) in titles.iter().zip(&settings.instructions) {
+        if let Some(told) = told {
+            text.push_str(&format!("\n{title}:\n\n{told}\n"));
+        }
+    }
     if !agent.trust_workspace_settings {
         text.push_str(&format!(
             "\nInstructions of the workspace:\n\n@{}\n",

@@ -1,6 +1,6 @@
 use serde_json::json;
 
-use crate::support::{Rig, id};
+use crate::support::{Rig, Setup, id};
 use longshore_wire::api::{Busy, RunnerState};
 use longshore_wire::event::{Event, ToolState};
 
@@ -160,14 +160,22 @@ async fn a_background_command_keeps_the_session_busy_and_its_end_is_told_in_a_tu
 }
 
 #[tokio::test]
-async fn instructions_of_the_workspace_and_the_state_file_reach_the_model() {
-    let mut rig = Rig::session().await;
+async fn instructions_of_class_topic_and_workspace_and_the_state_file_reach_the_model() {
+    let mut rig = Rig::start(Setup {
+        env: vec![
+            ("LONGSHORE_CLASS_INSTRUCTIONS", "Say xyzzy-class at will."),
+            ("LONGSHORE_TOPIC_INSTRUCTIONS", "Never say xyzzy-old."),
+        ],
+        ..Setup::default()
+    })
+    .await;
     rig.runner
         .until("ready", |status| status.claude_version.is_some())
         .await;
     rig.runner.terminate().await;
     std::fs::write(rig.path("workspace/CLAUDE.md"), "The magic word is xyzzy.\n").unwrap();
     std::fs::write(rig.path("state/state.md"), "Earlier we chose plugh.\n").unwrap();
+    rig.setup.env[1].1 = "Never say xyzzy-topic.";
     rig.start_again().await;
     rig.runner.ask(id(1), "hello there").await;
     let wanted = longshore_model::server::Wanted {
@@ -180,5 +188,8 @@ async fn instructions_of_the_workspace_and_the_state_file_reach_the_model() {
         .filter_map(|entry| entry.body.as_ref())
         .map(ToString::to_string)
         .collect();
-    assert!(bodies.contains("xyzzy") && bodies.contains("plugh"));
+    let told = ["xyzzy-class", "xyzzy-topic", "word is xyzzy", "plugh"].map(|words| bodies.find(words));
+    assert!(told.iter().all(Option::is_some), "{told:?}");
+    assert!(told[0] < told[1], "the class comes first: {told:?}");
+    assert!(!bodies.contains("xyzzy-old"), "they were changed before this start");
 }

@@ -33,6 +33,8 @@ pub struct Setup {
     pub uid: Uuid,
     /// Overrides of the agent's configuration.
     pub agent: Value,
+    /// More of the environment.
+    pub env: Vec<(&'static str, &'static str)>,
     /// More flags.
     pub flags: Vec<String>,
     /// Larger files cannot be written, as if the disk were full: blocks of 512 or 1024 bytes, as the shell counts.
@@ -51,6 +53,7 @@ impl Default for Setup {
             kind: "session",
             uid: Uuid::new_v4(),
             agent: json!({}),
+            env: Vec::new(),
             flags: Vec::new(),
             file_blocks: None,
             user: None,
@@ -237,6 +240,7 @@ impl Runner {
             .env("ANTHROPIC_API_KEY", KEY)
             .env("AGENT_GREETING", "ahoy")
             .env("HTTPS_PROXY", "http://127.0.0.1:1")
+            .envs(setup.env.iter().copied())
             .current_dir("/")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
