@@ -97,8 +97,8 @@ fn origin(row: &MessageRow) -> Origin {
         telegram: Some(TelegramOrigin {
             chat_id: row.place.chat,
             thread_id: row.place.thread,
-            message_id: row.message,
-            user_id: row.user,
+            message_id: Some(row.message),
+            user_id: Some(row.user),
         }),
     }
 }

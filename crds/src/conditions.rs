@@ -2,7 +2,7 @@
 
 /// Condition types.
 pub mod types {
-    /// A Topic has its volume claim; a session's runner accepts messages; a task's runner works.
+    /// A Topic has its volume claim; a session's runner accepts messages; a task's runner works; a ScheduledTask starts runs.
     pub const READY: &str = "Ready";
     /// The topic's claim is bound to a volume. False before the first pod is normal with WaitForFirstConsumer.
     pub const WORKSPACE_BOUND: &str = "WorkspaceBound";
@@ -134,6 +134,22 @@ pub mod reasons {
     pub const LOST: &str = "Lost";
     /// An older Topic has the same chat binding.
     pub const DUPLICATE_BINDING: &str = "DuplicateBinding";
+    /// It runs by its schedule.
+    pub const SCHEDULED: &str = "Scheduled";
+    /// The schedule cannot be read, or never comes true; the message says what to write.
+    pub const INVALID_SCHEDULE: &str = "InvalidSchedule";
+    /// The time zone is not known; the message says what to write.
+    pub const INVALID_TIME_ZONE: &str = "InvalidTimeZone";
+    /// A run is due and its task cannot be made; the message says why. It is tried again.
+    pub const CANNOT_START: &str = "CannotStart";
+    /// The last run would have started later than `startingDeadlineSeconds` allows, and was left out.
+    pub const MISSED_DEADLINE: &str = "MissedDeadline";
+    /// Several runs were due at once, as after a downtime; only the latest was started.
+    pub const LATER_RUN_DUE: &str = "LaterRunDue";
+    /// The last run was left out because an earlier one was not over (`concurrencyPolicy: Forbid`).
+    pub const PREVIOUS_RUN_ACTIVE: &str = "PreviousRunActive";
+    /// The last run was left out because a session of the topic had a pod (`whileSessionActive: Skip`).
+    pub const SESSION_ACTIVE: &str = "SessionActive";
     /// The bot can post in the topic's chat.
     pub const REACHABLE: &str = "Reachable";
     /// The person has blocked the bot, or never wrote to it.

@@ -58,7 +58,7 @@ pub struct ContainerTaskSpec {
     #[schemars(range(min = 10, max = 86400))]
     pub timeout_seconds: Option<i32>,
     /// Seconds after which a finished task is deleted, counted from the annotation `longshore.dev/delivered`, or from completion
-    /// for tasks without a chat. At most 7 days. Default: the class's.
+    /// for tasks without a chat. At most 7 days. Default: the class's; a run of a ScheduledTask is kept by its history limits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 604800))]
     pub ttl_seconds_after_finished: Option<i32>,
@@ -70,7 +70,7 @@ pub struct ContainerTaskSpec {
     /// What the task is told of the topic's earlier turns. Default: the class's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history: Option<History>,
-    /// The chat message behind this task.
+    /// The chat message behind this task, or the chat that its answer is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
 }

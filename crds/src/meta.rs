@@ -26,6 +26,11 @@ pub const WAKE: &str = "longshore.dev/wake";
 pub const SUMMARY_FINALIZER: &str = "longshore.dev/summary";
 /// Annotation on a ContainerTask, set by the bot: its answer stands in the chat since this time, RFC 3339.
 pub const DELIVERED: &str = "longshore.dev/delivered";
+/// Label on a ContainerTask that is a run of a ScheduledTask: name of that.
+pub const SCHEDULE_LABEL: &str = "longshore.dev/schedule";
+/// Annotation on a ContainerTask that is a run of a ScheduledTask: the time that it was scheduled for, RFC 3339 with the offset of
+/// the schedule's time zone.
+pub const SCHEDULED_FOR: &str = "longshore.dev/scheduled-for";
 /// Annotation on the Secret `longshore-access`: when its keys were rotated last, RFC 3339.
 pub const ROTATED: &str = "longshore.dev/rotated";
 /// Field manager of the operator.

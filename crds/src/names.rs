@@ -38,6 +38,12 @@ pub fn for_message(topic: &str, message_id: i64) -> String {
     format!("{topic}-{message_id}")
 }
 
+/// Task of a ScheduledTask's run. `minute` counts from the Unix epoch, so both of two equal times of day on the night when clocks
+/// go back have a name of their own.
+pub fn for_run(schedule: &str, minute: i64) -> String {
+    format!("{schedule}-{minute}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,6 +54,7 @@ mod tests {
         assert!(topic.len() <= 49, "{topic}");
         let longest = "t".repeat(49);
         assert!(stateful_set(&longest).len() <= 52);
+        assert!(for_run(&"s".repeat(50), 999_999_999).len() <= 60);
         assert!(job(&for_message(&longest, i64::from(i32::MAX)), 10).len() <= 63);
     }
 

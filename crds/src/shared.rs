@@ -18,24 +18,28 @@ pub struct TopicRef {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Origin {
-    /// The Telegram message that asked for it.
+    /// The Telegram message that asked for it, or the place where a task's answer shall be posted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub telegram: Option<TelegramOrigin>,
 }
 
-/// A Telegram message.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// A Telegram message, or only the place where an answer shall be posted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.messageId) == has(self.userId)")
+    .message("origin.telegram: give both messageId and userId, or neither if nobody wrote a message for it"))]
 pub struct TelegramOrigin {
     /// Chat id; negative for groups.
     pub chat_id: i64,
     /// Forum topic (`message_thread_id`); absent in the General topic, in plain groups and in private chats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thread_id: Option<i64>,
-    /// Message id inside the chat.
-    pub message_id: i64,
+    /// Message id inside the chat. Without it the answer of a task is posted as a message of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<i64>,
     /// Id of the user who wrote it.
-    pub user_id: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<i64>,
 }
 
 /// What a task is told of the topic's earlier turns, its tasks' and its sessions'. They are quoted in front of the prompt, with

@@ -10,7 +10,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::runtime::reflector::{Lookup, ObjectRef, Store};
-use longshore_crds::{AgentClass, ContainerTask, PersistentSession, Topic};
+use longshore_crds::{AgentClass, ContainerTask, PersistentSession, ScheduledTask, Topic};
 
 /// All caches.
 #[derive(Clone)]
@@ -19,6 +19,7 @@ pub struct Index {
     pub topics: Store<Topic>,
     pub tasks: Store<ContainerTask>,
     pub sessions: Store<PersistentSession>,
+    pub schedules: Store<ScheduledTask>,
     pub claims: Store<PersistentVolumeClaim>,
     pub jobs: Store<Job>,
     pub stateful_sets: Store<StatefulSet>,
@@ -48,6 +49,7 @@ impl Index {
             topics: filled(topics),
             tasks: filled(tasks),
             sessions: filled(sessions),
+            schedules: filled(Vec::new()),
             claims: filled(Vec::new()),
             jobs: filled(Vec::new()),
             stateful_sets: filled(Vec::new()),
@@ -95,6 +97,7 @@ impl Index {
             self.topics.wait_until_ready(),
             self.tasks.wait_until_ready(),
             self.sessions.wait_until_ready(),
+            self.schedules.wait_until_ready(),
             self.claims.wait_until_ready(),
             self.jobs.wait_until_ready(),
             self.stateful_sets.wait_until_ready(),

@@ -1,7 +1,7 @@
 //! Longshore's operator: turns custom resources into volumes, Jobs and StatefulSets.
 //!
-//! Never talks to Telegram, and copies bounded result text without reading or logging it. Folders `topic`, `task`, `session`
-//! and `class` hold one reconciler each, all of one shape: observe, (admit), plan, apply, status. `plan` and the builders are
+//! Never talks to Telegram, and copies bounded result text without reading or logging it. Folders `topic`, `task`, `schedule`,
+//! `session` and `class` hold one reconciler each, all of one shape: observe, (admit), plan, apply, status. `plan` and the builders are
 //! pure; IO lives in `cluster` (API server), `agent` (runners), `watch` and the server.
 
 mod agent;
@@ -23,6 +23,7 @@ mod notices;
 mod pod;
 mod requeue;
 mod run;
+mod schedule;
 mod scope;
 mod server;
 mod session;

@@ -25,7 +25,7 @@ use crate::metrics::Metrics;
 use crate::settings::{Scope, Settings};
 use crate::wake::{Wake, queues};
 use crate::watch::{Change, watch};
-use crate::{class, controller, pod, session, task, topic};
+use crate::{class, controller, pod, schedule, session, task, topic};
 
 /// What others may use of a running scope.
 #[derive(Clone)]
@@ -106,6 +106,7 @@ pub fn start(
     control!(topics, topic::reconcile);
     control!(tasks, task::reconcile);
     control!(sessions, session::reconcile);
+    control!(schedules, schedule::reconcile);
     Running { index, wake, filled }
 }
 
@@ -133,6 +134,7 @@ impl Watches<'_> {
         let (topics, topic_writer) = store();
         let (tasks, task_writer) = store();
         let (sessions, session_writer) = store();
+        let (schedules, schedule_writer) = store();
         let (claims, claim_writer) = store();
         let (jobs, job_writer) = store();
         let (stateful_sets, stateful_set_writer) = store();
@@ -143,6 +145,7 @@ impl Watches<'_> {
             topics,
             tasks,
             sessions,
+            schedules,
             claims,
             jobs,
             stateful_sets,
@@ -163,6 +166,9 @@ impl Watches<'_> {
         });
         self.feed(&index, session_writer, all(), |wake, index, session, _| {
             wake.on_session(index, session)
+        });
+        self.feed(&index, schedule_writer, all(), |wake, _, schedule, _| {
+            wake.on_schedule(schedule)
         });
         self.feed(&index, claim_writer, all(), |wake, index, claim, _| {
             wake.on_claim(index, claim)

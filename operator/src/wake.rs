@@ -9,9 +9,12 @@ use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
-use longshore_crds::{AgentClass, ContainerTask, PersistentSession, SessionPhase, SlotKind, TaskPhase, Topic, meta};
+use longshore_crds::{
+    AgentClass, ContainerTask, PersistentSession, ScheduledTask, SessionPhase, SlotKind, TaskPhase, Topic, meta,
+};
 
 use crate::index::Index;
+use crate::schedule;
 use crate::topic::claim_name;
 use crate::watch::Change;
 
@@ -22,6 +25,7 @@ pub struct Wake {
     topics: UnboundedSender<ObjectRef<Topic>>,
     tasks: UnboundedSender<ObjectRef<ContainerTask>>,
     sessions: UnboundedSender<ObjectRef<PersistentSession>>,
+    schedules: UnboundedSender<ObjectRef<ScheduledTask>>,
 }
 
 /// Receiving ends.
@@ -30,6 +34,7 @@ pub struct Queues {
     pub topics: UnboundedReceiver<ObjectRef<Topic>>,
     pub tasks: UnboundedReceiver<ObjectRef<ContainerTask>>,
     pub sessions: UnboundedReceiver<ObjectRef<PersistentSession>>,
+    pub schedules: UnboundedReceiver<ObjectRef<ScheduledTask>>,
 }
 
 /// New queues.
@@ -38,11 +43,13 @@ pub fn queues() -> (Wake, Queues) {
     let (topic_tx, topics) = unbounded();
     let (task_tx, tasks) = unbounded();
     let (session_tx, sessions) = unbounded();
+    let (schedule_tx, schedules) = unbounded();
     let wake = Wake {
         classes: class_tx,
         topics: topic_tx,
         tasks: task_tx,
         sessions: session_tx,
+        schedules: schedule_tx,
     };
     (
         wake,
@@ -51,6 +58,7 @@ pub fn queues() -> (Wake, Queues) {
             topics,
             tasks,
             sessions,
+            schedules,
         },
     )
 }
@@ -92,11 +100,25 @@ impl Wake {
             send(&self.topics, &namespace, &rival.name_any());
         }
         self.waiting_for_topic(index, &namespace, &name);
+        let runs_here = |schedule: &ScheduledTask| {
+            schedule.namespace().as_deref() == Some(&namespace) && schedule.spec.topic_ref.name == name
+        };
+        for schedule in index.schedules.state_filter(runs_here) {
+            self.on_schedule(&schedule);
+        }
+    }
+
+    pub fn on_schedule(&self, schedule: &ScheduledTask) {
+        let (namespace, name) = place(schedule);
+        send(&self.schedules, &namespace, &name);
     }
 
     pub fn on_task(&self, index: &Index, task: &ContainerTask) {
         let (namespace, name) = place(task);
         send(&self.tasks, &namespace, &name);
+        if let Some(schedule) = schedule::of_run(task) {
+            send(&self.schedules, &namespace, schedule);
+        }
         self.waiting_for_topic(index, &namespace, &task.spec.topic_ref.name);
         let own = task.spec.agent_class_name.as_deref();
         self.class_of(index, &namespace, &task.spec.topic_ref.name, own);

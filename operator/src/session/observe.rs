@@ -200,9 +200,10 @@ fn farewell(seen: &Observed, phase: SessionPhase, idle: bool, stage: Stage) -> E
 fn prompt(session: &PersistentSession) -> Option<PostMessage> {
     let text = session.spec.prompt.clone()?;
     let telegram = session.spec.origin.as_ref().and_then(|origin| origin.telegram.as_ref());
+    let message = telegram.and_then(|telegram| Some((telegram.chat_id, telegram.message_id?)));
     Some(PostMessage {
-        id: match telegram {
-            Some(message) => MessageId::from_telegram(message.chat_id, message.message_id),
+        id: match message {
+            Some((chat, message)) => MessageId::from_telegram(chat, message),
             None => MessageId::from_object(&session.uid().unwrap_or_default()),
         },
         text,

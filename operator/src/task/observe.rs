@@ -157,9 +157,10 @@ fn errand(seen: &Observed) -> Option<Errand> {
 
 fn prompt(task: &ContainerTask) -> PostMessage {
     let telegram = task.spec.origin.as_ref().and_then(|origin| origin.telegram.as_ref());
+    let message = telegram.and_then(|telegram| Some((telegram.chat_id, telegram.message_id?)));
     PostMessage {
-        id: match telegram {
-            Some(message) => MessageId::from_telegram(message.chat_id, message.message_id),
+        id: match message {
+            Some((chat, message)) => MessageId::from_telegram(chat, message),
             None => MessageId::from_object(&task.uid().unwrap_or_default()),
         },
         text: task.spec.prompt.clone(),

@@ -19,6 +19,7 @@ use crate::cluster::Error;
 use crate::conditions::{Verdict, merge, no, whole_seconds, yes};
 use crate::events::{News, news};
 use crate::pod;
+use crate::schedule;
 use crate::settings::Settings;
 use crate::topic;
 
@@ -383,9 +384,13 @@ fn finished(seen: &Observed, now: Timestamp) -> Plan {
     draft.unchanged()
 }
 
-/// When a finished task is deleted: some time after its answer stood in the chat, or after completion without a chat.
+/// When a finished task is deleted: some time after its answer stood in the chat, or after completion without a chat. How many
+/// runs of a schedule are kept is the schedule's business.
 fn deletion(seen: &Observed) -> Option<Timestamp> {
     let completed = seen.task.status.as_ref()?.completion_time.as_ref()?.0;
+    if schedule::of_run(&seen.task).is_some() && seen.task.spec.ttl_seconds_after_finished.is_none() {
+        return None;
+    }
     let cap = completed + LONGEST_TTL;
     let has_chat = seen
         .task

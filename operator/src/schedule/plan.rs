@@ -1,0 +1,338 @@
+//! What to do about a schedule. Pure.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt;
+use longshore_crds::conditions::{reasons, types};
+use longshore_crds::{
+    ConcurrencyPolicy, ContainerTask, MissedRun, ScheduledTaskSpec, ScheduledTaskStatus, WhileSessionActive,
+};
+
+use super::build::{run, run_name};
+use super::calendar::{Calendar, Unreadable};
+use super::due::{Due, due};
+use super::history::surplus;
+use super::observe::Observed;
+use crate::cluster::Error;
+use crate::conditions::{Verdict, find, merge, no, whole_seconds, yes};
+use crate::events::{News, news};
+use crate::task;
+
+/// Reason of the event about a run that was started.
+const STARTED: &str = "Started";
+/// As many active runs are listed in the status.
+const MOST_LISTED: usize = 100;
+/// A mark that lies further in the future than this was made by a clock that was wrong.
+const WRONG_CLOCK: Duration = Duration::from_secs(24 * 3600);
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// In this order.
+    pub steps: Vec<Step>,
+    pub status: ScheduledTaskStatus,
+    pub news: Vec<News>,
+    pub next_look: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    Start(Box<ContainerTask>),
+    Delete { name: String, uid: String },
+}
+
+pub fn plan(seen: &Observed, now: Timestamp) -> Plan {
+    let mut draft = Draft::new(seen, now);
+    if seen.schedule.metadata.deletion_timestamp.is_some() {
+        return draft.unchanged();
+    }
+    draft.tidy();
+    let spec = &seen.schedule.spec;
+    let calendar = match readable(spec, now) {
+        Ok(calendar) => calendar,
+        Err(unreadable) => return draft.state(unreadable_verdict(&unreadable)),
+    };
+    if spec.suspend {
+        let verdict = no(types::READY, reasons::SUSPENDED, "suspend is true: no runs are started");
+        return draft.state(verdict);
+    }
+    let deadline = spec
+        .starting_deadline_seconds
+        .map(|seconds| Duration::from_secs(u64::from(seconds.unsigned_abs())));
+    match due(&calendar, draft.done(), deadline, now) {
+        Due::Nothing => {}
+        Due::TooLate(at) => draft.leave_out(at, reasons::MISSED_DEADLINE),
+        Due::Run { at, earlier } => {
+            if !draft.start(&calendar, at, earlier) {
+                draft.look = deadline.map(|deadline| at + deadline + Duration::from_secs(1));
+            }
+        }
+    }
+    draft.scheduled(&calendar)
+}
+
+fn readable(spec: &ScheduledTaskSpec, now: Timestamp) -> Result<Calendar, Unreadable> {
+    let calendar = Calendar::read(&spec.schedule, &spec.time_zone)?;
+    match calendar.next(now) {
+        Some(_) => Ok(calendar),
+        None => Err(Unreadable::Never(spec.schedule.clone())),
+    }
+}
+
+fn unreadable_verdict(unreadable: &Unreadable) -> Verdict {
+    let reason = match unreadable {
+        Unreadable::Schedule { .. } | Unreadable::Never(_) => reasons::INVALID_SCHEDULE,
+        Unreadable::TimeZone(_) => reasons::INVALID_TIME_ZONE,
+    };
+    no(types::READY, reason, unreadable.to_string())
+}
+
+impl Plan {
+    /// The same, when the run's task could not be made. It stays due.
+    pub fn hindered(self, seen: &Observed, error: &Error, now: Timestamp) -> Self {
+        let starts = self.steps.iter().any(|step| matches!(step, Step::Start(_)));
+        if !starts {
+            return self;
+        }
+        if matches!(error, Error::Conflict { .. }) {
+            let status = seen.schedule.status.clone().unwrap_or_default();
+            return Self {
+                status,
+                news: Vec::new(),
+                ..self
+            };
+        }
+        let verdict = no(types::READY, reasons::CANNOT_START, error.answer());
+        Self {
+            steps: self.steps,
+            ..Draft::new(seen, now).state(verdict)
+        }
+    }
+
+    /// The same, when the run's task belongs to somebody else. The run is left out: its name will not become free for it.
+    pub fn name_taken(self, seen: &Observed, now: Timestamp) -> Self {
+        let mut draft = Draft::new(seen, now);
+        if let Some(at) = self.status.last_schedule_time.clone() {
+            draft.leave_out(at.0, reasons::NAME_CONFLICT);
+        }
+        let steps = self.steps;
+        let spec = &seen.schedule.spec;
+        let plan = match readable(spec, now) {
+            Ok(calendar) => draft.scheduled(&calendar),
+            Err(unreadable) => draft.state(unreadable_verdict(&unreadable)),
+        };
+        Self { steps, ..plan }
+    }
+}
+
+/// A plan in the making.
+struct Draft<'a> {
+    seen: &'a Observed,
+    now: Timestamp,
+    steps: Vec<Step>,
+    news: Vec<News>,
+    look: Option<Timestamp>,
+    active: Vec<String>,
+    status: ScheduledTaskStatus,
+}
+
+impl<'a> Draft<'a> {
+    fn new(seen: &'a Observed, now: Timestamp) -> Self {
+        let runs = seen.runs.iter().filter(|run| !task::is_over(run));
+        Self {
+            seen,
+            now,
+            steps: Vec::new(),
+            news: Vec::new(),
+            look: None,
+            active: runs.map(|run| run.name_any()).collect(),
+            status: marks(seen, now),
+        }
+    }
+
+    fn unchanged(self) -> Plan {
+        Plan {
+            steps: Vec::new(),
+            status: self.seen.schedule.status.clone().unwrap_or_default(),
+            news: Vec::new(),
+            next_look: None,
+        }
+    }
+
+    /// Up to this time everything is settled.
+    fn done(&self) -> Timestamp {
+        let marks = [
+            self.status.counts_from.as_ref().map(|at| at.0),
+            self.status.last_schedule_time.as_ref().map(|at| at.0),
+            self.status.last_missed.as_ref().map(|missed| missed.schedule_time.0),
+        ];
+        marks.into_iter().flatten().max().unwrap_or(self.now)
+    }
+
+    fn tidy(&mut self) {
+        for old in surplus(&self.seen.schedule.spec, &self.seen.runs, self.now) {
+            self.delete(&old);
+        }
+    }
+
+    fn delete(&mut self, run: &ContainerTask) {
+        self.steps.extend(run.uid().map(|uid| Step::Delete {
+            name: run.name_any(),
+            uid,
+        }));
+    }
+
+    fn leave_out(&mut self, at: Timestamp, reason: &str) {
+        self.status.last_missed = Some(MissedRun {
+            schedule_time: Time(at),
+            reason: reason.to_owned(),
+        });
+    }
+
+    /// Settles a run that is due. False when it has to wait.
+    fn start(&mut self, calendar: &Calendar, at: Timestamp, earlier: Option<Timestamp>) -> bool {
+        let schedule = self.seen.schedule.as_ref();
+        let Some(topic) = &self.seen.topic else { return false };
+        let name = run_name(schedule, at);
+        // It is there when the status could not be written after it was made.
+        let others: Vec<_> = self
+            .seen
+            .runs
+            .iter()
+            .filter(|run| self.active.contains(&run.name_any()) && run.name_any() != name)
+            .cloned()
+            .collect();
+        let made = self.active.contains(&name);
+        let policy = schedule.spec.concurrency_policy;
+        if !made && self.seen.session.is_some() && schedule.spec.while_session_active == WhileSessionActive::Skip {
+            self.leave_out(at, reasons::SESSION_ACTIVE);
+            return true;
+        }
+        if !made && !others.is_empty() && policy == ConcurrencyPolicy::Forbid {
+            self.leave_out(at, reasons::PREVIOUS_RUN_ACTIVE);
+            return true;
+        }
+        if let Some(earlier) = earlier {
+            self.leave_out(earlier, reasons::LATER_RUN_DUE);
+        }
+        let start = Step::Start(Box::new(run(schedule, topic, calendar, at)));
+        self.steps.insert(0, start);
+        if policy == ConcurrencyPolicy::Replace {
+            for other in &others {
+                self.delete(other);
+            }
+            self.active.clear();
+        }
+        self.active.retain(|active| *active != name);
+        self.news.push(News {
+            warning: false,
+            reason: STARTED.to_owned(),
+            note: format!("Started {name} for {}", calendar.show(at)),
+        });
+        self.active.push(name);
+        self.status.last_schedule_time = Some(Time(at));
+        true
+    }
+
+    /// The schedule is understood and in force.
+    fn scheduled(mut self, calendar: &Calendar) -> Plan {
+        let next = calendar.next(self.done().max(self.now));
+        self.status.next_schedule_time = next.map(Time);
+        self.look = match (self.look, next) {
+            (Some(look), Some(next)) => Some(look.min(next)),
+            (look, next) => look.or(next),
+        };
+        let verdict = if self.seen.topic.is_none() {
+            let name = &self.seen.schedule.spec.topic_ref.name;
+            let message = format!("Topic {name} does not exist; create it");
+            no(types::READY, reasons::TOPIC_NOT_FOUND, message)
+        } else {
+            let next = next.map_or_else(String::new, |at| format!("Next run: {}", calendar.show(at)));
+            match last_left_out(&self.status) {
+                Some((reason, why, at)) => {
+                    let message = format!("The run of {} was left out: {why}. {next}", calendar.show(at));
+                    yes(types::READY, reason, message)
+                }
+                None => yes(types::READY, reasons::SCHEDULED, next),
+            }
+        };
+        self.state(verdict)
+    }
+
+    fn state(mut self, ready: Verdict) -> Plan {
+        let schedule = self.seen.schedule.as_ref();
+        let old = schedule.status.as_ref().map_or(&[][..], |status| &status.conditions);
+        self.status.active_count = i32::try_from(self.active.len()).unwrap_or(i32::MAX);
+        self.active.truncate(MOST_LISTED);
+        self.status.active = self.active;
+        self.status.observed_generation = schedule.metadata.generation;
+        self.status.conditions = merge(old, vec![ready], schedule.metadata.generation, self.now);
+        self.news.extend(news(old, &self.status.conditions));
+        Plan {
+            steps: self.steps,
+            status: self.status,
+            news: self.news,
+            next_look: self.look,
+        }
+    }
+}
+
+/// Why the last run was left out, when none was started since.
+fn last_left_out(status: &ScheduledTaskStatus) -> Option<(&'static str, &'static str, Timestamp)> {
+    let missed = status.last_missed.as_ref()?;
+    let started = status.last_schedule_time.as_ref().map(|at| at.0);
+    if started.is_some_and(|started| started > missed.schedule_time.0) {
+        return None;
+    }
+    let (reason, why) = match missed.reason.as_str() {
+        reasons::MISSED_DEADLINE => (
+            reasons::MISSED_DEADLINE,
+            "it would have started later than startingDeadlineSeconds allows",
+        ),
+        reasons::SESSION_ACTIVE => (
+            reasons::SESSION_ACTIVE,
+            "a session of the topic had a pod (whileSessionActive: Skip)",
+        ),
+        reasons::PREVIOUS_RUN_ACTIVE => (
+            reasons::PREVIOUS_RUN_ACTIVE,
+            "an earlier run was not over (concurrencyPolicy: Forbid)",
+        ),
+        reasons::NAME_CONFLICT => (
+            reasons::NAME_CONFLICT,
+            "a ContainerTask with its name belongs to somebody else; delete that, or use another name",
+        ),
+        _ => return None,
+    };
+    Some((reason, why, missed.schedule_time.0))
+}
+
+/// The status to go on from: what was settled stays settled. A schedule that was created, resumed or changed counts from then;
+/// a mark that only a wrong clock can have made does not survive that.
+fn marks(seen: &Observed, now: Timestamp) -> ScheduledTaskStatus {
+    let schedule = seen.schedule.as_ref();
+    let spec = &schedule.spec;
+    let written = format!("{} {}", spec.schedule, spec.time_zone);
+    let old = schedule.status.clone().unwrap_or_default();
+    let slept = find(&old.conditions, types::READY).is_some_and(|ready| ready.reason == reasons::SUSPENDED);
+    let same = old.observed_schedule.as_ref() == Some(&written) && (!slept || spec.suspend);
+    let mut status = ScheduledTaskStatus {
+        observed_schedule: Some(written),
+        next_schedule_time: None,
+        ..old.clone()
+    };
+    if !same || status.counts_from.is_none() {
+        let born = schedule.creation_timestamp().map(|at| at.0);
+        let first_sight = old.observed_schedule.is_none();
+        let from = born.filter(|_| first_sight).unwrap_or(now);
+        status.counts_from = Some(Time(whole_seconds(from)));
+        let possible = |at: Timestamp| at <= now + WRONG_CLOCK;
+        status.last_schedule_time = status.last_schedule_time.filter(|at| possible(at.0));
+        status.last_missed = status.last_missed.filter(|missed| possible(missed.schedule_time.0));
+    }
+    status
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;
