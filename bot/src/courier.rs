@@ -1,5 +1,5 @@
 //! Receipts: when every word of an answer stands in the chat, the message is closed and its task is told, so that the
-//! task's time to live begins.
+//! task's time to live begins. A result that no message asked for has no message to close.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +21,13 @@ pub async fn run(bot: Arc<Bot>) -> Result<(), StoreError> {
         for row in bot.store.answered().await? {
             if delivered.contains(&row.row) && receipt(&bot, &row).await {
                 bot.store.advance_message(row.row, MessageState::Closed).await?;
+            }
+        }
+        for shown in bot.store.shown_results().await? {
+            let now = jiff::Timestamp::now();
+            match bot.cluster.mark_result_delivered(&shown.task, &shown.uid, now).await {
+                Ok(()) => bot.store.result_told(&shown.uid).await?,
+                Err(error) => tracing::warn!(task = shown.task, %error, "the receipt is tried again"),
             }
         }
         // A timeout is no failure: it is time to look again.

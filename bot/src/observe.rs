@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use kube::ResourceExt;
 use longshore_crds::conditions::types;
-use longshore_crds::{ContainerTask, PersistentSession};
+use longshore_crds::{ContainerTask, PersistentSession, TelegramOrigin, meta};
 use tokio::sync::mpsc;
 
 use crate::bot::Bot;
@@ -81,8 +81,11 @@ async fn answer(bot: &Bot, row: &MessageRow, parts: Vec<Content>, error: bool) -
 /// Answers the message behind a task as soon as the task has an answer.
 async fn task(bot: &Arc<Bot>, task: &Arc<ContainerTask>) -> Result<(), StoreError> {
     // Without an origin nobody in a chat waits for it.
-    if task.spec.origin.as_ref().is_none_or(|origin| origin.telegram.is_none()) {
+    let Some(origin) = task.spec.origin.as_ref().and_then(|origin| origin.telegram.as_ref()) else {
         return Ok(());
+    };
+    if origin.message_id.is_none() {
+        return result(bot, task, origin).await;
     }
     let rows = bot.store.unanswered_for(&task.name_any()).await?;
     let Some(row) = rows
@@ -99,6 +102,27 @@ async fn task(bot: &Arc<Bot>, task: &Arc<ContainerTask>) -> Result<(), StoreErro
     } else if let Some(waits) = life::task_waits(task) {
         bot.show_progress(&row, &waits).await?;
     }
+    Ok(())
+}
+
+/// Posts the result of a task that no message asked for. What was posted before this bot's store began is known from the task.
+async fn result(bot: &Bot, task: &ContainerTask, place: &TelegramOrigin) -> Result<(), StoreError> {
+    let (Some(uid), false) = (task.uid(), task.annotations().contains_key(meta::DELIVERED)) else {
+        return Ok(());
+    };
+    let Some((rich, error)) = outcome::of_task(task) else {
+        return Ok(());
+    };
+    let place = Place {
+        chat: place.chat_id,
+        thread: place.thread_id,
+    };
+    let parts = Content::parts(&Rich::plain(outcome::heading(task)).paragraph(rich));
+    let priority = if error { Priority::Notice } else { Priority::Answer };
+    bot.store
+        .post_result(&uid, &task.name_any(), place, parts, priority)
+        .await?;
+    bot.outbox.wake(place.chat);
     Ok(())
 }
 

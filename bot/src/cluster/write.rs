@@ -61,6 +61,11 @@ fn exists(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 409 && status.reason == "AlreadyExists")
 }
 
+/// The UID in a patch is not that of the object.
+fn another(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 409 || (status.code == 422 && status.message.contains("uid")))
+}
+
 fn metadata(name: &str, topic: &str) -> ObjectMeta {
     let labels = [(meta::MANAGED_BY.0, meta::MANAGED_BY.1), (meta::TOPIC_LABEL, topic)];
     ObjectMeta {
@@ -223,6 +228,19 @@ impl Cluster {
             .await
         {
             Ok(_) => Ok(()),
+            Err(error) => match WriteError::from(error) {
+                WriteError::NotFound => Ok(()),
+                error => Err(error),
+            },
+        }
+    }
+
+    /// The same for a result that no message asked for. Its task may be gone, and another one have its name.
+    pub async fn mark_result_delivered(&self, name: &str, uid: &str, at: Timestamp) -> Result<(), WriteError> {
+        let receipt = json!({"metadata": {"uid": uid, "annotations": {meta::DELIVERED: at.to_string()}}});
+        match self.task_api.patch(name, &patch(), &Patch::Merge(receipt)).await {
+            Ok(_) => Ok(()),
+            Err(error) if another(&error) => Ok(()),
             Err(error) => match WriteError::from(error) {
                 WriteError::NotFound => Ok(()),
                 error => Err(error),

@@ -1,8 +1,9 @@
 //! Sentences about how turns and tasks ended. For people; pure.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use longshore_crds::ContainerTask;
+use kube::ResourceExt;
 use longshore_crds::conditions::types;
+use longshore_crds::{ContainerTask, meta};
 
 use crate::render::{self, Rich};
 
@@ -37,6 +38,19 @@ pub fn condition<'a>(conditions: &'a [Condition], kind: &str) -> Option<&'a Cond
 /// Whether a condition of this type is True.
 pub fn is_true(conditions: &[Condition], kind: &str) -> bool {
     condition(conditions, kind).is_some_and(|condition| condition.status == "True")
+}
+
+/// What stands above the result of a task that no message asked for: whose it is, and which run.
+pub fn heading(task: &ContainerTask) -> String {
+    let Some(schedule) = task.labels().get(meta::SCHEDULE_LABEL) else {
+        return format!("Task {}", task.name_any());
+    };
+    // The clock of the schedule's time zone, as people there read it; its offset says nothing to them.
+    let run = task.annotations().get(meta::SCHEDULED_FOR).and_then(|at| at.get(..16));
+    match run {
+        Some(run) => format!("⏰ {schedule}, {}", run.replace('T', " ")),
+        None => format!("⏰ {schedule}"),
+    }
 }
 
 /// The final words about a task, once there are any, and whether it failed.

@@ -103,6 +103,15 @@ const STEPS: &[&str] = &[
     ALTER TABLE sessions ADD COLUMN warning INTEGER REFERENCES posts (post);
     ALTER TABLE sessions ADD COLUMN held_up INTEGER REFERENCES posts (post);
 ",
+    "
+    -- Results of tasks that no message asked for, and whether their tasks know that they stand in the chat.
+    CREATE TABLE results (
+        uid         TEXT PRIMARY KEY,
+        task        TEXT NOT NULL,
+        told        INTEGER NOT NULL DEFAULT 0
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX results_open ON results (uid) WHERE told = 0;
+",
 ];
 
 /// Brings a database to the newest version.

@@ -404,3 +404,37 @@ async fn an_end_is_told_once_to_those_it_concerns() {
         ["over", "gone", "refused", crate::conversation::life::IS_OVER]
     );
 }
+
+#[tokio::test]
+async fn a_result_that_nobody_asked_for_is_posted_once_and_its_task_is_told_once_all_of_it_is_shown() {
+    let (_folder, store) = store().await;
+    let parts = || vec![Content::plain("one"), Content::plain("two")];
+    for text in [parts(), vec![Content::plain("other")]] {
+        store
+            .post_result("uid", "daily-1", PLACE, text, Priority::Answer)
+            .await
+            .unwrap();
+    }
+    store
+        .post_result("uid-2", "daily-2", PLACE, parts(), Priority::Answer)
+        .await
+        .unwrap();
+    let pending = store.pending(PLACE.chat).await.unwrap();
+    assert_eq!(pending.len(), 4);
+    for (at, post) in pending.iter().take(2).enumerate() {
+        assert_eq!(post.content.as_ref(), Some(&parts()[at]));
+        assert_eq!(post.reply_to, None);
+        assert_eq!(store.shown_results().await.unwrap(), []);
+        store.sent(post.post, 70 + i64::try_from(at).unwrap()).await.unwrap();
+        store.shown(post.post, post.version).await.unwrap();
+    }
+    let shown = store.shown_results().await.unwrap();
+    assert_eq!((shown.len(), shown[0].task.as_str()), (1, "daily-1"));
+    store.result_told("uid").await.unwrap();
+    assert_eq!(store.shown_results().await.unwrap(), []);
+    store
+        .post_result("uid", "daily-1", PLACE, parts(), Priority::Answer)
+        .await
+        .unwrap();
+    assert_eq!(store.pending(PLACE.chat).await.unwrap().len(), 2);
+}
