@@ -100,13 +100,15 @@ class Access(unittest.TestCase):
         self.assertFalse(any("delete" in rule["verbs"] for rule in rules(self.objects, "-bot")))
 
     def test_the_operator_never_edits_a_spec(self):
-        for resource in ("agentclasses", "topics", "containertasks"):
+        for resource in ("agentclasses", "topics", "scheduledtasks"):
             self.assertFalse({"create", "update", "patch"} & allowed(self.objects, "-operator", resource), resource)
+        # Runs of schedules are created, and never changed.
+        self.assertEqual({"get", "list", "watch", "create", "delete"}, allowed(self.objects, "-operator", "containertasks"))
         # Of a session it sets and lifts the finalizer; there is no smaller right for that.
         self.assertEqual({"get", "list", "watch", "patch"}, allowed(self.objects, "-operator", "persistentsessions"))
 
     def test_the_operator_never_deletes_volumes_or_topics_and_never_runs_commands_in_pods(self):
-        for resource in ("persistentvolumeclaims", "pods", "topics", "persistentsessions", "agentclasses"):
+        for resource in ("persistentvolumeclaims", "pods", "topics", "persistentsessions", "agentclasses", "scheduledtasks"):
             self.assertNotIn("delete", allowed(self.objects, "-operator", resource), resource)
         for resource in ("pods/exec", "pods/log", "roles", "serviceaccounts", "configmaps"):
             self.assertEqual(allowed(self.objects, "-operator", resource), set(), resource)

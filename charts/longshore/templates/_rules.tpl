@@ -1,15 +1,16 @@
 {{/* What operator and bot may do in a watched namespace. tests/test_chart.py holds the line: no wildcards, no listing of Secrets. */}}
 
 {{- define "longshore.operatorRules" -}}
-# Our kinds: specs are read, never written. Deleting tasks is their time to live.
+# Our kinds: specs are read, never written. Tasks are created for schedules, and deleted when their time to live or their place in
+# the history is over.
 - apiGroups: [longshore.dev]
-  resources: [agentclasses, topics, persistentsessions]
+  resources: [agentclasses, topics, persistentsessions, scheduledtasks]
   verbs: [get, list, watch]
 - apiGroups: [longshore.dev]
   resources: [containertasks]
-  verbs: [get, list, watch, delete]
+  verbs: [get, list, watch, create, delete]
 - apiGroups: [longshore.dev]
-  resources: [agentclasses/status, topics/status, containertasks/status, persistentsessions/status]
+  resources: [agentclasses/status, topics/status, containertasks/status, persistentsessions/status, scheduledtasks/status]
   verbs: [patch]
 # The finalizer of a session, so that deleting it leaves a summary first. RBAC knows no smaller right for metadata than patch on
 # the whole object; the operator sends nothing but metadata.finalizers.
@@ -18,7 +19,7 @@
   verbs: [patch]
 # For clusters that check who may block the deletion of an owner (OwnerReferencesPermissionEnforcement).
 - apiGroups: [longshore.dev]
-  resources: [agentclasses/finalizers, topics/finalizers, containertasks/finalizers, persistentsessions/finalizers]
+  resources: [agentclasses/finalizers, topics/finalizers, containertasks/finalizers, persistentsessions/finalizers, scheduledtasks/finalizers]
   verbs: [update]
 # What they become. Volumes are never deleted by the operator, and pods neither: their Jobs and StatefulSets do that.
 - apiGroups: [""]

@@ -626,8 +626,8 @@ async fn remove(cluster: &Cluster, namespace: &str) {
 async fn diagnosis(cluster: &Cluster, namespace: &str) -> String {
     let mut shown = String::new();
     let looks: [&[&str]; 6] = [
-        &["get", "topics,containertasks,persistentsessions,pods,pvc", "-o", "wide"],
-        &["get", "persistentsessions,containertasks", "-o", "yaml"],
+        &["get", "topics,scheduledtasks,containertasks,persistentsessions,pods,pvc", "-o", "wide"],
+        &["get", "persistentsessions,containertasks,scheduledtasks", "-o", "yaml"],
         &["get", "events", "--sort-by=.lastTimestamp"],
         &["logs", "-l", OPERATOR, "--tail=80"],
         &["logs", "-l", "app.kubernetes.io/component=bot", "--tail=80"],

@@ -26,6 +26,14 @@ pub fn session(name: &str, topic: &str, prompt: &str) -> Value {
     })
 }
 
+/// A ScheduledTask in UTC.
+pub fn schedule(name: &str, topic: &str, schedule: &str, prompt: &str) -> Value {
+    json!({
+        "apiVersion": "longshore.dev/v1alpha1", "kind": "ScheduledTask", "metadata": {"name": name},
+        "spec": {"topicRef": {"name": topic}, "schedule": schedule, "prompt": prompt},
+    })
+}
+
 /// Several objects for one `kubectl apply`.
 pub fn list(items: Vec<Value>) -> Value {
     json!({"apiVersion": "v1", "kind": "List", "items": items})

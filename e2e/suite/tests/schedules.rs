@@ -1,0 +1,139 @@
+//! ScheduledTasks: runs come by themselves, and their answers reach the topic whether the bot is there or not.
+
+use anyhow::{Context as _, Result, ensure};
+use kube::ResourceExt as _;
+use kube::api::ListParams;
+use longshore_crds::{ContainerTask, ScheduledTask};
+use longshore_e2e::chat::Chat;
+use longshore_e2e::install::{Install, Options, RELEASE, with_install};
+use longshore_e2e::kinds::{list, schedule, topic};
+use serde_json::json;
+
+const BOT: &str = "app.kubernetes.io/component=bot";
+
+async fn scale_bot(install: &Install, replicas: u8) -> Result<()> {
+    let (deployment, replicas) = (format!("deployment/{RELEASE}-bot"), format!("--replicas={replicas}"));
+    install.kubectl(&["scale", &deployment, &replicas]).await.map(drop)
+}
+
+/// Tasks of a schedule's runs.
+async fn runs(install: &Install, schedule: &str) -> Result<Vec<ContainerTask>> {
+    let of_schedule = ListParams::default().labels(&format!("longshore.dev/schedule={schedule}"));
+    Ok(install.api::<ContainerTask>().list(&of_schedule).await?.items)
+}
+
+fn is_complete(task: &ContainerTask) -> bool {
+    task.status.as_ref().is_some_and(|status| status.result.is_some())
+}
+
+/// What stands above the answer of a run.
+fn heading(run: &ContainerTask) -> Result<String> {
+    let at = run
+        .annotations()
+        .get("longshore.dev/scheduled-for")
+        .context("a run says what it was scheduled for")?;
+    let minute = at.get(..16).context("a time has 16 characters and more")?;
+    Ok(format!("⏰ tick, {}", minute.replace('T', " ")))
+}
+
+async fn ready(install: &Install, name: &'static str, reason: &'static str) -> Result<ScheduledTask> {
+    install
+        .wait_for(name, reason, move |object: Option<&ScheduledTask>| {
+            object
+                .and_then(|schedule| schedule.status.as_ref())
+                .is_some_and(|status| status.conditions.iter().any(|one| one.reason == reason))
+        })
+        .await
+}
+
+#[tokio::test]
+async fn a_schedule_fires_while_the_bot_is_down_and_its_answer_arrives_once_when_it_is_back() -> Result<()> {
+    with_install(Options::named("schedule"), async |install| {
+        let chat = Chat::open(install, "reports").await?;
+        chat.ask("Are you there? [[say I am here.]]", "I am here.").await?;
+        scale_bot(install, 0).await?;
+        install
+            .kubectl(&["wait", "--for=delete", "--timeout=120s", "pod", "-l", BOT])
+            .await?;
+
+        let mut paused = schedule("paused", &chat.topic, "* * * * *", "[[say never]]");
+        paused["spec"]["suspend"] = json!(true);
+        let tick = schedule("tick", &chat.topic, "* * * * *", "[[say Tick from the model.]]");
+        install.apply(&list(vec![paused, tick])).await?;
+        let ran = async || Ok(runs(install, "tick").await?.iter().any(is_complete));
+        install.until("a run is complete", ran).await?;
+        let pause = json!({"spec": {"suspend": true}}).to_string();
+        install
+            .kubectl(&["patch", "st", "tick", "--type=merge", "-p", &pause])
+            .await?;
+        ready(install, "tick", "Suspended").await?;
+        ensure!(chat.from_bot().await?.len() == 1, "{}", chat.transcript().await?);
+
+        let over = async || Ok(runs(install, "tick").await?.iter().all(is_complete));
+        install.until("no run is under way", over).await?;
+        scale_bot(install, 1).await?;
+        let told = async || {
+            let delivered = |run: &ContainerTask| run.annotations().contains_key("longshore.dev/delivered");
+            Ok(runs(install, "tick").await?.iter().all(delivered))
+        };
+        install.until("every answer is in the chat", told).await?;
+        let ran = runs(install, "tick").await?;
+        for run in &ran {
+            chat.exactly_once(&heading(run)?).await?;
+        }
+        let shown = chat.from_bot().await?;
+        let answers = shown.iter().filter(|one| one.text.contains("Tick from the model."));
+        ensure!(answers.count() == ran.len(), "{}", chat.transcript().await?);
+        ensure!(
+            runs(install, "paused").await?.is_empty(),
+            "a suspended schedule has started a run"
+        );
+        ready(install, "paused", "Suspended").await?;
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_schedule_says_when_it_runs_next_and_what_to_write_instead() -> Result<()> {
+    let kubectl_only = Options::named("cron").with(json!({"bot": {"enabled": false}}));
+    with_install(kubectl_only, async |install| {
+        let mut zone = schedule("zone", "docs", "0 9 * * *", "[[say never]]");
+        zone["spec"]["timeZone"] = json!("Europe/Atlantis");
+        let never = schedule("never", "docs", "0 0 31 2 *", "[[say never]]");
+        let lost = schedule("lost", "nowhere", "0 0 1 1 *", "[[say never]]");
+        let good = schedule("good", "docs", "0 0 1 1 *", "[[say never]]");
+        install
+            .apply(&list(vec![topic("docs"), zone, never, lost, good]))
+            .await?;
+        let says = |schedule: ScheduledTask| {
+            let status = schedule.status.unwrap_or_default();
+            status.conditions.into_iter().map(|one| one.message).collect::<String>()
+        };
+        let message = says(ready(install, "zone", "InvalidTimeZone").await?);
+        ensure!(
+            message.contains("write an IANA name such as Europe/Berlin"),
+            "{message}"
+        );
+        let message = says(ready(install, "never", "InvalidSchedule").await?);
+        ensure!(message.contains("never comes true"), "{message}");
+        let message = says(ready(install, "lost", "TopicNotFound").await?);
+        ensure!(message.contains("Topic nowhere does not exist"), "{message}");
+        let next = ready(install, "good", "Scheduled").await?.status.unwrap_or_default();
+        ensure!(next.next_schedule_time.is_some(), "{next:?}");
+        let shown = install.kubectl(&["get", "st"]).await?;
+        let words: Vec<&str> = shown.lines().next().unwrap_or_default().split_whitespace().collect();
+        let columns = [
+            "NAME", "TOPIC", "SCHEDULE", "TIMEZONE", "SUSPEND", "ACTIVE", "LAST", "NEXT", "REASON", "AGE",
+        ];
+        ensure!(words == columns, "{shown}");
+        ensure!(shown.contains("-01-01T00:00:00Z"), "{shown}");
+        let correct = json!({"spec": {"timeZone": "Europe/Berlin"}}).to_string();
+        install
+            .kubectl(&["patch", "st", "zone", "--type=merge", "-p", &correct])
+            .await?;
+        ready(install, "zone", "Scheduled").await?;
+        Ok(())
+    })
+    .await
+}
