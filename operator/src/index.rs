@@ -89,7 +89,8 @@ impl Index {
         }
     }
 
-    /// Waits until every cache has been filled once. To be awaited by one task only (see `scope`).
+    /// Waits until every cache that decisions are made by has been filled once. To be awaited by one task only (see `scope`). That of
+    /// schedules is none: each stands for itself. So an upgrade that has not brought their kind stops only them.
     pub async fn ready(&self) {
         // A cache whose watch has ended is never filled; then the process is on its way out.
         let _ = tokio::join!(
@@ -97,7 +98,6 @@ impl Index {
             self.topics.wait_until_ready(),
             self.tasks.wait_until_ready(),
             self.sessions.wait_until_ready(),
-            self.schedules.wait_until_ready(),
             self.claims.wait_until_ready(),
             self.jobs.wait_until_ready(),
             self.stateful_sets.wait_until_ready(),

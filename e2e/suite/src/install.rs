@@ -626,7 +626,12 @@ async fn remove(cluster: &Cluster, namespace: &str) {
 async fn diagnosis(cluster: &Cluster, namespace: &str) -> String {
     let mut shown = String::new();
     let looks: [&[&str]; 6] = [
-        &["get", "topics,scheduledtasks,containertasks,persistentsessions,pods,pvc", "-o", "wide"],
+        &[
+            "get",
+            "topics,scheduledtasks,containertasks,persistentsessions,pods,pvc",
+            "-o",
+            "wide",
+        ],
         &["get", "persistentsessions,containertasks,scheduledtasks", "-o", "yaml"],
         &["get", "events", "--sort-by=.lastTimestamp"],
         &["logs", "-l", OPERATOR, "--tail=80"],

@@ -6,7 +6,7 @@
 mod slots;
 mod superseded;
 #[cfg(test)]
-mod tests;
+pub mod tests;
 mod writer;
 
 pub use slots::{claim_slot, release_slot, replace_slots};

@@ -17,10 +17,10 @@ use super::*;
 use crate::ledger::{Claim, Grant, Others};
 
 /// What the server was asked: `METHOD path`, and the body.
-type Asked = Arc<Mutex<Vec<(String, Value)>>>;
+pub type Asked = Arc<Mutex<Vec<(String, Value)>>>;
 
 /// A client whose requests are answered from the list, in order, and the record of what was asked. A request too many gets 500.
-fn server(answers: Vec<(u16, Value)>) -> (Client, Asked) {
+pub fn server(answers: Vec<(u16, Value)>) -> (Client, Asked) {
     let (service, mut handle) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
     let asked: Asked = Arc::default();
     let record = Arc::clone(&asked);
@@ -41,7 +41,7 @@ fn server(answers: Vec<(u16, Value)>) -> (Client, Asked) {
     (Client::new(service, "ns"), asked)
 }
 
-fn failure(code: u16, reason: &str) -> Value {
+pub fn failure(code: u16, reason: &str) -> Value {
     json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": format!("because {reason}"),
         "reason": reason, "code": code })
 }

@@ -1,12 +1,11 @@
 //! Effects of a schedule's plan.
 
-use kube::{Api, ResourceExt};
+use kube::{Api, Client, ResourceExt};
 use longshore_crds::{ContainerTask, ScheduledTask};
 
 use super::observe::Observed;
 use super::plan::{Plan, Step};
 use crate::cluster::{self, Created, Error};
-use crate::context::Context;
 
 /// What came of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,13 +15,13 @@ pub enum Applied {
     NameTaken,
 }
 
-pub async fn apply(plan: &Plan, seen: &Observed, ctx: &Context) -> Result<Applied, Error> {
+pub async fn apply(plan: &Plan, seen: &Observed, client: &Client) -> Result<Applied, Error> {
     let namespace = seen.schedule.namespace().unwrap_or_default();
-    let api: Api<ContainerTask> = Api::namespaced(ctx.client.clone(), &namespace);
+    let api: Api<ContainerTask> = Api::namespaced(client.clone(), &namespace);
     for step in &plan.steps {
         match step {
             Step::Start(run) => {
-                is_current(seen, ctx).await?;
+                is_current(seen, client).await?;
                 if let Created::Foreign(_) = cluster::create(&api, run).await? {
                     return Ok(Applied::NameTaken);
                 }
@@ -35,9 +34,9 @@ pub async fn apply(plan: &Plan, seen: &Observed, ctx: &Context) -> Result<Applie
 
 /// The name of a run keeps it from being started twice only as long as its task is there. So somebody whose cache is old, as a
 /// leader that was replaced without knowing it, must not start what another has started, seen finished and deleted.
-async fn is_current(seen: &Observed, ctx: &Context) -> Result<(), Error> {
+async fn is_current(seen: &Observed, client: &Client) -> Result<(), Error> {
     let schedule = seen.schedule.as_ref();
-    let api: Api<ScheduledTask> = Api::namespaced(ctx.client.clone(), &schedule.namespace().unwrap_or_default());
+    let api: Api<ScheduledTask> = Api::namespaced(client.clone(), &schedule.namespace().unwrap_or_default());
     let live = cluster::get(&api, &schedule.name_any()).await?;
     let same =
         |live: ScheduledTask| live.uid() == schedule.uid() && live.resource_version() == schedule.resource_version();
@@ -47,5 +46,79 @@ async fn is_current(seen: &Observed, ctx: &Context) -> Result<(), Error> {
         Err(Error::Conflict {
             what: cluster::describe(schedule),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use jiff::Timestamp;
+    use longshore_crds::Topic;
+    use serde_json::{Value, json};
+
+    use super::super::plan::plan;
+    use super::*;
+    use crate::cluster::tests::{failure, server};
+
+    const RUNS: &str = "/apis/longshore.dev/v1alpha1/namespaces/ns/containertasks";
+
+    fn schedule(version: &str) -> Value {
+        json!({
+            "apiVersion": "longshore.dev/v1alpha1", "kind": "ScheduledTask",
+            "metadata": { "name": "daily", "namespace": "ns", "uid": "u", "resourceVersion": version,
+                "creationTimestamp": "2026-01-01T08:00:00Z" },
+            "spec": { "topicRef": { "name": "t" }, "prompt": "p", "schedule": "0 9 * * *" },
+        })
+    }
+
+    /// A run is due, and the server answers like this.
+    async fn check(answers: Vec<(u16, Value)>, expected: Option<Applied>, asked: &[String]) {
+        let (client, record) = server(answers);
+        let seen = Observed {
+            schedule: Arc::new(serde_json::from_value(schedule("7")).unwrap()),
+            topic: Some(Arc::new(Topic::new("t", serde_json::from_value(json!({})).unwrap()))),
+            runs: Vec::new(),
+            session: None,
+        };
+        let now: Timestamp = "2026-01-01T09:00:00Z".parse().unwrap();
+        let applied = apply(&plan(&seen, now), &seen, &client).await;
+        assert_eq!(applied.ok(), expected);
+        let lines: Vec<String> = record.lock().unwrap().iter().map(|(line, _)| line.clone()).collect();
+        assert_eq!(lines, asked);
+    }
+
+    fn task(owner: &str) -> Value {
+        json!({
+            "apiVersion": "longshore.dev/v1alpha1", "kind": "ContainerTask",
+            "metadata": { "name": "daily-29454300", "namespace": "ns", "ownerReferences": [{ "apiVersion": "longshore.dev/v1alpha1",
+                "kind": "ScheduledTask", "name": "daily", "uid": owner, "controller": true }] },
+            "spec": { "topicRef": { "name": "t" }, "prompt": "p" },
+        })
+    }
+
+    #[tokio::test]
+    async fn a_run_is_made_after_a_live_look_and_a_task_of_its_name_is_ours_or_somebody_elses() {
+        let look = "GET /apis/longshore.dev/v1alpha1/namespaces/ns/scheduledtasks/daily".to_owned();
+        let (make, found) = (format!("POST {RUNS}"), format!("GET {RUNS}/daily-29454300"));
+        let two = [look.clone(), make.clone()];
+        check(vec![(200, schedule("7")), (201, task("u"))], Some(Applied::All), &two).await;
+        let three = [look.clone(), make, found];
+        for (owner, applied) in [("u", Applied::All), ("other", Applied::NameTaken)] {
+            let answers = vec![
+                (200, schedule("7")),
+                (409, failure(409, "AlreadyExists")),
+                (200, task(owner)),
+            ];
+            check(answers, Some(applied), &three).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_run_that_a_newer_version_of_the_schedule_may_have_settled_is_not_made() {
+        let look = ["GET /apis/longshore.dev/v1alpha1/namespaces/ns/scheduledtasks/daily".to_owned()];
+        check(vec![(200, schedule("8"))], None, &look).await;
+        check(vec![(404, failure(404, "NotFound"))], None, &look).await;
+        check(vec![(500, failure(500, "InternalError"))], None, &look).await;
     }
 }

@@ -31,7 +31,7 @@ pub async fn reconcile(schedule: Arc<ScheduledTask>, ctx: Arc<Context>) -> Resul
     let seen = observe::observe(schedule, &ctx);
     let now = ctx.clock.now();
     let mut plan = plan::plan(&seen, now);
-    let applied = apply::apply(&plan, &seen, &ctx).await;
+    let applied = apply::apply(&plan, &seen, &ctx.client).await;
     match &applied {
         Ok(apply::Applied::All) => {}
         Ok(apply::Applied::NameTaken) => plan = plan.name_taken(&seen, now),
