@@ -138,6 +138,19 @@ impl Chat {
         Ok(())
     }
 
+    /// Texts of the bot's replies to this message that contain one of these.
+    ///
+    /// # Errors
+    /// When the emulator does not answer.
+    pub async fn replies(&self, message: i64, any_of: &[&str]) -> Result<Vec<String>> {
+        let shown = self.from_bot().await?.into_iter();
+        Ok(shown
+            .filter(|shown| shown.reply_to == Some(message))
+            .map(|shown| shown.text)
+            .filter(|text| any_of.iter().any(|part| text.contains(part)))
+            .collect())
+    }
+
     /// When this message was sent, and when its answer first showed `text`; Unix milliseconds of the emulator.
     ///
     /// # Errors

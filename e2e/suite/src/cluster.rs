@@ -166,6 +166,20 @@ impl Cluster {
         self.run("cluster", "", &all, None).await.map(Some)
     }
 
+    /// The same, not started yet.
+    pub fn node_command(&self, args: &[&str]) -> Option<Command> {
+        let state = self.embedded_state()?;
+        let mut command = Command::new(self.bin.join("cluster"));
+        command
+            .arg("exec")
+            .arg("--state")
+            .arg(state)
+            .arg("--")
+            .args(args)
+            .kill_on_drop(true);
+        Some(command)
+    }
+
     async fn run(&self, program: &str, context_flag: &str, args: &[&str], input: Option<&str>) -> Result<String> {
         let embedded = self.bin.join(program);
         let mut command = Command::new(if embedded.exists() {

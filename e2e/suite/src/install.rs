@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{ApiResource, DynamicObject, PostParams};
@@ -474,6 +475,30 @@ impl Install {
             class.is_some_and(|class| class.status.as_ref().is_none_or(|status| status.slots.is_empty()))
         };
         self.wait_for("default", "without slots", free).await.map(drop)
+    }
+
+    /// Makes another class, like the default one but for these fields of its spec, merged deeply.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub async fn another_class(&self, name: &str, over: Value) -> Result<()> {
+        let class = self.api::<longshore_crds::AgentClass>().get("default").await?;
+        let mut spec = serde_json::to_value(&class.spec)?;
+        merge(&mut spec, over);
+        let class = json!({
+            "apiVersion": "longshore.dev/v1alpha1", "kind": "AgentClass", "metadata": {"name": name}, "spec": spec,
+        });
+        self.apply(&class).await
+    }
+
+    /// Identity of the operator that leads, `<pod name>_<pod ip>`; none while none does.
+    ///
+    /// # Errors
+    /// When the cluster does not answer.
+    pub async fn leader(&self) -> Result<Option<String>> {
+        let lease = self.api::<Lease>().get_opt(&format!("{RELEASE}-operator")).await?;
+        let holder = lease.and_then(|lease| lease.spec?.holder_identity);
+        Ok(holder.filter(|holder| !holder.is_empty()))
     }
 
     /// Replaces the operator's pod and waits until the new one leads.

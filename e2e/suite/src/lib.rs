@@ -17,5 +17,6 @@ pub mod kinds;
 pub mod outside;
 pub mod plugin;
 pub mod pods;
+pub mod processes;
 pub mod runner;
 pub mod table;

@@ -123,7 +123,8 @@ async fn converse(chat: &Chat, number: usize, broken: &AtomicBool, mut random: S
             .await?;
         asked.push((message, format!("Answer {mark}.")));
         let deadline = Instant::now() + PATIENCE;
-        while final_answers(chat, message, &format!("Answer {mark}."))
+        while chat
+            .replies(message, &[&format!("Answer {mark}."), CARRIED_ON])
             .await?
             .is_empty()
         {
@@ -142,22 +143,11 @@ async fn converse(chat: &Chat, number: usize, broken: &AtomicBool, mut random: S
     Ok(asked)
 }
 
-/// Messages of the bot that answer this message for good.
-async fn final_answers(chat: &Chat, message: i64, answer: &str) -> Result<Vec<String>> {
-    let mut found = Vec::new();
-    for shown in chat.from_bot().await? {
-        if shown.reply_to == Some(message) && (shown.text.contains(answer) || shown.text.contains(CARRIED_ON)) {
-            found.push(shown.text);
-        }
-    }
-    Ok(found)
-}
-
 /// Every message has one answer of its own. Returns how many were answered whole and how many after a cut.
 async fn judge(chat: &Chat, asked: &[(i64, String)]) -> Result<(usize, usize)> {
     let (mut whole, mut cut) = (0, 0);
     for (message, answer) in asked {
-        let found = final_answers(chat, *message, answer).await?;
+        let found = chat.replies(*message, &[answer, CARRIED_ON]).await?;
         ensure!(
             found.len() == 1,
             "{} answers to {message}:\n{}",

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use futures::future::try_join_all;
 use kube::ResourceExt as _;
 use longshore_crds::conditions::types;
-use longshore_crds::{AgentClass, PersistentSession, SessionPhase};
+use longshore_crds::{PersistentSession, SessionPhase};
 use longshore_e2e::audit::{Write, render};
 use longshore_e2e::chat::Chat;
 use longshore_e2e::install::{Install, Options, with_install};
@@ -108,21 +108,12 @@ async fn an_idle_session_warns_sleeps_and_is_woken_by_the_next_message_with_its_
     .await
 }
 
-/// A copy of the default class whose idle sessions end.
-async fn ending_class(install: &Install) -> Result<Value> {
-    let class = install.api::<AgentClass>().get("default").await?;
-    let mut spec = serde_json::to_value(&class.spec)?;
-    spec["session"] = json!({"idleTimeoutSeconds": 5, "onIdle": "End"});
-    Ok(json!({
-        "apiVersion": "longshore.dev/v1alpha1", "kind": "AgentClass", "metadata": {"name": "ending"}, "spec": spec,
-    }))
-}
-
 #[tokio::test]
 async fn a_session_that_ends_in_any_of_six_ways_leaves_its_summary_in_the_workspace() -> Result<()> {
     let values = json!({"bot": {"enabled": false}, "agentClass": {"permissions": {"allowedTools": ["Bash"]}}});
     with_install(Options::named("six-ways").with(values), async |install| {
-        install.apply(&ending_class(install).await?).await?;
+        let ending = json!({"session": {"idleTimeoutSeconds": 5, "onIdle": "End"}});
+        install.another_class("ending", ending).await?;
         let ways: [(&str, Value, &str); 6] = [
             ("wanted", json!({}), "UserEnded"),
             ("annotated", json!({}), "UserEnded"),

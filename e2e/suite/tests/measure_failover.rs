@@ -5,21 +5,13 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
-use longshore_e2e::install::{DEADLINE, Install, OPERATOR, Options, RELEASE, with_install};
+use longshore_e2e::install::{DEADLINE, Install, OPERATOR, Options, with_install};
 use longshore_e2e::table::{render, times};
 use serde_json::json;
 
 const RUNS: usize = 8;
-
-/// Identity of the leader: `<pod name>_<pod ip>`.
-async fn leader(install: &Install) -> Result<Option<String>> {
-    let lease = install.api::<Lease>().get_opt(&format!("{RELEASE}-operator")).await?;
-    let holder = lease.and_then(|lease| lease.spec?.holder_identity);
-    Ok(holder.filter(|holder| !holder.is_empty()))
-}
 
 /// Whether there are two operators, both ready. One that is going away does not count.
 async fn both_ready(install: &Install) -> Result<bool> {
@@ -38,12 +30,12 @@ async fn both_ready(install: &Install) -> Result<bool> {
 /// Milliseconds without a leader.
 async fn gap(install: &Install, killed: bool) -> Result<f64> {
     install
-        .until("somebody leads", async || Ok(leader(install).await?.is_some()))
+        .until("somebody leads", async || Ok(install.leader().await?.is_some()))
         .await?;
     install
         .until("both operators are ready", async || both_ready(install).await)
         .await?;
-    let old = leader(install).await?.context("nobody leads")?;
+    let old = install.leader().await?.context("nobody leads")?;
     let pod = old.split('_').next().context("an identity names its pod")?.to_owned();
     let begun = Instant::now();
     if killed {
@@ -52,7 +44,7 @@ async fn gap(install: &Install, killed: bool) -> Result<f64> {
         install.delete_pod(&pod).await?;
     }
     loop {
-        if leader(install).await?.is_some_and(|now| now != old) {
+        if install.leader().await?.is_some_and(|now| now != old) {
             return Ok(begun.elapsed().as_secs_f64() * 1000.0);
         }
         if begun.elapsed() > DEADLINE {
