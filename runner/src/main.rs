@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use longshore_runner::lifecycle::StopSignals;
 use longshore_runner::replay::replay;
 use longshore_runner::serve::serve;
 use longshore_runner::settings::{Flags, Settings};
@@ -38,6 +39,8 @@ fn main() -> anyhow::Result<ExitCode> {
     let cli = Cli::parse();
     match cli.command {
         Command::Serve(flags) => {
+            // A pod may be told to go the moment that its container has started.
+            StopSignals::hold().context("signals cannot be held")?;
             log();
             let settings = Settings::from_env(flags)?;
             let runtime = tokio::runtime::Builder::new_multi_thread()

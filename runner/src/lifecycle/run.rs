@@ -7,7 +7,7 @@ use longshore_wire::api::{AgentProblem, AgentProblemKind, RunnerState};
 use longshore_wire::claude::{self, Line};
 use longshore_wire::event::{Event, MemoryLevel, Record};
 use longshore_wire::notice::NoticeKind;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigSet, Signal};
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 use tokio::time::Instant;
 
@@ -22,7 +22,7 @@ const MEMORY_TICKS: u64 = 4;
 /// Ticks between two looks at the space on the volume.
 const SPACE_TICKS: u64 = 20;
 
-/// SIGTERM and SIGINT. Process 1 has no default action for them, so they are listened to from the very beginning.
+/// SIGTERM and SIGINT. The kernel drops them for a process 1 that does not handle them yet, unless they are blocked.
 #[derive(Debug)]
 pub struct StopSignals {
     terminate: Stream,
@@ -30,12 +30,26 @@ pub struct StopSignals {
 }
 
 impl StopSignals {
-    /// Starts listening.
+    /// Blocks them in this thread and those that it starts, so that one that comes now waits until [`Self::listen`]. Programs that
+    /// are started have nothing blocked: the standard library sees to that.
+    ///
+    /// # Errors
+    /// When the system refuses it.
+    pub fn hold() -> nix::Result<()> {
+        set().thread_block()
+    }
+
+    /// Starts listening; takes up what was held. To be called in the thread that held them.
+    ///
+    /// # Errors
+    /// When the system refuses it.
     pub fn listen() -> std::io::Result<Self> {
-        Ok(Self {
+        let listening = Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
-        })
+        };
+        set().thread_unblock()?;
+        Ok(listening)
     }
 
     /// Waits for one.
@@ -45,6 +59,11 @@ impl StopSignals {
             _ = self.interrupt.recv() => {}
         }
     }
+}
+
+/// What [`StopSignals`] are.
+fn set() -> SigSet {
+    SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT])
 }
 
 impl Agent {
@@ -236,5 +255,28 @@ pub(super) async fn next_said(process: &mut Option<Process>) -> Option<Said> {
     match process {
         Some(process) => process.said.recv().await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::signal::raise;
+
+    use super::*;
+
+    #[test]
+    fn a_stop_signal_that_came_before_anybody_listened_is_taken_up() {
+        // Process 1 would lose it; this process would be killed by it.
+        StopSignals::hold().unwrap();
+        raise(Signal::SIGTERM).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let mut signals = StopSignals::listen().unwrap();
+            let heard = tokio::time::timeout(Duration::from_secs(60), signals.recv());
+            heard.await.expect("the held signal is heard");
+        });
     }
 }
