@@ -41,6 +41,7 @@ pub fn run(schedule: &ScheduledTask, topic: &Topic, calendar: &Calendar, at: Tim
             timeout_seconds: spec.timeout_seconds,
             ttl_seconds_after_finished: None,
             retries: None,
+            history: None,
             origin: place.map(|place| Origin { telegram: Some(place) }),
         },
         status: None,
