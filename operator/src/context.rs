@@ -8,7 +8,7 @@ use kube::runtime::events::Recorder;
 use crate::agent::{Dialer, Quiesced};
 use crate::clock::Clock;
 use crate::cluster::Superseded;
-use crate::furniture::Access;
+use crate::furniture::{Access, Policies};
 use crate::index::{Index, Names};
 use crate::settings::Settings;
 
@@ -19,6 +19,7 @@ pub struct Context {
     pub index: Index,
     pub superseded: Superseded,
     pub access: Access,
+    pub policies: Policies,
     pub dialer: Dialer,
     pub recorder: Recorder,
     /// Namespaces whose Service is there.

@@ -1,6 +1,7 @@
 //! The caches of one scope, and the questions that several kinds ask of them.
 //!
 //! Everything here may be a little old. What must not be wrong is decided by a live look or a compare-and-swap.
+//! Lists are in the order of names: a cache has an order of its own, which differs from process to process.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,6 +10,7 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
+use kube::Resource;
 use kube::runtime::reflector::{Lookup, ObjectRef, Store};
 use longshore_crds::{AgentClass, ContainerTask, PersistentSession, ScheduledTask, Topic};
 
@@ -33,6 +35,12 @@ where
     K: Lookup<DynamicType = ()> + Clone + 'static,
 {
     store.get(&ObjectRef::new(name).within(namespace))
+}
+
+/// The same in the order of names.
+pub fn by_name<K: Resource>(mut objects: Vec<Arc<K>>) -> Vec<Arc<K>> {
+    objects.sort_by(|one, other| one.meta().name.cmp(&other.meta().name));
+    objects
 }
 
 #[cfg(test)]
@@ -71,14 +79,18 @@ fn filled<K: kube::Resource<DynamicType = ()> + Clone + 'static>(objects: Vec<K>
 impl Index {
     /// Sessions of a topic.
     pub fn sessions_of(&self, namespace: &str, topic: &str) -> Vec<Arc<PersistentSession>> {
-        self.sessions
-            .state_filter(|s| s.spec.topic_ref.name == topic && s.metadata.namespace.as_deref() == Some(namespace))
+        by_name(
+            self.sessions
+                .state_filter(|s| s.spec.topic_ref.name == topic && s.metadata.namespace.as_deref() == Some(namespace)),
+        )
     }
 
     /// Tasks of a topic.
     pub fn tasks_of(&self, namespace: &str, topic: &str) -> Vec<Arc<ContainerTask>> {
-        self.tasks
-            .state_filter(|t| t.spec.topic_ref.name == topic && t.metadata.namespace.as_deref() == Some(namespace))
+        by_name(
+            self.tasks
+                .state_filter(|t| t.spec.topic_ref.name == topic && t.metadata.namespace.as_deref() == Some(namespace)),
+        )
     }
 
     /// Name of the class of something that names a topic and perhaps a class; none when the topic is not known.

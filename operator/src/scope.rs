@@ -19,7 +19,7 @@ use crate::agent::{Dialer, Quiesced};
 use crate::clock::Clock;
 use crate::cluster::Superseded;
 use crate::context::Context;
-use crate::furniture::Access;
+use crate::furniture::{Access, Policies};
 use crate::index::{Index, Names};
 use crate::metrics::Metrics;
 use crate::settings::{Scope, Settings};
@@ -75,6 +75,7 @@ pub fn start(
         index: index.clone(),
         superseded: Superseded::default(),
         access: Access::new(client.clone()),
+        policies: Policies::default(),
         dialer: dialer.clone(),
         recorder: Recorder::new(client.clone(), reporter),
         served: Names::default(),

@@ -8,7 +8,7 @@ use longshore_crds::{AgentClass, Slot, SlotKind, meta};
 
 use crate::cluster::{self, Error};
 use crate::context::Context;
-use crate::index::Index;
+use crate::index::{Index, by_name};
 use crate::ledger::entry;
 use crate::{pod, session, task};
 
@@ -55,6 +55,7 @@ pub fn running(index: &Index, namespace: &str, class: &str, now: Timestamp) -> V
     let tasks = index.tasks.state_filter(|t| {
         here(t.namespace()) && task::occupies(t) && of_class(&t.spec.topic_ref.name, t.spec.agent_class_name.as_deref())
     });
+    let (sessions, tasks) = (by_name(sessions), by_name(tasks));
     let sessions = sessions
         .iter()
         .map(|s| entry(SlotKind::Session, &session::claim(s), now));

@@ -352,3 +352,22 @@ async fn a_session_that_waits_for_a_slot_yields_its_topic_to_tasks_as_their_orde
         "to other sessions it yields when it has ended"
     );
 }
+
+#[tokio::test]
+async fn a_job_that_came_late_is_seen_by_whoever_has_the_topic_now() {
+    let job = |uid: &str, over: bool| {
+        let conditions = json!([{ "type": "Failed", "status": if over { "True" } else { "False" } }]);
+        json!({ "metadata": { "name": uid, "labels": { "longshore.dev/uid": uid } },
+            "spec": { "suspend": true }, "status": { "conditions": conditions } })
+    };
+    for (jobs, expected) in [
+        (vec![], false),
+        (vec![job("me", false), job("old", true)], false),
+        (vec![job("me", false), job("late", false)], true),
+    ] {
+        let (client, asked) = server(vec![list_of(jobs)]);
+        let found = has_jobs_of_others(&client, "ns", "t", Some("me")).await.unwrap();
+        assert_eq!(found, expected);
+        assert_eq!(lines(&asked), ["GET /apis/batch/v1/namespaces/ns/jobs"]);
+    }
+}

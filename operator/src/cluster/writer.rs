@@ -137,6 +137,20 @@ where
         .filter(|found| found.uid().as_deref() == Some(&holder.uid)))
 }
 
+/// Whether another task of the topic has a Job that is not over. To be asked by whoever has just claimed the topic: the look before
+/// the claim cannot see a Job whose create was still on its way (`task::release`).
+pub async fn has_jobs_of_others(
+    client: &Client,
+    namespace: &str,
+    topic: &str,
+    me: Option<&str>,
+) -> Result<bool, Error> {
+    let of_topic = ListParams::default().labels(&format!("{}={topic}", meta::TOPIC_LABEL));
+    let jobs = list(&Api::<Job>::namespaced(client.clone(), namespace), &of_topic).await?;
+    let other = |job: &Job| job.labels().get(meta::UID_LABEL).map(String::as_str) != me;
+    Ok(jobs.iter().any(|job| other(job) && !task::job_is_over(job)))
+}
+
 /// Whether it has a pod, or something that may still make one.
 ///
 /// Pods of finished tasks stay to be read; those of sessions are deleted, and count until they are gone.

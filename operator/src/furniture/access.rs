@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
@@ -15,6 +15,7 @@ use longshore_crds::meta;
 use longshore_wire::token::{ACCESS_SECRET, CURRENT_KEY, KEY_BYTES, access_keys, token_sha256, topic_token};
 use rand::RngCore;
 use secrecy::{ExposeSecret, SecretBox, SecretString};
+use tokio::time::Instant;
 
 use crate::cluster::{self, Created, Error};
 

@@ -118,9 +118,13 @@ fn waiting(seen: &Observed, ctx: &Context) -> Vec<Claim> {
         .collect()
 }
 
-/// What is in the way of the pod, looked for live: `ls-<topic>` and `ls-<topic>-0`.
+/// What is in the way of the pod, looked for live: Jobs of the topic, `ls-<topic>` and `ls-<topic>-0`.
 async fn remains(seen: &Observed, ctx: &Context) -> Result<Option<Admission>, Error> {
     let namespace = seen.namespace();
+    let uid = seen.session.uid();
+    if cluster::has_jobs_of_others(&ctx.client, &namespace, seen.topic_name(), uid.as_deref()).await? {
+        return Ok(Some(Admission::Settling));
+    }
     let sets: Api<StatefulSet> = Api::namespaced(ctx.client.clone(), &namespace);
     if let Some(set) = cluster::get(&sets, &names::stateful_set(seen.topic_name())).await? {
         let current = seen

@@ -183,3 +183,47 @@ pub fn idleness(
         warning: deadline - window(spans, timing),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use longshore_crds::conditions::reasons;
+    use longshore_wire::api::{Disk, Memory, Usage};
+    use serde_json::json;
+
+    use super::*;
+    use crate::conditions::{merge, yes};
+    use crate::settings::Settings;
+
+    #[test]
+    fn a_clock_that_is_set_back_makes_a_session_rest_later_by_no_more_than_that() {
+        let at = |second: i64| Timestamp::from_second(second).unwrap();
+        let (ready, now) = (10_000, 10_050);
+        let spec = serde_json::from_value(json!({ "topicRef": { "name": "t" } })).unwrap();
+        let mut session = PersistentSession::new("deep", spec);
+        session.status = Some(PersistentSessionStatus {
+            conditions: merge(&[], vec![yes(types::READY, reasons::READY, "")], None, at(ready)),
+            ..PersistentSessionStatus::default()
+        });
+        let runner: Status = serde_json::from_value(json!({
+            "version": "0.1.0", "kind": "session", "uid": "7f7a36ea-5c4f-4d0e-8a2b-111111111111", "state": "ready",
+            "lastActivity": at(ready), "memory": Memory::default(), "disk": Disk::default(), "usage": Usage::default(),
+            "seq": 1, "acked": 1, "restarts": 0,
+        }))
+        .unwrap();
+        let spans = Spans {
+            idle: Duration::from_secs(70),
+            life: Duration::from_secs(100_000),
+            rest: Duration::from_secs(100_000),
+        };
+        let wait = |now: Timestamp| {
+            let idleness = idleness(&session, &runner, false, &spans, &Settings::example().timing, now);
+            idleness.deadline.duration_since(now).as_secs()
+        };
+        assert_eq!(wait(at(now)), 20);
+        for back in [1, 30, 49, 50, 51, 3600] {
+            let longer = wait(at(now - back)) - 20;
+            assert!(longer <= back, "set back by {back} s it rests {longer} s later");
+            assert!(longer <= 50, "the timeout begins anew at most");
+        }
+    }
+}

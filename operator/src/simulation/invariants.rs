@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -33,6 +32,8 @@ pub struct Watchdog {
     pub broken: Option<Broken>,
     /// The last trouble is over from here on.
     calm: i64,
+    /// When the clock was right again each time, and by how much it had been wrong.
+    clocks: Vec<(i64, i64)>,
     /// How often each message was begun afresh.
     runs: BTreeMap<(String, Uuid), u32>,
     /// Since when a status has said what is not so.
@@ -46,6 +47,19 @@ pub struct Watchdog {
 impl Watchdog {
     pub fn disturbed(&mut self, until: i64) {
         self.calm = self.calm.max(until);
+    }
+
+    /// The clock is wrong by so much until then.
+    pub fn clock_is_wrong(&mut self, until: i64, by: i64) {
+        self.clocks.push((until, by.abs()));
+    }
+
+    /// How late a deadline may be that runs since then. What is reckoned or written while the clock is wrong is off by as much as
+    /// the clock is, and so is the time of the next look. It is never off by more, and no longer than until the clock has caught
+    /// up.
+    fn lateness(&self, since: i64) -> i64 {
+        let matters = |(until, by): &&(i64, i64)| until + by >= since;
+        self.clocks.iter().filter(matters).map(|(_, by)| by).sum()
     }
 
     pub fn next_operator(&mut self) -> u64 {
@@ -175,17 +189,14 @@ impl World {
             let suspended = session.holds("Suspended") && !session.is_leaving();
             self.watchdog
                 .claims("Suspended means no pod", session, !suspended || !wanted(), now);
-            let expires = session.value["status"]["expiresAt"]
-                .as_str()
-                .filter(|_| !session.holds("Ended"));
-            let expires: Option<Timestamp> = expires.and_then(|at| at.parse().ok());
+            let expires = session.expires().filter(|_| !session.holds("Ended"));
             // Winding down takes its time.
-            let late = expires.is_some_and(|at| at.as_millisecond() + DRAIN < now);
+            let late = expires.is_some_and(|at| at + DRAIN + self.watchdog.lateness(at) < now);
             self.watchdog.claims("deadlines hold", session, !late, now);
-            let idle = ready
-                && self
-                    .idle_for(&session.uid)
-                    .is_some_and(|idle| idle > self.script.limit.idle * 1000 + 2_000);
+            let idle = self.idle_for(&session.uid).filter(|_| ready).is_some_and(|idle| {
+                let late = self.watchdog.lateness(now - idle);
+                idle > self.script.limit.idle * 1000 + 2_000 + late
+            });
             self.watchdog.claims("idle sessions rest", session, !idle, now);
         }
     }

@@ -103,6 +103,23 @@ impl Kind {
         !matches!(self, Self::Secret | Self::Policy)
     }
 
+    /// The same as `read`, for a version with the spec of an earlier one: pod templates are long, and statuses change often.
+    pub fn read_over(before: &Typed, value: &Value) -> Option<Typed> {
+        Some(match before {
+            Typed::Job(before) => Typed::Job(Job {
+                metadata: read(&value["metadata"]),
+                spec: before.spec.clone(),
+                status: read(&value["status"]),
+            }),
+            Typed::Set(before) => Typed::Set(StatefulSet {
+                metadata: read(&value["metadata"]),
+                spec: before.spec.clone(),
+                status: read(&value["status"]),
+            }),
+            _ => return None,
+        })
+    }
+
     pub fn read(self, value: &Value) -> Typed {
         match self {
             Self::Class => Typed::Class(read(value)),

@@ -31,6 +31,16 @@ fn owner_reference(owner: &Object) -> Value {
     json!([{ "apiVersion": owner.kind.api_version(), "kind": owner.kind.name(), "name": owner.name, "uid": owner.uid, "controller": true }])
 }
 
+/// Whether a life is over by this change: one of these conditions holds now and did not before, or it is gone without.
+fn is_last(change: &Change, ends: &[&str]) -> bool {
+    let over = |object: &Arc<Object>| ends.iter().any(|end| object.holds(end));
+    if change.gone {
+        !over(&change.object)
+    } else {
+        over(&change.object) && !change.before.as_ref().is_some_and(over)
+    }
+}
+
 impl World {
     fn time(&self) -> String {
         Timestamp::from_second(self.now.div_euclid(1000)).unwrap().to_string()
@@ -49,14 +59,8 @@ impl World {
                 self.later(delay, Event::Sync(object.kind, object.name.clone()));
             }
             Kind::Pod => self.pod_changed(change),
-            Kind::Session => {
-                let ended = |object: &Arc<Object>| object.holds("Ended");
-                let now = change.gone || ended(object);
-                let before = change.before.as_ref().is_some_and(ended) && !change.gone;
-                if now && !before && !(change.gone && ended(object)) {
-                    self.lives += 1;
-                }
-            }
+            Kind::Session => self.lives.sessions += u64::from(is_last(change, &["Ended"])),
+            Kind::Task => self.lives.tasks += u64::from(is_last(change, &["Complete", "Failed"])),
             _ => {}
         }
     }
@@ -141,7 +145,8 @@ impl World {
         let Some(job) = self.server.get(Kind::Job, name).cloned() else {
             return;
         };
-        if job.is_leaving() || job.holds("Complete") || job.holds("Failed") {
+        let suspended = job.value["spec"]["suspend"] == true;
+        if suspended || job.is_leaving() || job.holds("Complete") || job.holds("Failed") {
             return;
         }
         let status = &job.value["status"];

@@ -28,7 +28,7 @@ use crate::agent::{Dialer, Quiesced};
 use crate::clock::Clock;
 use crate::cluster::{Error, Superseded};
 use crate::context::Context;
-use crate::furniture::Access;
+use crate::furniture::{Access, Policies};
 use crate::index::{Index, Names};
 use crate::settings::Settings;
 use crate::wake::{Queues, Wake, queues};
@@ -244,6 +244,7 @@ impl Operator {
             index,
             superseded: Superseded::default(),
             access: Access::new(client.clone()),
+            policies: Policies::default(),
             dialer: dialer(id, desk),
             recorder: Recorder::new(client, reporter),
             served: Names::default(),

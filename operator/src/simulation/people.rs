@@ -86,6 +86,12 @@ impl World {
         let input = self.input_of(place);
         self.note(|| format!("* {input:?}"));
         self.watchdog.disturbed(self.now + input.lasts());
+        if let Some(name) = input.trouble() {
+            *self.troubles.entry(name).or_default() += 1;
+        }
+        if let Input::ClockStep { by, lasts } = input {
+            self.watchdog.clock_is_wrong(self.now + lasts, by);
+        }
         match &input {
             Input::CreateSession { topic, number, prompt } => self.create_session(*topic, *number, *prompt),
             Input::CreateTask { topic, number } => {

@@ -256,6 +256,32 @@ fn faults(topics: usize, length: i64, chance: &mut Chance, inputs: &mut Vec<Time
 }
 
 impl Input {
+    /// What goes wrong, in words; none for what people mean to do.
+    pub fn trouble(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::KillOperator { .. } => "operator killed",
+            Self::SecondLeader { .. } => "two leaders",
+            Self::ApiTrouble { .. } => "calls that fail or whose answer is lost",
+            Self::SlowWatch { .. } => "stale cache",
+            Self::DropWatch { .. } => "watch dropped",
+            Self::ClockStep { .. } => "clock set",
+            Self::LoseNotices { .. } => "notices lost",
+            Self::SlowKubelets { .. } => "slow kubelets",
+            Self::Unreachable { .. } => "runner unreachable",
+            Self::KillProcess { .. } => "runner killed",
+            Self::DeletePod { force: true, .. } => "pod deleted by force",
+            Self::DeletePod { .. } => "pod deleted",
+            Self::Evict { .. } => "pod evicted",
+            Self::CreateSession { .. }
+            | Self::CreateTask { .. }
+            | Self::Message { .. }
+            | Self::Desire { .. }
+            | Self::EndNote { .. }
+            | Self::DeleteSession { .. }
+            | Self::DeleteTask { .. } => return None,
+        })
+    }
+
     pub fn lasts(&self) -> i64 {
         match self {
             Self::KillOperator { down: lasts }

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
+use hyper::body::Bytes;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -22,11 +23,30 @@ pub struct Object {
     /// Top-level keys of the status that were applied last, which the next apply may take away.
     applied: Vec<String>,
     typed: OnceLock<Typed>,
+    json: OnceLock<Bytes>,
+    /// Types of the conditions that are True.
+    held: OnceLock<Vec<String>>,
+    expires: OnceLock<Option<i64>>,
 }
 
 impl Object {
     pub fn typed(&self) -> &Typed {
         self.typed.get_or_init(|| self.kind.read(&self.value))
+    }
+
+    /// Its JSON. Made once: a version is asked for again and again.
+    pub fn json(&self) -> Bytes {
+        self.json
+            .get_or_init(|| serde_json::to_vec(&self.value).unwrap().into())
+            .clone()
+    }
+
+    /// When a session says that it ends, in milliseconds.
+    pub fn expires(&self) -> Option<i64> {
+        *self.expires.get_or_init(|| {
+            let at: Timestamp = self.value["status"]["expiresAt"].as_str()?.parse().ok()?;
+            Some(at.as_millisecond())
+        })
     }
 
     pub fn is_leaving(&self) -> bool {
@@ -45,7 +65,16 @@ impl Object {
 
     /// The condition of this type, if it is True.
     pub fn holds(&self, type_: &str) -> bool {
-        self.condition(type_).is_some_and(|found| found["status"] == "True")
+        let held = self.held.get_or_init(|| {
+            let conditions = self.value["status"]["conditions"].as_array();
+            let held = conditions
+                .into_iter()
+                .flatten()
+                .filter(|found| found["status"] == "True");
+            held.filter_map(|found| Some(found["type"].as_str()?.to_owned()))
+                .collect()
+        });
+        held.iter().any(|held| held == type_)
     }
 
     pub fn condition(&self, type_: &str) -> Option<&Value> {
@@ -102,7 +131,22 @@ pub struct Request {
     pub apply: bool,
 }
 
-type Answer = Result<Value, (u16, &'static str)>;
+/// What a request is answered with.
+pub enum Reply {
+    Object(Arc<Object>),
+    Other(Value),
+}
+
+impl Reply {
+    pub fn json(&self) -> Bytes {
+        match self {
+            Self::Object(object) => object.json(),
+            Self::Other(value) => serde_json::to_vec(value).unwrap().into(),
+        }
+    }
+}
+
+type Answer = Result<Reply, (u16, &'static str)>;
 
 impl Request {
     /// None for what the model has no object for (events).
@@ -119,9 +163,10 @@ impl Request {
             parts.next();
             parts.next();
         }
+        let kind = Kind::of(parts.next()?)?;
         Some(Self {
             method: method.to_owned(),
-            kind: Kind::of(parts.next()?)?,
+            kind,
             name: parts.next().map(str::to_owned),
             status: parts.next() == Some("status"),
             query: query.to_owned(),
@@ -261,7 +306,7 @@ impl Server {
         let name = request.name.clone().unwrap_or_default();
         match (request.method.as_str(), &request.name) {
             ("GET", Some(_)) => self.read(request.kind, &name),
-            ("GET", None) => Ok(self.list(request)),
+            ("GET", None) => Ok(Reply::Other(self.list(request))),
             ("POST", None) => self.create(request.kind, request.body.clone()),
             ("PUT", Some(_)) => self.replace(request.kind, &name, request.body.clone()),
             ("PATCH", Some(_)) if request.status => {
@@ -276,7 +321,7 @@ impl Server {
     fn read(&self, kind: Kind, name: &str) -> Answer {
         let hidden = kind == Kind::Pod && self.guards.hidden_pods;
         match self.get(kind, name) {
-            Some(found) if !hidden => Ok(found.value.clone()),
+            Some(found) if !hidden => Ok(Reply::Object(Arc::clone(found))),
             _ => Err((404, "NotFound")),
         }
     }
@@ -349,7 +394,7 @@ impl Server {
             merge(&mut value["status"], &patch["status"]);
         }
         if value == old.value {
-            return Ok(value);
+            return Ok(Reply::Object(old));
         }
         let (name, uid) = (old.name.clone(), old.uid.clone());
         Ok(self.store(kind, name, uid, value, applied, Some(old)))
@@ -392,7 +437,7 @@ impl Server {
             value.as_object_mut().ok_or((422, "Invalid"))?.remove("status");
         }
         if value == old.value {
-            return Ok(value);
+            return Ok(Reply::Object(Arc::clone(old)));
         }
         if value["spec"] != old.value["spec"] {
             let generation = old.value["metadata"]["generation"].as_i64().unwrap_or_default() + 1;
@@ -431,7 +476,8 @@ impl Server {
         } else {
             self.remove(&found);
         }
-        Ok(json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success" }))
+        let done = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success" });
+        Ok(Reply::Other(done))
     }
 
     fn remove(&mut self, found: &Arc<Object>) {
@@ -453,26 +499,31 @@ impl Server {
         mut value: Value,
         applied: Vec<String>,
         before: Option<Arc<Object>>,
-    ) -> Value {
+    ) -> Reply {
         self.version += 1;
         self.writes += 1;
         value["metadata"]["resourceVersion"] = self.version.to_string().into();
+        let same_spec = before.as_ref().filter(|before| before.value["spec"] == value["spec"]);
+        let typed = same_spec.and_then(|before| Kind::read_over(before.typed.get()?, &value));
         let object = Arc::new(Object {
             kind,
             name: name.clone(),
             uid,
             version: self.version,
-            value: value.clone(),
+            value,
             applied,
-            typed: OnceLock::new(),
+            typed: typed.map_or_else(OnceLock::new, OnceLock::from),
+            json: OnceLock::new(),
+            held: OnceLock::new(),
+            expires: OnceLock::new(),
         });
         self.objects.insert((kind, name), Arc::clone(&object));
         self.changes.push(Change {
-            object,
+            object: Arc::clone(&object),
             before,
             gone: false,
         });
-        value
+        Reply::Object(object)
     }
 }
 

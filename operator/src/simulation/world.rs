@@ -62,6 +62,13 @@ pub struct Trouble {
     pub clock: Vec<(usize, i64)>,
 }
 
+/// Lives from create to end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lives {
+    pub sessions: u64,
+    pub tasks: u64,
+}
+
 pub struct World {
     pub now: i64,
     pub server: Server,
@@ -80,8 +87,10 @@ pub struct World {
     pub disrupted: BTreeSet<String>,
     pub watchdog: Watchdog,
     pub steps: u64,
-    /// Sessions that have ended or gone.
-    pub lives: u64,
+    /// Sessions and tasks that are over or gone.
+    pub lives: Lives,
+    /// How often each trouble came.
+    pub troubles: BTreeMap<&'static str, u64>,
     pub trace: Option<Vec<(i64, String)>>,
     pub numbers: u64,
     events: BTreeMap<(i64, u64), Event>,
@@ -106,7 +115,8 @@ impl World {
             disrupted: BTreeSet::new(),
             watchdog: Watchdog::default(),
             steps: 0,
-            lives: 0,
+            lives: Lives::default(),
+            troubles: BTreeMap::new(),
             trace: tracing.then(Vec::new),
             numbers: 0,
             events: BTreeMap::new(),
@@ -288,10 +298,9 @@ impl World {
             self.note(|| format!("operator {id}: {}{outcome}", request.line()));
         }
         match answer {
-            Ok(value) => {
+            Ok(reply) => {
                 let code = if request.method == "POST" { 201 } else { 200 };
-                let body = serde_json::to_vec(&value).unwrap();
-                Response::builder().status(code).body(Body::from(body)).unwrap()
+                Response::builder().status(code).body(Body::from(reply.json())).unwrap()
             }
             Err((code, reason)) => refusal(code, reason),
         }

@@ -30,7 +30,7 @@ pub enum Admission {
     Admitted,
     /// Somebody else has the topic.
     Waiting(Blocker),
-    /// An earlier pod of the task, or a Job that the cache does not show yet, is still there.
+    /// An earlier pod of the task, or a Job of the topic that the cache does not show yet, is still there.
     Settling,
     /// A Job of this name belongs to somebody else.
     NameTaken,
@@ -138,8 +138,12 @@ async fn remains(seen: &Observed, ctx: &Context) -> Result<Option<Admission>, Er
             Admission::NameTaken
         }));
     }
+    let (topic, uid) = (&seen.task.spec.topic_ref.name, seen.task.uid());
+    if cluster::has_jobs_of_others(&ctx.client, &namespace, topic, uid.as_deref()).await? {
+        return Ok(Some(Admission::Settling));
+    }
     let pods: Api<Pod> = Api::namespaced(ctx.client.clone(), &namespace);
-    let mine = ListParams::default().labels(&format!("{}={}", meta::UID_LABEL, seen.task.uid().unwrap_or_default()));
+    let mine = ListParams::default().labels(&format!("{}={}", meta::UID_LABEL, uid.unwrap_or_default()));
     let left = cluster::list(&pods, &mine)
         .await?
         .iter()

@@ -7,6 +7,7 @@ use longshore_crds::{ContainerTask, SlotKind};
 use super::observe::Observed;
 use super::order::claim;
 use super::plan::{Plan, Step};
+use super::release::release;
 use crate::cluster::{self, Created, Error};
 use crate::context::Context;
 use crate::ledger::entry;
@@ -17,11 +18,15 @@ pub async fn apply(plan: &Plan, seen: &Observed, ctx: &Context) -> Result<(), Er
     match &plan.step {
         None => Ok(()),
         Some(Step::CreateJob(job)) => match cluster::create(&jobs(), job).await? {
-            Created::New(_) | Created::Ours(_) => Ok(()),
+            Created::New(job) | Created::Ours(job) => release(&job, seen, ctx).await,
             // The next pass sees whose it is.
             Created::Foreign(_) => Err(Error::Conflict {
                 what: cluster::describe(job.as_ref()),
             }),
+        },
+        Some(Step::ReleaseJob) => match &seen.job {
+            Some(job) => release(job, seen, ctx).await,
+            None => Ok(()),
         },
         Some(Step::ReleaseSlot) => match &seen.class {
             Some(class) => {

@@ -47,6 +47,8 @@ pub fn job(
             ..ObjectMeta::default()
         },
         spec: Some(JobSpec {
+            // It is released once nothing can come before it any more; see `release`.
+            suspend: Some(true),
             backoff_limit: Some(0),
             active_deadline_seconds: Some(timeout_seconds(seen)),
             pod_failure_policy: Some(replace_when_disrupted()),

@@ -11,6 +11,7 @@ mod observe;
 mod order;
 mod outcome;
 mod plan;
+mod release;
 mod status;
 
 use std::sync::Arc;

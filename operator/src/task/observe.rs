@@ -122,7 +122,7 @@ fn newest_pod(task: &ContainerTask, pods: &[Arc<Pod>]) -> Option<Arc<Pod>> {
     let uid = task.uid()?;
     pods.iter()
         .filter(|pod| pod.labels().get(meta::UID_LABEL) == Some(&uid))
-        .max_by_key(|pod| pod.creation_timestamp().map(|at| at.0))
+        .max_by_key(|pod| (pod.creation_timestamp().map(|at| at.0), pod.name_any()))
         .cloned()
 }
 

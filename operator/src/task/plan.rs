@@ -14,6 +14,7 @@ use super::build::{job, retries, timeout_seconds, ttl_seconds};
 use super::observe::Observed;
 use super::order::{Blocker, is_over};
 use super::outcome::{Outcome, outcome};
+use super::release::is_held_back;
 use crate::agent::{Contact, Met, dial_again};
 use crate::cluster::Error;
 use crate::conditions::{Verdict, merge, no, whole_seconds, yes};
@@ -36,7 +37,10 @@ pub struct Plan {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
+    /// Create it, and let it have its pod.
     CreateJob(Box<Job>),
+    /// Let the Job have its pod, which whoever created it did not come to.
+    ReleaseJob,
     /// Give the slot back, since something else has the topic.
     ReleaseSlot,
     /// The task has failed, and its Job does not know.
@@ -75,7 +79,7 @@ pub fn plan(seen: &Observed, admission: &Admission, contact: &Contact, settings:
 impl Plan {
     /// The same, when a step did not succeed.
     pub fn hindered(mut self, seen: &Observed, error: &Error, now: Timestamp) -> Self {
-        if !matches!(self.step, Some(Step::CreateJob(_))) {
+        if !matches!(self.step, Some(Step::CreateJob(_) | Step::ReleaseJob)) {
             return self;
         }
         let draft = Draft {
@@ -267,6 +271,10 @@ fn blocked(blocker: &Blocker) -> (&'static str, String) {
 /// With a Job that has not ended.
 fn running(seen: &Observed, contact: &Contact, settings: &Settings, now: Timestamp) -> Plan {
     let mut draft = started(Draft::new(seen, now));
+    if seen.job.as_deref().is_some_and(is_held_back) {
+        draft.step = Some(Step::ReleaseJob);
+        return draft.phase(TaskPhase::Starting);
+    }
     let started_at = seen
         .pod
         .as_ref()

@@ -77,6 +77,7 @@ impl World {
         if let Some(Step::CreateJob(job)) = plan.step.clone() {
             let mut job = *job;
             job.metadata.uid = Some(format!("job-{}", job.name_any()));
+            job.spec.as_mut().unwrap().suspend = Some(false);
             self.seen.job = Some(Arc::new(job));
             self.admission = Admission::NotAsked;
         }
@@ -172,6 +173,7 @@ fn result(text: &str) -> api::TaskResult {
 fn line(plan: &Plan, now: Timestamp) -> String {
     let step = match &plan.step {
         None => "",
+        Some(Step::ReleaseJob) => " release-job",
         Some(Step::CreateJob(_)) => " create",
         Some(Step::ReleaseSlot) => " release",
         Some(Step::DeleteJob { .. }) => " delete-job",
@@ -415,4 +417,18 @@ fn a_job_of_somebody_else_does_not_make_a_task_run() {
         world.admitted(Admission::NameTaken),
         "Failed/NameConflict +Admitted +Failed",
     );
+}
+
+#[test]
+fn a_job_that_was_not_released_is_released_and_then_waited_for() {
+    let mut world = World::started();
+    let hold = |world: &mut World, back: bool| {
+        let job = Arc::make_mut(world.seen.job.as_mut().unwrap());
+        job.spec.as_mut().unwrap().suspend = Some(back);
+    };
+    hold(&mut world, true);
+    assert_eq!(world.plan().step, Some(Step::ReleaseJob));
+    assert_eq!(world.plan().status.phase, Some(TaskPhase::Starting));
+    hold(&mut world, false);
+    assert_eq!(world.plan().step, None);
 }
