@@ -145,7 +145,7 @@ impl World {
         let Some(job) = self.server.get(Kind::Job, name).cloned() else {
             return;
         };
-        let suspended = job.value["spec"]["suspend"] == true;
+        let suspended = job.value["spec"]["suspend"] == true && !self.server.guards.eager_jobs;
         if suspended || job.is_leaving() || job.holds("Complete") || job.holds("Failed") {
             return;
         }

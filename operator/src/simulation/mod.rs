@@ -53,8 +53,6 @@ fn number(variable: &str) -> Option<u64> {
 /// What all worlds together came to.
 #[derive(Default)]
 struct Sum {
-    /// The next seed.
-    seeds: AtomicU64,
     /// Lives of all worlds that are through.
     lives: AtomicU64,
     counts: Mutex<Counts>,
@@ -71,13 +69,6 @@ struct Counts {
 }
 
 impl Sum {
-    fn from(first: u64) -> Self {
-        Self {
-            seeds: AtomicU64::new(first),
-            ..Self::default()
-        }
-    }
-
     fn add(&self, world: &World) {
         let lives = world.lives.sessions + world.lives.tasks;
         self.lives.fetch_add(lives, Ordering::Relaxed);
@@ -104,43 +95,62 @@ impl Sum {
     }
 }
 
-/// Plays seeds until there were enough lives, on as many threads as there are cores. The first that fails.
-fn play_until(lives: u64, end: u64, guards: Guards, sum: &Sum) -> Option<u64> {
-    let failed = AtomicU64::new(u64::MAX);
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                while sum.lives.load(Ordering::Relaxed) < lives && failed.load(Ordering::Relaxed) == u64::MAX {
-                    let seed = sum.seeds.fetch_add(1, Ordering::Relaxed);
-                    if seed >= end {
-                        break;
-                    }
-                    let world = play(&Script::of(seed), guards, false);
-                    sum.add(&world);
-                    if world.watchdog.broken.is_some() {
-                        failed.fetch_min(seed, Ordering::Relaxed);
-                    }
-                }
-            });
+/// Where the scripts of a run come from: one for every seed from `first` to before `end`.
+#[derive(Clone, Copy)]
+struct Play {
+    first: u64,
+    end: u64,
+    script: fn(u64) -> Script,
+    guards: Guards,
+}
+
+impl Play {
+    fn all(first: u64) -> Self {
+        Self {
+            first,
+            end: u64::MAX,
+            script: Script::of,
+            guards: Guards::default(),
         }
-    });
-    let failed = failed.into_inner();
-    (failed != u64::MAX).then_some(failed)
+    }
+
+    /// Plays until there were enough lives, on as many threads as there are cores. The first seed that breaks a promise.
+    fn until(self, lives: u64, sum: &Sum) -> Option<u64> {
+        let (next, failed) = (AtomicU64::new(self.first), AtomicU64::new(u64::MAX));
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    while sum.lives.load(Ordering::Relaxed) < lives && failed.load(Ordering::Relaxed) == u64::MAX {
+                        let seed = next.fetch_add(1, Ordering::Relaxed);
+                        if seed >= self.end {
+                            break;
+                        }
+                        let world = play(&(self.script)(seed), self.guards, false);
+                        sum.add(&world);
+                        if world.watchdog.broken.is_some() {
+                            failed.fetch_min(seed, Ordering::Relaxed);
+                        }
+                    }
+                });
+            }
+        });
+        let failed = failed.into_inner();
+        (failed != u64::MAX).then_some(failed)
+    }
 }
 
 #[test]
-fn sessions_live_through_everything_and_no_promise_is_broken() {
+fn sessions_and_tasks_live_through_everything_and_no_promise_is_broken() {
     if let Some(seed) = number("SIMULATION_SEED") {
-        let script = Script::of(seed);
-        if let Some(story) = tell(&script, Guards::default()) {
+        if let Some(story) = tell(&Script::of(seed), Guards::default()) {
             panic!("{story}");
         }
         return;
     }
     let lives = number("SIMULATION_LIVES").unwrap_or(LIVES);
-    let (sum, begun) = (Sum::from(number("SIMULATION_FIRST").unwrap_or(0)), Instant::now());
-    let failed = play_until(lives, u64::MAX, Guards::default(), &sum);
+    let (sum, begun) = (Sum::default(), Instant::now());
+    let failed = Play::all(number("SIMULATION_FIRST").unwrap_or(0)).until(lives, &sum);
     sum.tell(begun.elapsed().as_secs_f64());
     if let Some(seed) = failed {
         panic!(
@@ -151,30 +161,44 @@ fn sessions_live_through_everything_and_no_promise_is_broken() {
 }
 
 #[test]
-fn a_seed_plays_the_same_every_time() {
+fn a_seed_plays_the_same_every_time_and_on_every_thread() {
     for seed in 0..3 {
         let script = Script::of(seed);
-        let [first, second] = [0, 1].map(|_| play(&script, Guards::default(), true));
+        let (first, second) = std::thread::scope(|scope| {
+            let one = scope.spawn(|| play(&script, Guards::default(), true));
+            let other = scope.spawn(|| play(&script, Guards::default(), true));
+            (one.join().unwrap(), other.join().unwrap())
+        });
         let traces = [&first, &second].map(|world| world.trace.as_ref().unwrap());
         let difference = traces[0].iter().zip(traces[1]).find(|(one, other)| one != other);
         assert_eq!(difference, None, "seed {seed}");
-        assert_eq!(first.steps, second.steps, "seed {seed}");
+        let counted = |world: &World| (world.steps, world.numbers, world.server.writes, world.lives);
+        assert_eq!(counted(&first), counted(&second), "seed {seed}");
     }
 }
 
 /// Takes a guard away, and expects a seed that breaks the promise which the guard keeps.
-fn expect_broken(guards: Guards, rule: &str) {
-    const MOST_SEEDS: u64 = 300;
-    let sum = Sum::default();
-    let seed = play_until(u64::MAX, MOST_SEEDS, guards, &sum).unwrap_or_else(|| panic!("nothing notices {guards:?}"));
-    let broken = play(&Script::of(seed), guards, false).watchdog.broken.unwrap();
-    assert_eq!(broken.rule, rule, "seed {seed}: {broken:?}");
-    assert_eq!(
-        play(&Script::of(seed), Guards::default(), false).watchdog.broken,
-        None,
-        "with the guard seed {seed} is fine"
+fn expect_broken(guards: Guards, script: fn(u64) -> Script, rule: &str) {
+    const SEEDS: u64 = 300;
+    let (play_without, sum) = (
+        Play {
+            end: SEEDS,
+            script,
+            guards,
+            ..Play::all(0)
+        },
+        Sum::default(),
     );
-    println!("{guards:?}: seed {seed} of {}", sum.seeds.load(Ordering::Relaxed));
+    let seed = play_without.until(u64::MAX, &sum);
+    let script = script(seed.unwrap_or_else(|| panic!("nothing notices {guards:?}")));
+    let broken = play(&script, guards, false).watchdog.broken.unwrap();
+    assert_eq!(broken.rule, rule, "seed {seed:?}: {broken:?}");
+    assert_eq!(
+        play(&script, Guards::default(), false).watchdog.broken,
+        None,
+        "with the guard seed {seed:?} is fine"
+    );
+    println!("{guards:?}: seed {seed:?} of {}", sum.counts.lock().unwrap().worlds);
 }
 
 #[test]
@@ -183,7 +207,7 @@ fn limits_break_without_the_compare_and_swap_of_slots() {
         blind_slots: true,
         ..Guards::default()
     };
-    expect_broken(guards, "limits hold");
+    expect_broken(guards, Script::rush, "limits hold");
 }
 
 #[test]
@@ -192,7 +216,7 @@ fn two_write_a_workspace_without_the_live_look_at_pods() {
         hidden_pods: true,
         ..Guards::default()
     };
-    expect_broken(guards, "one writer per workspace");
+    expect_broken(guards, Script::of, "one writer per workspace");
 }
 
 #[test]
@@ -201,7 +225,36 @@ fn messages_run_twice_without_the_id_check_of_the_journal() {
         forgetful_journal: true,
         ..Guards::default()
     };
-    expect_broken(guards, "a message runs once");
+    expect_broken(guards, Script::of, "a message runs once");
+}
+
+/// The create of a Job was on its way while its task was deleted, and its pod began beside that of the next task.
+#[test]
+fn two_write_a_workspace_when_jobs_do_not_wait_for_their_release() {
+    let guards = Guards {
+        eager_jobs: true,
+        ..Guards::default()
+    };
+    expect_broken(guards, Script::takeovers, "one writer per workspace");
+}
+
+#[test]
+fn a_job_that_comes_late_never_has_a_pod() {
+    const WORLDS: u64 = 40;
+    let (takeovers, sum) = (
+        Play {
+            end: WORLDS,
+            script: Script::takeovers,
+            ..Play::all(0)
+        },
+        Sum::default(),
+    );
+    if let Some(seed) = takeovers.until(u64::MAX, &sum) {
+        panic!(
+            "{}",
+            tell(&Script::takeovers(seed), Guards::default()).unwrap_or_default()
+        );
+    }
 }
 
 /// The slot of a task was given back because the cache did not show its Job yet, and another task took it.

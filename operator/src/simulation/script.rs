@@ -118,10 +118,74 @@ const SESSIONS_PER_TOPIC: usize = 7;
 
 impl Script {
     pub fn of(seed: u64) -> Self {
+        Self::with(seed, None)
+    }
+
+    /// Everybody comes in the same moment, and there is not room for all.
+    pub fn rush(seed: u64) -> Self {
+        Self::with(seed, Some(true))
+    }
+
+    /// Tasks that are deleted as soon as they have begun, and others that wait for their topic. Nothing else.
+    pub fn takeovers(seed: u64) -> Self {
+        const TASKS: usize = 12;
+        let mut chance = Chance::new(seed, 3);
+        let mut inputs = Vec::new();
+        for number in 0..TASKS {
+            let begin = 20_000 + i64::try_from(number).unwrap() * 45_000;
+            let (first, second) = (2 * number, 2 * number + 1);
+            let mut add = |at: i64, input: Input| inputs.push(Timed { at, input });
+            add(
+                begin,
+                Input::CreateTask {
+                    topic: 0,
+                    number: first,
+                },
+            );
+            let deleted = begin + chance.between(20, 250);
+            add(
+                deleted,
+                Input::DeleteTask {
+                    topic: 0,
+                    number: first,
+                },
+            );
+            let next = begin + chance.between(0, 300);
+            add(
+                next,
+                Input::CreateTask {
+                    topic: 0,
+                    number: second,
+                },
+            );
+            add(
+                begin + 40_000,
+                Input::DeleteTask {
+                    topic: 0,
+                    number: second,
+                },
+            );
+        }
+        inputs.sort_by_key(|timed| timed.at);
+        Self {
+            limit: Limits {
+                sessions: None,
+                tasks: None,
+                ..Self::of(seed).limit
+            },
+            length: inputs.last().map_or(0, |timed| timed.at) + 1,
+            seed,
+            topics: 1,
+            inputs,
+        }
+    }
+
+    fn with(seed: u64, rush: Option<bool>) -> Self {
         let mut chance = Chance::new(seed, 2);
         let topics = 3 + chance.index(3);
         // In a rush everybody comes in the same moment, and there is not room for all.
-        let rush = chance.percent(25);
+        let drawn = chance.percent(25);
+        let rush = rush.unwrap_or(drawn);
         let most = if rush { 1 } else { i64::try_from(topics).unwrap() };
         let limit = Limits {
             sessions: (rush || !chance.percent(15)).then(|| i32::try_from(chance.between(1, most)).unwrap()),

@@ -106,6 +106,8 @@ pub struct Guards {
     pub hidden_pods: bool,
     /// Runners run a message again when it is posted again.
     pub forgetful_journal: bool,
+    /// Jobs have their pods at once, suspended or not.
+    pub eager_jobs: bool,
 }
 
 #[derive(Default)]
