@@ -25,7 +25,13 @@ use crate::settings::Settings;
 /// The policies of every class, as they were last built. Every pass over somebody who waits wants them, and hashing them is most
 /// of the work of such a pass. A class that is gone leaves its two behind.
 #[derive(Default)]
-pub struct Policies(Mutex<HashMap<String, (i64, Arc<[NetworkPolicy; 2]>)>>);
+pub struct Policies(Mutex<HashMap<String, Built>>);
+
+/// What was built for a generation of a class.
+struct Built {
+    generation: i64,
+    policies: Arc<[NetworkPolicy; 2]>,
+}
 
 impl Policies {
     /// The policies for pods of this class, built anew when its spec has changed.
@@ -40,11 +46,15 @@ impl Policies {
             return build();
         };
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, policies)) = known.get(&uid).filter(|(of, _)| *of == generation) {
-            return Arc::clone(policies);
+        if let Some(built) = known.get(&uid).filter(|built| built.generation == generation) {
+            return Arc::clone(&built.policies);
         }
         let policies = build();
-        known.insert(uid, (generation, Arc::clone(&policies)));
+        let built = Built {
+            generation,
+            policies: Arc::clone(&policies),
+        };
+        known.insert(uid, built);
         policies
     }
 }

@@ -1,7 +1,8 @@
 //! Processes in pods, and the journals that they leave on their topic's volume.
 //!
 //! A runner takes the lock of the volume before it listens, writes a message down before it answers, runs what is written down
-//! and not finished, goes on with a turn that a death cut off, and winds down when asked. One id runs once.
+//! and not finished, goes on with a turn that a death cut off, and winds down when asked. One id runs once. Winding down may hang,
+//! and its summary may fail.
 
 use jiff::Timestamp;
 use longshore_crds::SlotKind;
@@ -33,6 +34,7 @@ pub struct Journal {
     pub last_activity: i64,
     pub turns: u64,
     summary: Option<i64>,
+    summary_failed: bool,
     news: bool,
     finished: Option<i64>,
     acked: bool,
@@ -312,7 +314,7 @@ impl World {
                 time: at(time),
                 text: "what came of it".to_owned(),
             }),
-            summary_error: None,
+            summary_error: journal.summary_failed.then(|| "claude did not answer".to_owned()),
             recycled: 0,
             undelivered: Vec::new(),
         })
@@ -343,6 +345,7 @@ impl World {
 
     fn quiesce(&mut self, pid: u64, quiesce: &Quiesce) -> Answer {
         let (stopping, summary) = (self.chance.delay(500, 5_000), self.chance.delay(15_000, 90_000));
+        let (hangs, fails) = (self.chance.percent(5), self.chance.percent(5));
         let now = self.now;
         let process = self.processes.get_mut(&pid)?;
         let journal = self.journals.entry(process.uid.clone()).or_default();
@@ -362,6 +365,11 @@ impl World {
         let summing = if quiesce.summarize && journal.news { summary } else { 0 };
         let left = (quiesce.deadline.as_millisecond() - now - 3_000).max(0);
         let owner = process.owner.clone();
+        journal.summary_failed = fails && summing > 0;
+        if hangs {
+            self.note(|| format!("process {pid} of {owner} winds down, and does not come to its end"));
+            return answer(202, &());
+        }
         self.note(|| format!("process {pid} of {owner} winds down"));
         self.later((working + summing + 100).min(left), Event::Quiesced(pid));
         answer(202, &())
@@ -380,7 +388,7 @@ impl World {
         process.state = State::Quiesced;
         let journal = self.journals.entry(process.uid.clone()).or_default();
         journal.entries.iter_mut().for_each(|entry| entry.done = true);
-        if journal.news {
+        if journal.news && !journal.summary_failed {
             (journal.summary, journal.news) = (Some(now), false);
         }
         self.note(|| format!("process {pid} is wound down"));
