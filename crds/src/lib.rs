@@ -1,6 +1,7 @@
 //! Longshore's API types, group `longshore.dev/v1alpha1`.
 //!
-//! Owns the kinds ([`AgentClass`], [`Topic`], [`ContainerTask`], [`PersistentSession`], [`ScheduledTask`]) with their schema, CEL rules,
+//! Owns the kinds ([`AgentClass`], [`Topic`], [`ContainerTask`], [`PersistentSession`], [`RoutingPolicy`],
+//! [`ScheduledTask`]) with their schema, CEL rules,
 //! columns, condition types and reasons ([`conditions`]), labels and annotations ([`meta`]), and the names of everything
 //! that is derived from them ([`names`]).
 //!
@@ -15,6 +16,7 @@ mod manifests;
 pub mod meta;
 pub mod names;
 mod persistent_session;
+mod routing_policy;
 mod scheduled_task;
 mod shared;
 mod topic;
@@ -23,6 +25,7 @@ pub use agent_class::*;
 pub use container_task::*;
 pub use manifests::{all_crds, to_yaml};
 pub use persistent_session::*;
+pub use routing_policy::*;
 pub use scheduled_task::*;
 pub use shared::*;
 pub use topic::*;

@@ -3,7 +3,7 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
 
-use crate::{AgentClass, ContainerTask, PersistentSession, ScheduledTask, Topic};
+use crate::{AgentClass, ContainerTask, PersistentSession, RoutingPolicy, ScheduledTask, Topic};
 
 /// All kinds, in the order in which people read them.
 pub fn all_crds() -> Vec<CustomResourceDefinition> {
@@ -12,6 +12,7 @@ pub fn all_crds() -> Vec<CustomResourceDefinition> {
         Topic::crd(),
         ContainerTask::crd(),
         PersistentSession::crd(),
+        RoutingPolicy::crd(),
         ScheduledTask::crd(),
     ]
 }
