@@ -18,7 +18,7 @@ use crate::chat::Place;
 use crate::cluster::Cluster;
 use crate::outbox::Outbox;
 use crate::outbox::reach::OutOfReach;
-use crate::route;
+use crate::policies::Policies;
 use crate::settings::Settings;
 use crate::store::messages::{MessageRow, answer_key};
 use crate::store::posts::Content;
@@ -40,8 +40,8 @@ pub struct Bot {
     pub cluster: Cluster,
     /// The runners.
     pub runners: Runners,
-    /// What routing goes by.
-    pub routing: route::Settings,
+    /// What decides about messages.
+    pub policies: Policies,
     /// Settings.
     pub settings: Settings,
     /// New updates are in the store.

@@ -7,9 +7,9 @@ use std::time::Duration;
 use longshore_wire::MessageId;
 
 use crate::bot::Bot;
-use crate::route::Mode;
 use crate::store::StoreError;
 use crate::store::messages::{MessageRow, MessageState};
+use longshore_routing::Mode;
 
 /// A receipt that was not taken is tried again after this long.
 const RETRY: Duration = Duration::from_secs(15);

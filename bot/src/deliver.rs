@@ -14,18 +14,26 @@ use crate::bot::{Bot, LONGEST_WAIT};
 use crate::cluster::write::WriteError;
 use crate::conversation::{life, outcome};
 use crate::outbox::pace::Priority;
-use crate::route::words;
 use crate::store::StoreError;
 use crate::store::messages::{MessageRow, MessageState};
 use crate::store::posts::Content;
 use crate::store::sessions::SessionState;
 use crate::wake::{Wake, wake};
-use crate::{door, observe, situation};
+use crate::{door, observe, situation, words};
 
 /// How long to wait for a change in the cluster before looking again anyway.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// The same when something is about to change.
 const SOON: Duration = Duration::from_secs(1);
+
+/// What becomes of a message whose session is over before it got it.
+#[derive(Clone, Copy, Debug)]
+pub struct Again<'a> {
+    /// It starts another session.
+    pub deep: bool,
+    /// What was written, where that is more than the text.
+    pub written: Option<&'a str>,
+}
 
 /// Posts a message as soon as the session takes it; without a text, only waits until it would. If the session is over before
 /// that, the message finds another way.
@@ -34,7 +42,7 @@ pub async fn to_session(
     row: &MessageRow,
     name: &str,
     text: Option<&str>,
-    deep: bool,
+    again: Again<'_>,
 ) -> Result<(), StoreError> {
     let mut delivery = Delivery {
         bot,
@@ -49,7 +57,7 @@ pub async fn to_session(
         changes.mark_unchanged();
         let state = bot.store.session(name).await?.map(|session| session.state);
         if state.is_none_or(|state| state >= SessionState::Ending) {
-            return delivery.over(text, deep).await;
+            return delivery.over(text, again).await;
         }
         match delivery.attempt(text).await? {
             None => return Ok(()),
@@ -175,12 +183,18 @@ impl Delivery<'_> {
         self.bot.store.answer(self.row.row, parts, Priority::Notice).await
     }
 
-    async fn over(&self, text: Option<&str>, deep: bool) -> Result<(), StoreError> {
+    async fn over(&self, text: Option<&str>, again: Again<'_>) -> Result<(), StoreError> {
         if self.unsure {
             return self.explain(outcome::SESSION_OVER_UNSURE.to_owned()).await;
         }
         let text = text.unwrap_or_default();
-        let text = if deep { format!("/deep {text}") } else { text.to_owned() };
+        let text = match again {
+            Again {
+                written: Some(written), ..
+            } => written.to_owned(),
+            Again { deep: true, .. } => format!("/deep {text}"),
+            Again { .. } => text.to_owned(),
+        };
         situation::decide_again(self.bot, self.row, &text).await
     }
 }

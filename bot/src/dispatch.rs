@@ -5,10 +5,12 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+use longshore_routing::{Explanation, Message, Mode};
+
 use crate::bot::Bot;
 use crate::chat::Place;
 use crate::outbox::Reach;
-use crate::route::{self, Message, Mode};
 use crate::situation::{object, situation};
 use crate::store::StoreError;
 use crate::store::messages::NewMessage;
@@ -71,30 +73,19 @@ async fn incoming(bot: &Arc<Bot>, id: i64, message: Incoming) -> Result<(), Stor
         Content::Unsupported(kind) => Err(*kind),
     };
     let situation = situation(bot, place).await?;
-    let decision = route::route(
-        &Message {
-            user: message.user,
-            content,
-        },
-        &situation,
-        &bot.routing,
-    );
+    let router = bot.policies.router().await;
+    let written = Message {
+        user: message.user,
+        chat: place.chat,
+        thread: place.thread,
+        content,
+    };
+    let explanation = router.decide(&situation, &written, Timestamp::now());
+    log(&message, &explanation);
+    let decision = explanation.decision;
     if decision.mode == Mode::Ignore {
-        tracing::debug!(
-            chat = place.chat,
-            message_id = message.message,
-            reason = decision.reason,
-            "ignored"
-        );
         return bot.store.skip_update(id).await;
     }
-    tracing::info!(
-        chat = place.chat,
-        thread = place.thread,
-        message_id = message.message,
-        reason = decision.reason,
-        "decided"
-    );
     let title = match (&message.topic_name, place.thread) {
         (Some(name), _) => Some(name.clone()),
         (None, Some(_)) => bot.store.topic_name(place).await?.or(message.chat_title),
@@ -128,4 +119,27 @@ async fn incoming(bot: &Arc<Bot>, id: i64, message: Incoming) -> Result<(), Stor
         None => {}
     }
     Ok(())
+}
+
+/// What was decided and why; not what was written.
+fn log(message: &Incoming, explanation: &Explanation) {
+    let (chat, thread, id) = (message.place.chat, message.place.thread, message.message);
+    let decision = &explanation.decision;
+    let (mode, reason) = (decision.mode.in_words(), &decision.reason);
+    // What strangers write in a group is no news.
+    if decision.mode == Mode::Ignore && explanation.rule.is_none() {
+        tracing::debug!(chat, thread, message_id = id, reason, "ignored");
+        return;
+    }
+    tracing::info!(chat, thread, message_id = id, mode, reason, "decided");
+    for passed in &explanation.passed {
+        tracing::debug!(
+            chat,
+            thread,
+            message_id = id,
+            step = passed.step,
+            why = passed.why,
+            "passed"
+        );
+    }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use kube::ResourceExt;
 use longshore_crds::{ContainerTask, PersistentSession, SessionPhase};
+use longshore_routing::{Mode, StopTarget};
 use longshore_wire::MessageId;
 use longshore_wire::api::{Decision, Interrupted, Verdict};
 
@@ -14,13 +15,12 @@ use crate::agent::RunnerError;
 use crate::bot::Bot;
 use crate::conversation::{life, outcome, prompt};
 use crate::outbox::pace::Priority;
-use crate::route::{Mode, StopTarget, words};
 use crate::store::StoreError;
 use crate::store::approvals::ApprovalRow;
 use crate::store::messages::{MessageRow, MessageState};
 use crate::store::posts::Content;
 use crate::wake::{Wake, wake};
-use crate::{door, situation};
+use crate::{door, situation, words};
 
 /// How often something is tried that somebody waits for.
 const TRIES: usize = 5;

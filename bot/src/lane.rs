@@ -10,18 +10,19 @@ use std::time::Duration;
 
 use kube::ResourceExt;
 use longshore_crds::{Origin, TelegramOrigin};
+use longshore_routing::Mode;
 use tokio::sync::{Notify, mpsc};
 
 use crate::bot::{Bot, LONGEST_WAIT};
 use crate::chat::Place;
 use crate::cluster::write::WriteError;
+use crate::deliver::Again;
 use crate::outbox::pace::Priority;
-use crate::route::{Mode, words};
 use crate::store::StoreError;
 use crate::store::messages::{MessageRow, MessageState};
 use crate::store::posts::Content;
 use crate::store::sessions::SessionState;
-use crate::{deliver, observe};
+use crate::{deliver, observe, words};
 
 /// What came of a try.
 enum Carried {
@@ -73,14 +74,29 @@ async fn work(bot: Arc<Bot>, place: Place, lane: Arc<Notify>) -> Result<(), Stor
 
 async fn carry_out(bot: &Arc<Bot>, row: &MessageRow) -> Result<Carried, StoreError> {
     match &row.decision.mode {
-        Mode::Task { prompt } => start_task(bot, row, prompt).await,
-        Mode::StartSession { prompt } => start_session(bot, row, prompt.clone()).await,
-        Mode::ToSession { session, text, deep } => {
-            deliver::to_session(bot, row, session, Some(text), *deep).await?;
+        Mode::Task { prompt, agent_class } => start_task(bot, row, prompt, agent_class.clone()).await,
+        Mode::StartSession { prompt, agent_class } => {
+            start_session(bot, row, prompt.clone(), agent_class.clone()).await
+        }
+        Mode::ToSession {
+            session,
+            text,
+            deep,
+            written,
+        } => {
+            let again = Again {
+                deep: *deep,
+                written: written.as_deref(),
+            };
+            deliver::to_session(bot, row, session, Some(text), again).await?;
             Ok(Carried::Done)
         }
         Mode::WakeSession { session } => {
-            deliver::to_session(bot, row, session, None, true).await?;
+            let again = Again {
+                deep: true,
+                written: None,
+            };
+            deliver::to_session(bot, row, session, None, again).await?;
             Ok(Carried::Done)
         }
         Mode::EndSession { session } => end_session(bot, row, session).await,
@@ -138,7 +154,12 @@ async fn topic(bot: &Bot, row: &MessageRow) -> Result<String, WriteError> {
     Ok(made.name_any())
 }
 
-async fn start_task(bot: &Arc<Bot>, row: &MessageRow, prompt: &str) -> Result<Carried, StoreError> {
+async fn start_task(
+    bot: &Arc<Bot>,
+    row: &MessageRow,
+    prompt: &str,
+    class: Option<String>,
+) -> Result<Carried, StoreError> {
     let topic = match topic(bot, row).await {
         Ok(topic) => topic,
         Err(error) => return failed(bot, row, "The topic", error).await,
@@ -146,7 +167,7 @@ async fn start_task(bot: &Arc<Bot>, row: &MessageRow, prompt: &str) -> Result<Ca
     let Some(name) = &row.object else {
         return Ok(Carried::Done);
     };
-    match bot.cluster.create_task(name, &topic, prompt, origin(row)).await {
+    match bot.cluster.create_task(name, &topic, prompt, class, origin(row)).await {
         Ok(()) => {
             bot.store.advance_message(row.row, MessageState::Handed).await?;
             Ok(Carried::Done)
@@ -155,12 +176,21 @@ async fn start_task(bot: &Arc<Bot>, row: &MessageRow, prompt: &str) -> Result<Ca
     }
 }
 
-async fn start_session(bot: &Arc<Bot>, row: &MessageRow, prompt: Option<String>) -> Result<Carried, StoreError> {
+async fn start_session(
+    bot: &Arc<Bot>,
+    row: &MessageRow,
+    prompt: Option<String>,
+    class: Option<String>,
+) -> Result<Carried, StoreError> {
     let Some(name) = &row.object else {
         return Ok(Carried::Done);
     };
     let made = match topic(bot, row).await {
-        Ok(topic) => bot.cluster.create_session(name, &topic, prompt, origin(row)).await,
+        Ok(topic) => {
+            bot.cluster
+                .create_session(name, &topic, prompt, class, origin(row))
+                .await
+        }
         Err(error) => Err(error),
     };
     match made {

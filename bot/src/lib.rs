@@ -1,12 +1,12 @@
 //! Longshore's bot: the Telegram edge and the mode router.
 //!
-//! The way of a message: [`intake`] puts it into the [`store`], [`dispatch`] lets [`route`] decide, a [`lane`] carries the
+//! The way of a message: [`intake`] puts it into the [`store`], [`dispatch`] lets the router ([`longshore_routing`]) decide, a [`lane`] carries the
 //! decision out in the [`cluster`] or at a runner ([`agent`]), after [`wake`] where that sleeps; [`observe`] and [`follow`] hear what becomes of it,
 //! [`conversation`] says what that looks like, [`render`] formats it, the [`outbox`] shows it, and the [`courier`] records
 //! that it was shown.
 //!
 //! Invariants: it never touches a pod, a Job or a StatefulSet; a message is in the store before Telegram forgets it; text
-//! goes out only by edits of a message whose id is in the store; routing, rendering, pacing and the conversation do no IO.
+//! goes out only by edits of a message whose id is in the store; rendering, pacing and the conversation do no IO.
 
 pub mod agent;
 pub mod bot;
@@ -24,14 +24,15 @@ pub mod intake;
 pub mod lane;
 pub mod observe;
 pub mod outbox;
+pub mod policies;
 pub mod press;
 pub mod preview;
 pub mod reach;
 pub mod render;
-pub mod route;
 pub mod run;
 pub mod settings;
 pub mod situation;
 pub mod store;
 pub mod telegram;
 pub mod wake;
+pub mod words;

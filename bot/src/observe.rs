@@ -8,6 +8,7 @@ use std::sync::Arc;
 use kube::ResourceExt;
 use longshore_crds::conditions::types;
 use longshore_crds::{ContainerTask, PersistentSession, TelegramOrigin, meta};
+use longshore_routing::Mode;
 use tokio::sync::mpsc;
 
 use crate::bot::Bot;
@@ -16,12 +17,11 @@ use crate::cluster::{Observed, place_of};
 use crate::conversation::{life, outcome};
 use crate::outbox::pace::Priority;
 use crate::render::Rich;
-use crate::route::{Mode, words};
 use crate::store::StoreError;
 use crate::store::messages::{MessageRow, MessageState};
 use crate::store::posts::Content;
 use crate::store::sessions::SessionState;
-use crate::{preview, reach};
+use crate::{preview, reach, words};
 
 /// Follows the cluster until the bot stops.
 pub async fn run(bot: Arc<Bot>, mut events: mpsc::UnboundedReceiver<Observed>) -> Result<(), StoreError> {
@@ -232,7 +232,7 @@ async fn asleep(
 /// A session that was started without a first message says that it is there.
 async fn ready(bot: &Bot, name: &str) -> Result<(), StoreError> {
     for row in bot.store.unanswered_for(name).await? {
-        if row.decision.mode == (Mode::StartSession { prompt: None }) {
+        if matches!(row.decision.mode, Mode::StartSession { prompt: None, .. }) {
             answer(bot, &row, vec![Content::plain(words::SESSION_READY)], false).await?;
         }
     }

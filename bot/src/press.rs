@@ -3,15 +3,16 @@
 
 use std::sync::Arc;
 
+use longshore_crds::Role;
 use longshore_wire::api::{Decision, Verdict};
 
 use crate::bot::Bot;
 use crate::conversation::prompt::{self, Choice};
 use crate::express;
-use crate::route::words;
 use crate::store::StoreError;
 use crate::store::approvals::ApprovalRow;
 use crate::telegram::update::Press;
+use crate::words;
 
 /// Longest text that Telegram shows for a pressed button.
 const NOTE_CHARS: usize = 200;
@@ -29,13 +30,15 @@ pub async fn answer(bot: Arc<Bot>, press: Press) -> Result<(), StoreError> {
 }
 
 async fn carry_out(bot: &Bot, press: &Press) -> Result<String, StoreError> {
-    if !bot.routing.allowed_users.contains(&press.user) {
+    let router = bot.policies.router().await;
+    let Some(role) = router.standing(press.user, press.chat).map(|standing| standing.role) else {
         tracing::debug!(
             user = press.user,
-            "a button was pressed by somebody who is not on the list"
+            chat = press.chat,
+            "a button was pressed by somebody who has no access"
         );
         return Ok(words::NOT_YOURS.to_owned());
-    }
+    };
     let Some((row, choice)) = prompt::read_data(&press.data) else {
         return Ok(words::TOO_LATE.to_owned());
     };
@@ -44,6 +47,14 @@ async fn carry_out(bot: &Bot, press: &Press) -> Result<String, StoreError> {
     };
     if !approval.open || approval.shown_at != (press.chat, Some(press.message)) {
         return Ok(words::TOO_LATE.to_owned());
+    }
+    if matches!(choice, Choice::Allow | Choice::Deny) && role < Role::Approver {
+        tracing::info!(
+            user = press.user,
+            chat = press.chat,
+            "a permission was not decided, since only approvers may"
+        );
+        return Ok(words::NOT_AN_APPROVER.to_owned());
     }
     match choice {
         Choice::Allow => verdict(bot, &approval, Verdict::Allow, press).await,

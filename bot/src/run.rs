@@ -16,10 +16,11 @@ use crate::chat::Place;
 use crate::cluster::{Cluster, Observed};
 use crate::health::Health;
 use crate::outbox::Outbox;
+use crate::policies::Policies;
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
 use crate::telegram::{CallError, Telegram};
-use crate::{courier, dispatch, follow, intake, lane, observe, reach, route};
+use crate::{courier, dispatch, follow, intake, lane, observe, reach};
 
 /// Runs the bot until it is told to stop or its store fails.
 pub async fn run(
@@ -38,6 +39,7 @@ pub async fn run(
     let (reports, reached) = mpsc::unbounded_channel();
     let (busy_places, places) = mpsc::unbounded_channel();
     let (seen_sessions, sessions) = mpsc::unbounded_channel();
+    let policies = Policies::watch(&client, &settings.namespace, routing, &tracker, &stop);
     let cluster = Cluster::watch(&client, &settings.namespace, observed, &tracker, &stop);
     let outbox = Outbox::new(
         store.clone(),
@@ -53,7 +55,7 @@ pub async fn run(
         telegram,
         cluster,
         runners: Runners::new()?,
-        routing,
+        policies,
         settings,
         inbox: Notify::new(),
         changes: watch::Sender::new(0),
@@ -101,6 +103,7 @@ async fn start(bot: Arc<Bot>, health: Health, channels: Channels) -> Result<(), 
     if !bot.cluster.synced().await {
         return Ok(());
     }
+    bot.policies.router().await;
     tracing::info!("the cluster is seen");
     health.set_ready(true);
     bot.spawn("observe", observe::run(bot.clone(), channels.events));
@@ -113,7 +116,11 @@ async fn start(bot: Arc<Bot>, health: Health, channels: Channels) -> Result<(), 
 }
 
 /// Learns the bot's own name, checks what it may see, sets the menu. None when the bot is stopped before that worked.
-async fn introduce(telegram: &Telegram, settings: &Settings, stop: &CancellationToken) -> Option<route::Settings> {
+async fn introduce(
+    telegram: &Telegram,
+    settings: &Settings,
+    stop: &CancellationToken,
+) -> Option<longshore_routing::Settings> {
     let mut wait = Duration::from_secs(1);
     let me = loop {
         match telegram.get_me().await {
@@ -133,20 +140,17 @@ async fn introduce(telegram: &Telegram, settings: &Settings, stop: &Cancellation
         users = settings.allowed_users.len(),
         "Telegram knows the bot"
     );
-    if settings.allowed_users.is_empty() {
-        tracing::warn!("nobody is allowed to use the bot; set LONGSHORE_ALLOWED_USERS (chart: telegram.allowedUsers)");
-    }
     if !me.reads_all_group_messages {
         tracing::warn!(
             "privacy mode is on: in groups the bot sees commands and replies only, unless it is an administrator. \
              Switch it off with /setprivacy at @BotFather and add the bot to the group again, or make it an administrator"
         );
     }
-    let commands = route::COMMANDS.map(|(_, name, what)| (name, what));
+    let commands = longshore_routing::COMMANDS.map(|(_, name, what)| (name, what));
     if let Err(error) = telegram.set_my_commands(&commands).await {
         tracing::warn!(%error, "the menu of commands was not set");
     }
-    Some(route::Settings {
+    Some(longshore_routing::Settings {
         allowed_users: settings.allowed_users.clone(),
         bot_username: me.username,
         done_words: settings

@@ -1,13 +1,15 @@
 //! What is known about a place when a message is decided about, and deciding anew when that has changed.
 
+use jiff::Timestamp;
 use longshore_crds::names;
+use longshore_routing::{ActiveSession, Decision, Message, Mode, Situation, TopicState};
 
 use crate::bot::Bot;
 use crate::chat::Place;
 use crate::conversation::life;
-use crate::route::{self, ActiveSession, Decision, Message, Mode, Situation, TopicState};
 use crate::store::StoreError;
 use crate::store::messages::MessageRow;
+use crate::words;
 
 /// What is known about a place now.
 pub async fn situation(bot: &Bot, place: Place) -> Result<Situation, StoreError> {
@@ -47,10 +49,19 @@ pub async fn decide_again(bot: &Bot, row: &MessageRow, text: &str) -> Result<(),
     let situation = situation(bot, row.place).await?;
     let message = Message {
         user: row.user,
+        chat: row.place.chat,
+        thread: row.place.thread,
         content: Ok(text),
     };
-    let mut decision = route::route(&message, &situation, &bot.routing);
+    let router = bot.policies.router().await;
+    let mut decision = router.decide(&situation, &message, Timestamp::now()).decision;
     decision.reason = format!("what it was for is over; {}", decision.reason);
+    if decision.mode == Mode::Ignore {
+        // It was not ignored before: somebody waits for what becomes of it.
+        decision.mode = Mode::Reply {
+            text: words::NO_LONGER.to_owned(),
+        };
+    }
     tracing::info!(
         chat = row.place.chat,
         message_id = row.message,

@@ -164,4 +164,20 @@ pub mod reasons {
     pub const TOPIC_CLOSED: &str = "TopicClosed";
     /// The forum topic was deleted.
     pub const TOPIC_DELETED: &str = "TopicDeleted";
+    /// Access is in force, and every rule of the policy can decide about messages.
+    pub const IN_FORCE: &str = "InForce";
+    /// `access` of the policy cannot be read, so it lets nobody in.
+    pub const ACCESS_UNREADABLE: &str = "AccessUnreadable";
+    /// A part of the policy other than access and rules cannot be read.
+    pub const PARTLY_UNREADABLE: &str = "PartlyUnreadable";
+    /// A rule cannot be read or carried out, so it is skipped.
+    pub const RULE_INVALID: &str = "RuleInvalid";
+    /// A rule matches the same as an earlier one and does something else.
+    pub const RULE_CONFLICT: &str = "RuleConflict";
+    /// A rule names an AgentClass that does not exist.
+    pub const BROKEN_REFERENCE: &str = "BrokenReference";
+    /// A rule never decides, since an earlier one matches all that it matches.
+    pub const RULE_SHADOWED: &str = "RuleShadowed";
+    /// Heuristics or `whileSessionActive` of an earlier policy count instead.
+    pub const OVERRIDDEN: &str = "Overridden";
 }

@@ -137,11 +137,18 @@ impl Cluster {
     }
 
     /// Makes the ContainerTask for a message.
-    pub async fn create_task(&self, name: &str, topic: &str, prompt: &str, origin: Origin) -> Result<(), WriteError> {
+    pub async fn create_task(
+        &self,
+        name: &str,
+        topic: &str,
+        prompt: &str,
+        agent_class: Option<String>,
+        origin: Origin,
+    ) -> Result<(), WriteError> {
         let spec = ContainerTaskSpec {
             topic_ref: TopicRef { name: topic.to_owned() },
             prompt: prompt.to_owned(),
-            agent_class_name: None,
+            agent_class_name: agent_class,
             timeout_seconds: None,
             ttl_seconds_after_finished: None,
             retries: None,
@@ -169,12 +176,13 @@ impl Cluster {
         name: &str,
         topic: &str,
         prompt: Option<String>,
+        agent_class: Option<String>,
         origin: Origin,
     ) -> Result<PersistentSession, WriteError> {
         let spec = PersistentSessionSpec {
             topic_ref: TopicRef { name: topic.to_owned() },
             prompt,
-            agent_class_name: None,
+            agent_class_name: agent_class,
             desired_state: Default::default(),
             idle_timeout_seconds: None,
             max_duration_seconds: None,

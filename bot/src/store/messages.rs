@@ -4,6 +4,7 @@
 //! words are among the posts) -> `closed` (they stand in the chat). Every step is taken in the transaction that makes it
 //! true.
 
+use longshore_routing::{Decision, Mode};
 use longshore_wire::MessageId;
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
@@ -11,7 +12,6 @@ use super::posts::{self, Content};
 use super::{Json, Store, StoreError};
 use crate::chat::Place;
 use crate::outbox::pace::Priority;
-use crate::route::{Decision, Mode};
 
 /// How far a message has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, strum::AsRefStr, strum::EnumString)]

@@ -14,7 +14,7 @@ use crate::chat::Place;
 use crate::conversation::{life, outcome};
 use crate::outbox::pace::Priority;
 use crate::render::{self, Rich};
-use crate::route::Mode;
+use longshore_routing::Mode;
 
 /// `sessions.noted` of a session whose end was told.
 const OVER: &str = "over";

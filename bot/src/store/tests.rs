@@ -5,8 +5,8 @@ use super::*;
 use crate::chat::Place;
 use crate::conversation::Change;
 use crate::outbox::pace::Priority;
-use crate::route::{Decision, Mode};
 use jiff::Timestamp;
+use longshore_routing::{Decision, Mode};
 use longshore_wire::MessageId;
 use longshore_wire::api::{Approval, ApprovalKind};
 use longshore_wire::event::{ApprovalOutcome, Event, Record};
@@ -40,7 +40,14 @@ fn new(message: i64, mode: Mode, object: Option<&str>) -> NewMessage {
 }
 
 fn task(message: i64) -> NewMessage {
-    new(message, Mode::Task { prompt: "why?".into() }, Some("ct"))
+    new(
+        message,
+        Mode::Task {
+            prompt: "why?".into(),
+            agent_class: None,
+        },
+        Some("ct"),
+    )
 }
 
 fn record(seq: u64) -> Record {
@@ -162,7 +169,17 @@ async fn the_first_id_of_a_placeholder_stays_and_progress_stops_at_the_answer() 
 
 async fn session(store: &Store) {
     store
-        .decide(1, new(1, Mode::StartSession { prompt: None }, Some("ps")))
+        .decide(
+            1,
+            new(
+                1,
+                Mode::StartSession {
+                    prompt: None,
+                    agent_class: None,
+                },
+                Some("ps"),
+            ),
+        )
         .await
         .unwrap();
     store
@@ -205,6 +222,7 @@ async fn a_turn_that_answers_several_messages_answers_the_newest_and_refers_the_
                 session: "ps".into(),
                 text: "x".into(),
                 deep: false,
+                written: None,
             },
             Some("ps"),
         )
@@ -394,7 +412,10 @@ async fn an_end_is_told_once_to_those_it_concerns() {
     assert_eq!(texts(&store).await, ["over", "gone"]);
     // To whoever started it when it never began.
     with_session(&store, "w").await;
-    let start = Mode::StartSession { prompt: None };
+    let start = Mode::StartSession {
+        prompt: None,
+        agent_class: None,
+    };
     store.receive(vec![(2, json!({}))], 1).await.unwrap();
     store.decide(2, new(8, start, Some("ps"))).await.unwrap();
     store.note_held_up("w", PLACE, "queued".into()).await.unwrap();

@@ -1,43 +1,6 @@
-//! What the bot says by itself. Sentences for people: what happened, why, what to do.
+//! What the bot says by itself, besides what decisions say. Sentences for people: what happened, why, what to do.
 
-use super::COMMANDS;
-
-/// Nothing was written.
-pub const EMPTY: &str = "There is no text in this message, so nothing was run.";
-/// More than a prompt may hold.
-pub const TOO_LONG: &str = "This message is too long: at most 65,536 characters can be handed on. Nothing was run; put the text into a file in the workspace, or send it in pieces.";
-/// `/stop` with nothing to stop.
-pub const NOTHING_TO_STOP: &str = "Nothing is running here.";
-/// `/end` without a session.
-pub const NO_SESSION: &str = "No session is active here. /deep starts one.";
-/// `/deep` alone with a session.
-pub const ALREADY_DEEP: &str = "A session is active already; just write to it. /end ends it.";
-/// The place has no Topic.
-pub const NO_TOPIC: &str = "This chat has no workspace yet, and this installation does not let me make one. Ask its operator to create a Topic that is bound to this chat.";
-
-/// Something that cannot be handed on.
-pub fn unsupported(kind: &str) -> String {
-    format!("I cannot hand on {kind} yet, so nothing was run. Please write it as text.")
-}
-
-/// A command that does not exist.
-pub fn unknown_command(name: &str) -> String {
-    format!("I do not know /{name}, so nothing was run. /help lists what I know.")
-}
-
-/// `/help`.
-pub fn help() -> String {
-    let commands = COMMANDS
-        .iter()
-        .map(|(_, name, what)| format!("/{name} – {what}."))
-        .collect::<Vec<_>>()
-        .join("\n");
-    format!(
-        "Write a question, and claude answers it in a pod of its own, on the files of this topic.\n\
-         For longer work start a session: claude stays, remembers what was said, and asks before it does something it \
-         may not do by itself. While a session is active everything you write goes to it; “done” alone ends it.\n\n{commands}"
-    )
-}
+pub use longshore_routing::words::*;
 
 /// A session without a first message is ready.
 pub const SESSION_READY: &str = "The session is ready. Write to it; /end or “done” ends it.";
@@ -61,10 +24,15 @@ pub const ANSWER_KEPT: &str = "Noted; the session gets it as soon as it answers.
 pub const TOO_LATE: &str = "This has been decided already, or is no longer needed.";
 /// A button of somebody who may not decide.
 pub const NOT_YOURS: &str = "You are not on the list of people who may decide this.";
+/// A button about a permission, of somebody who may use the bot but not decide that.
+pub const NOT_AN_APPROVER: &str = "Only approvers may decide this.";
 /// The runner did not answer.
 pub const TRY_AGAIN: &str = "The session does not answer right now. Please try again in a moment.";
 /// `/end` is on its way.
 pub const ENDING: &str = "Ending the session …";
+
+/// Access or rules have changed since a message was written that waited.
+pub const NO_LONGER: &str = "What this was for is over, and by now nothing may be run for it.";
 
 /// Kubernetes refused what the bot wanted to make.
 pub fn refused(what: &str, why: &str) -> String {

@@ -1,3 +1,5 @@
+//! Without a policy everything is as the bot's own settings say.
+
 use super::*;
 
 const ADA: i64 = 5;
@@ -51,15 +53,19 @@ fn asleep() -> Situation {
     }
 }
 
+fn route(user: i64, content: Result<&str, &str>, situation: &Situation, settings: &Settings) -> Decision {
+    let router = Router::compile(settings.clone(), &[]);
+    let message = Message {
+        user,
+        chat: -100,
+        thread: None,
+        content,
+    };
+    router.decide(situation, &message, Timestamp::UNIX_EPOCH).decision
+}
+
 fn decide(text: &str, situation: &Situation) -> Decision {
-    route(
-        &Message {
-            user: ADA,
-            content: Ok(text),
-        },
-        situation,
-        &settings(),
-    )
+    route(ADA, Ok(text), situation, &settings())
 }
 
 fn check(text: &str, situation: &Situation, expected: Mode) {
@@ -69,11 +75,15 @@ fn check(text: &str, situation: &Situation, expected: Mode) {
 }
 
 fn task(prompt: &str) -> Mode {
-    Mode::Task { prompt: prompt.into() }
+    Mode::Task {
+        prompt: prompt.into(),
+        agent_class: None,
+    }
 }
 fn start(prompt: Option<&str>) -> Mode {
     Mode::StartSession {
         prompt: prompt.map(Into::into),
+        agent_class: None,
     }
 }
 fn to_session(text: &str) -> Mode {
@@ -81,6 +91,7 @@ fn to_session(text: &str) -> Mode {
         session: "ps".into(),
         text: text.into(),
         deep: false,
+        written: None,
     }
 }
 fn end() -> Mode {
@@ -113,6 +124,7 @@ fn with_a_session_everything_goes_to_it() {
             session: "ps".into(),
             text: "more".into(),
             deep: true,
+            written: None,
         },
     );
     check("/deep", &in_session(), says(words::ALREADY_DEEP));
@@ -197,7 +209,7 @@ fn nobody_else_gets_anything() {
             ..settings()
         };
         for content in [Ok("/help"), Ok("hello"), Ok("/stop"), Ok(""), Err("stickers")] {
-            let decision = route(&Message { user, content }, &asked(), &settings);
+            let decision = route(user, content, &asked(), &settings);
             assert_eq!(decision.mode, Mode::Ignore, "{user} {content:?}");
         }
     }
@@ -206,14 +218,7 @@ fn nobody_else_gets_anything() {
 #[test]
 fn what_cannot_be_run_is_answered_with_a_sentence() {
     check("   ", &quiet(), says(words::EMPTY));
-    let sticker = route(
-        &Message {
-            user: ADA,
-            content: Err("stickers"),
-        },
-        &quiet(),
-        &settings(),
-    );
+    let sticker = route(ADA, Err("stickers"), &quiet(), &settings());
     assert_eq!(sticker.mode, says(words::unsupported("stickers")));
     check(
         &"x".repeat(MAX_PROMPT_CHARS),
@@ -239,6 +244,7 @@ fn a_session_that_sleeps_is_woken_by_a_bare_deep_and_takes_messages_as_ever() {
         session: "ps".into(),
         text: text.into(),
         deep,
+        written: None,
     };
     check("/deep go on", &asleep(), to_session("go on", true));
     check("go on", &asleep(), to_session("go on", false));

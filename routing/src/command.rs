@@ -5,6 +5,8 @@
 pub enum Command {
     /// Start a session, or give the active one a message.
     Deep,
+    /// A task, whatever rules and heuristics say.
+    Quick,
     /// End the session.
     End,
     /// Stop what runs.
@@ -16,12 +18,13 @@ pub enum Command {
 }
 
 /// All commands with what the menu says about them.
-pub const COMMANDS: [(Command, &str, &str); 5] = [
+pub const COMMANDS: [(Command, &str, &str); 6] = [
     (
         Command::Deep,
         "deep",
         "Start a session that stays, with an optional first message",
     ),
+    (Command::Quick, "quick", "Have it answered in a container of its own"),
     (Command::End, "end", "End the session"),
     (Command::Stop, "stop", "Stop what is running now"),
     (Command::Status, "status", "Say what is going on here"),
@@ -35,10 +38,16 @@ pub enum Parsed<'a> {
     Text,
     /// A command and what follows it.
     Command(Command, &'a str),
-    /// A command that the bot does not know.
-    Unknown(&'a str),
+    /// A command that the bot does not know, and what follows it.
+    Unknown(&'a str, &'a str),
     /// A command for another bot of the group.
     ForAnother,
+}
+
+/// Whether a policy can give a command this name.
+pub(crate) fn is_name(name: &str) -> bool {
+    let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    (1..=32).contains(&name.len()) && name.chars().all(valid)
 }
 
 /// Reads `/name` or `/name@bot`. A path such as `/etc/hosts` is no command: Telegram's commands have letters, digits and
@@ -61,6 +70,18 @@ pub fn parse<'a>(text: &'a str, bot_username: &str) -> Parsed<'a> {
     }
     match COMMANDS.iter().find(|(_, known, _)| known.eq_ignore_ascii_case(name)) {
         Some((command, _, _)) => Parsed::Command(*command, rest.trim()),
-        None => Parsed::Unknown(name),
+        None => Parsed::Unknown(name, rest.trim()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_rule_can_take_the_name_of_a_command_of_the_bot() {
+        for (_, name, _) in COMMANDS {
+            assert!(longshore_crds::OWN_COMMANDS.contains(&name), "{name}");
+        }
     }
 }

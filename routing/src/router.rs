@@ -1,0 +1,404 @@
+//! The router: policies merged into one, and the steps of a decision.
+
+use jiff::Timestamp;
+use longshore_crds::{Role, RuleMode, WhileSessionActive};
+
+use crate::access::{AccessList, Standing};
+use crate::command::{self, Command};
+use crate::decision::{Decision, Explanation, Mode, Passed, RuleName, StopTarget, reply};
+use crate::heuristics::Scoring;
+use crate::place::{ActiveSession, BesideSession, Message, Situation, TopicState};
+use crate::read::{self, Policy, PolicySource, ReadRule};
+use crate::rule::Seen;
+use crate::text::folded;
+use crate::words;
+
+/// Longest text that is handed on, in characters: the limit of a prompt in the API.
+pub const MAX_PROMPT_CHARS: usize = 65_536;
+
+/// What routing goes by that does not change while the bot runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Users who may use the bot whatever policies say, as approvers.
+    pub allowed_users: Vec<i64>,
+    /// The bot's own name without `@`; commands for another bot are not ours.
+    pub bot_username: String,
+    /// Messages that end the session when they stand alone, in lower case.
+    pub done_words: Vec<String>,
+}
+
+/// All RoutingPolicies of a namespace together. Without any, everybody on the bot's own list gets a task for everything plain.
+#[derive(Clone, Debug)]
+pub struct Router {
+    settings: Settings,
+    /// In the order in which they count: by `order`, then by name.
+    pub(crate) policies: Vec<Policy>,
+    access: AccessList,
+    heuristics: Option<Scoring>,
+    beside: Option<BesideSession>,
+}
+
+impl Router {
+    /// Reads policies and puts them in order. Never fails; [`Router::findings`] tells what could not be used.
+    pub fn compile(settings: Settings, sources: &[PolicySource]) -> Self {
+        let mut policies = sources.iter().map(read::policy).collect::<Vec<_>>();
+        policies.sort_by(|a, b| (a.order, &a.name).cmp(&(b.order, &b.name)));
+        let heuristics = policies
+            .iter()
+            .find_map(|policy| Some(Scoring::new(&policy.name, policy.heuristics.as_ref()?)));
+        let beside = policies
+            .iter()
+            .find_map(|policy| Some((policy.while_session_active?, policy.name.clone())));
+        Self {
+            access: AccessList::compile(&settings.allowed_users, &policies),
+            settings,
+            policies,
+            heuristics,
+            beside,
+        }
+    }
+
+    /// What somebody may do in a chat, and who says so; none when nothing.
+    pub fn standing(&self, user: i64, chat: i64) -> Option<&Standing> {
+        self.access.standing(user, chat)
+    }
+
+    /// Whether there is anybody who may do anything.
+    pub fn lets_anybody_in(&self) -> bool {
+        self.access.lets_anybody_in()
+    }
+
+    /// Places of all rules, in the order in which they are tried.
+    pub(crate) fn order(&self) -> impl Iterator<Item = (usize, usize)> {
+        let policies = self.policies.iter().enumerate();
+        policies.flat_map(|(at, policy)| (0..policy.rules.len()).map(move |rule| (at, rule)))
+    }
+
+    fn has_command(&self, name: &str) -> bool {
+        let rules = self.policies.iter().flat_map(|policy| &policy.rules);
+        let mut read = rules.filter_map(|rule| rule.read.as_ref().ok());
+        read.any(|rule| rule.conditions.commands.contains(name))
+    }
+
+    /// Decides what becomes of a message.
+    pub fn decide(&self, situation: &Situation, message: &Message<'_>, now: Timestamp) -> Explanation {
+        let mut way = Way {
+            router: self,
+            situation,
+            message,
+            now,
+            rule: None,
+            passed: Vec::new(),
+            also: Vec::new(),
+        };
+        let decision = way.decide();
+        Explanation {
+            decision,
+            rule: way.rule,
+            passed: way.passed,
+            also: way.also,
+        }
+    }
+}
+
+/// The way of one message through the steps.
+struct Way<'a> {
+    router: &'a Router,
+    situation: &'a Situation,
+    message: &'a Message<'a>,
+    now: Timestamp,
+    rule: Option<RuleName>,
+    passed: Vec<Passed>,
+    also: Vec<RuleName>,
+}
+
+impl<'a> Way<'a> {
+    fn pass(&mut self, step: impl Into<String>, why: impl Into<String>) {
+        self.passed.push(Passed {
+            step: step.into(),
+            why: why.into(),
+        });
+    }
+
+    fn decide(&mut self) -> Decision {
+        let text = self.message.content.map(str::trim);
+        let parsed = command::parse(text.unwrap_or_default(), &self.router.settings.bot_username);
+        if parsed == command::Parsed::ForAnother {
+            return Mode::Ignore.because("the command is for another bot");
+        }
+        let role = match self.access() {
+            Ok(role) => role,
+            Err(decision) => return decision,
+        };
+        let text = match text {
+            Ok("") => return reply(words::EMPTY, "the message is empty"),
+            Ok(text) => text,
+            Err(kind) => return self.unsupported(kind, role),
+        };
+        if text.chars().count() > MAX_PROMPT_CHARS {
+            let why = format!("the message is longer than {MAX_PROMPT_CHARS} characters");
+            return reply(words::TOO_LONG, why);
+        }
+        let (command, text) = match parsed {
+            command::Parsed::Command(command, rest) => return self.command(command, rest),
+            command::Parsed::Unknown(name, rest) => {
+                let lower = name.to_ascii_lowercase();
+                if !self.router.has_command(&lower) {
+                    return reply(words::unknown_command(name), format!("there is no command /{name}"));
+                }
+                self.pass("command", format!("/{lower} is a command of a policy"));
+                (Some(lower), rest)
+            }
+            command::Parsed::Text | command::Parsed::ForAnother => {
+                if let Some(decision) = self.answer(text).or_else(|| self.done(text)) {
+                    return decision;
+                }
+                self.pass("command", "the message begins with no command");
+                (None, text)
+            }
+        };
+        let seen = self.see(command, text, role);
+        if let Some((name, rule, why)) = self.first_rule(&seen) {
+            return self.by_rule(&name, rule, &why, &seen);
+        }
+        if let Some(command) = &seen.command {
+            let why = format!("no rule that has /{command} matches here");
+            return reply(words::unknown_command(command), why);
+        }
+        self.beside_session(&seen).unwrap_or_else(|| self.plain(&seen))
+    }
+
+    fn see(&self, command: Option<String>, text: &'a str, role: Role) -> Seen<'a> {
+        Seen {
+            message: self.message,
+            role,
+            command,
+            text,
+            folded: folded(text),
+            situation: self.situation,
+            now: self.now,
+        }
+    }
+
+    fn access(&mut self) -> Result<Role, Decision> {
+        let (user, chat) = (self.message.user, self.message.chat);
+        let Some(standing) = self.router.standing(user, chat) else {
+            let why = format!("nothing lets user {user} use the bot in chat {chat}");
+            return Err(match self.router.access.to_unknown(user) {
+                Some(text) => reply(text, why),
+                None => Mode::Ignore.because(why),
+            });
+        };
+        let role = standing.role;
+        self.pass(
+            "access",
+            format!("user {user} is {} by {}", role.as_ref(), standing.source),
+        );
+        Ok(role)
+    }
+
+    /// Nothing of it can be handed on; rules may still say that it is not to be answered, or how.
+    fn unsupported(&mut self, kind: &str, role: Role) -> Decision {
+        let seen = self.see(None, "", role);
+        let cannot = |why: String| reply(words::unsupported(kind), why);
+        match self.first_rule(&seen) {
+            Some((name, rule, why)) if matches!(rule.mode, RuleMode::Deny | RuleMode::Ignore) => {
+                self.by_rule(&name, rule, &why, &seen)
+            }
+            Some((name, ..)) => cannot(format!("{name} matches, but {kind} cannot be handed on")),
+            None => cannot(format!("{kind} cannot be handed on")),
+        }
+    }
+
+    fn answer(&mut self, text: &str) -> Option<Decision> {
+        let Some(question) = self.situation.session.as_ref().and_then(|session| session.question) else {
+            self.pass("question", "no question waits for an answer");
+            return None;
+        };
+        let text = text.to_owned();
+        Some(Mode::Answer { question, text }.because("claude waits for an answer to its question"))
+    }
+
+    fn done(&self, text: &str) -> Option<Decision> {
+        let session = self.situation.session.as_ref()?;
+        let word = text.trim_end_matches(['.', '!']).trim().to_lowercase();
+        self.router.settings.done_words.contains(&word).then(|| {
+            let session = session.name.clone();
+            Mode::EndSession { session }.because(format!("“{word}” alone ends the active session"))
+        })
+    }
+
+    fn stop(&self) -> Decision {
+        match (&self.situation.session, &self.situation.task) {
+            (Some(session), _) => Mode::Stop {
+                target: StopTarget::Session(session.name.clone()),
+            }
+            .because("/stop stops the turn of the active session"),
+            (None, Some(task)) => Mode::Stop {
+                target: StopTarget::Task(task.clone()),
+            }
+            .because("/stop stops the task that is not finished"),
+            (None, None) => reply(words::NOTHING_TO_STOP, "/stop, and nothing runs here"),
+        }
+    }
+
+    fn command(&mut self, command: Command, rest: &str) -> Decision {
+        match (command, &self.situation.session) {
+            (Command::Stop, _) => self.stop(),
+            (Command::Help, _) => reply(words::help(), "/help"),
+            (Command::Status, _) => Mode::Status.because("/status"),
+            (Command::End, Some(session)) => Mode::EndSession {
+                session: session.name.clone(),
+            }
+            .because("/end ends the active session"),
+            (Command::End, None) => reply(words::NO_SESSION, "/end, and no session is active"),
+            (Command::Quick, _) if rest.is_empty() => reply(words::NOTHING_QUICK, "/quick without text"),
+            (Command::Quick, _) => self.task(rest, None, "/quick makes it a task"),
+            (Command::Deep, Some(session)) => into_session(session, rest, true, None, "/deep"),
+            (Command::Deep, None) => self.start(rest, None, "/deep starts a session"),
+        }
+    }
+
+    /// The first rule that matches, after noting why those before it did not, and which of those after it would have.
+    fn first_rule(&mut self, seen: &Seen<'_>) -> Option<(RuleName, &'a ReadRule, String)> {
+        let router = self.router;
+        let mut found = None;
+        for (policy, rule) in router.order() {
+            let policy = &router.policies[policy];
+            let rule = &policy.rules[rule];
+            let name = RuleName {
+                policy: policy.name.clone(),
+                rule: rule.name.clone(),
+            };
+            match (&rule.read, &found) {
+                (Ok(read), None) => match read.conditions.check(seen) {
+                    Ok(why) => found = Some((name, read, why)),
+                    Err(why) => self.pass(name.to_string(), why),
+                },
+                (Err(why), None) => self.pass(name.to_string(), format!("it is skipped, since {why}")),
+                (Ok(read), Some(_)) if read.conditions.check(seen).is_ok() => self.also.push(name),
+                (_, Some(_)) => {}
+            }
+        }
+        found
+    }
+
+    fn by_rule(&mut self, name: &RuleName, rule: &ReadRule, why: &str, seen: &Seen<'_>) -> Decision {
+        self.rule = Some(name.clone());
+        let because = format!("{name}: {why}");
+        let class = rule.agent_class.clone();
+        // What was written beyond the text is needed to find this rule again.
+        let written = seen.command.as_ref().map(|command| format!("/{command} {}", seen.text));
+        match (rule.mode, &self.situation.session) {
+            (RuleMode::Ignore, _) => Mode::Ignore.because(because),
+            (RuleMode::Deny, _) => {
+                let text = rule.reply.clone().unwrap_or_else(|| words::denied(&name.rule));
+                reply(text, because)
+            }
+            (RuleMode::Task, _) => match (&seen.command, seen.text) {
+                (Some(command), "") => reply(words::nothing_to_do(command), because),
+                (_, text) => self.task(text, class, &because),
+            },
+            (RuleMode::Session | RuleMode::ToActiveSession, Some(session)) => {
+                into_session(session, seen.text, false, written, &because)
+            }
+            (RuleMode::Session | RuleMode::ToActiveSession, None) => self.start(seen.text, class, &because),
+        }
+    }
+
+    fn beside_session(&mut self, seen: &Seen<'_>) -> Option<Decision> {
+        let Some(session) = &self.situation.session else {
+            self.pass("session", "no session is active");
+            return None;
+        };
+        Some(match &self.router.beside {
+            Some((WhileSessionActive::QueueTask, policy)) => {
+                let why = format!(
+                    "session {} is active, and policy {policy} has whileSessionActive: QueueTask",
+                    session.name
+                );
+                self.task(seen.text, None, &why)
+            }
+            Some((WhileSessionActive::ToSession, _)) | None => into_session(
+                session,
+                seen.text,
+                false,
+                None,
+                &format!("session {} is active", session.name),
+            ),
+        })
+    }
+
+    fn plain(&mut self, seen: &Seen<'_>) -> Decision {
+        match &self.router.heuristics {
+            None => self.pass("heuristics", "no policy has any"),
+            Some(scoring) => {
+                let score = scoring.score(seen.text, &seen.folded);
+                let why = format!("heuristics of policy {}: {}", scoring.policy, score.told);
+                if score.enough {
+                    return self.start(seen.text, None, &why);
+                }
+                self.pass("heuristics", why);
+            }
+        }
+        self.task(seen.text, None, "no session is active, and nothing else applies")
+    }
+
+    fn task(&self, prompt: &str, agent_class: Option<String>, why: &str) -> Decision {
+        let prompt = prompt.to_owned();
+        let why = match &self.situation.session {
+            Some(session) => format!(
+                "{why}; it starts when session {} has ended or is suspended",
+                session.name
+            ),
+            None => why.to_owned(),
+        };
+        self.with_topic(Mode::Task { prompt, agent_class }, why)
+    }
+
+    fn start(&self, prompt: &str, agent_class: Option<String>, why: &str) -> Decision {
+        let prompt = (!prompt.is_empty()).then(|| prompt.to_owned());
+        self.with_topic(Mode::StartSession { prompt, agent_class }, why.to_owned())
+    }
+
+    fn with_topic(&self, mode: Mode, why: String) -> Decision {
+        match self.situation.topic {
+            TopicState::Missing => {
+                let missing = "no Topic is bound to this chat, and the bot may not make one";
+                reply(words::NO_TOPIC, format!("{why}; but {missing}"))
+            }
+            TopicState::Bound(_) | TopicState::Creatable(_) => mode.because(why),
+        }
+    }
+}
+
+/// A message to a session that is there already; without a text, the session is woken if it sleeps.
+fn into_session(session: &ActiveSession, text: &str, deep: bool, written: Option<String>, why: &str) -> Decision {
+    let name = session.name.clone();
+    match (text, session.asleep) {
+        ("", true) => {
+            Mode::WakeSession { session: name }.because(format!("{why} without text, and the active session sleeps"))
+        }
+        ("", false) => reply(
+            words::ALREADY_DEEP,
+            format!("{why} without text, and a session is active already"),
+        ),
+        (text, _) => {
+            let why = match deep {
+                true => format!("{why}, and a session is active already, so it goes there"),
+                false => why.to_owned(),
+            };
+            Mode::ToSession {
+                session: name,
+                text: text.to_owned(),
+                deep,
+                written,
+            }
+            .because(why)
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "today_tests.rs"]
+mod tests;
