@@ -99,8 +99,14 @@ class Access(unittest.TestCase):
         self.assertEqual(core, {"secrets"})
         self.assertFalse(any("delete" in rule["verbs"] for rule in rules(self.objects, "-bot")))
 
+    def test_nobody_changes_who_may_use_the_bot(self):
+        self.assertEqual({"list", "watch"}, allowed(self.objects, "-bot", "routingpolicies"))
+        self.assertEqual(set(), allowed(self.objects, "-bot", "routingpolicies/status"))
+        self.assertEqual({"get", "list", "watch"}, allowed(self.objects, "-operator", "routingpolicies"))
+        self.assertEqual({"patch"}, allowed(self.objects, "-operator", "routingpolicies/status"))
+
     def test_the_operator_never_edits_a_spec(self):
-        for resource in ("agentclasses", "topics", "scheduledtasks"):
+        for resource in ("agentclasses", "topics", "routingpolicies", "scheduledtasks"):
             self.assertFalse({"create", "update", "patch"} & allowed(self.objects, "-operator", resource), resource)
         # Runs of schedules are created, and never changed.
         self.assertEqual({"get", "list", "watch", "create", "delete"}, allowed(self.objects, "-operator", "containertasks"))

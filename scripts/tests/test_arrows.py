@@ -11,10 +11,11 @@ ROOT = Path(__file__).resolve().parents[2]
 ALLOWED = {
     "longshore-crds": set(),
     "longshore-wire": set(),
+    "longshore-routing": {"longshore-crds"},
     "longshore-runner": {"longshore-wire"},
-    "longshore-operator": {"longshore-crds", "longshore-wire"},
-    "longshore-bot": {"longshore-crds", "longshore-wire"},
-    "kubectl-longshore": {"longshore-crds", "longshore-wire"},
+    "longshore-operator": {"longshore-crds", "longshore-routing", "longshore-wire"},
+    "longshore-bot": {"longshore-crds", "longshore-routing", "longshore-wire"},
+    "kubectl-longshore": {"longshore-crds", "longshore-routing", "longshore-wire"},
 }
 NEVER_USED = {"longshore-operator", "longshore-bot", "longshore-runner", "kubectl-longshore"}
 
@@ -42,12 +43,13 @@ class Arrows(unittest.TestCase):
         for name in self.packages:
             self.assertEqual(self.ours(name, {None, "build", "dev"}) & NEVER_USED, set(), name)
 
-    def test_api_types_and_wire_do_no_io(self):
-        for name in ("longshore-crds", "longshore-wire"):
+    def test_api_types_wire_and_routing_do_no_io(self):
+        for name in ("longshore-crds", "longshore-wire", "longshore-routing"):
             used = {one["name"] for one in self.packages[name]["dependencies"] if one["kind"] is None}
             self.assertEqual(used & {"tokio", "reqwest", "hyper", "axum", "rusqlite"}, set(), name)
         kube = [one for one in self.packages["longshore-crds"]["dependencies"] if one["name"] == "kube" and one["kind"] is None]
         self.assertNotIn("client", kube[0]["features"])
+        self.assertNotIn("kube", {one["name"] for one in self.packages["longshore-routing"]["dependencies"] if one["kind"] is None})
 
     def test_the_runner_knows_no_kubernetes_client(self):
         used = {one["name"] for one in self.packages["longshore-runner"]["dependencies"]}

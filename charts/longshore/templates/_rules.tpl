@@ -4,13 +4,13 @@
 # Our kinds: specs are read, never written. Tasks are created for schedules, and deleted when their time to live or their place in
 # the history is over.
 - apiGroups: [longshore.dev]
-  resources: [agentclasses, topics, persistentsessions, scheduledtasks]
+  resources: [agentclasses, topics, persistentsessions, routingpolicies, scheduledtasks]
   verbs: [get, list, watch]
 - apiGroups: [longshore.dev]
   resources: [containertasks]
   verbs: [get, list, watch, create, delete]
 - apiGroups: [longshore.dev]
-  resources: [agentclasses/status, topics/status, containertasks/status, persistentsessions/status, scheduledtasks/status]
+  resources: [agentclasses/status, topics/status, containertasks/status, persistentsessions/status, routingpolicies/status, scheduledtasks/status]
   verbs: [patch]
 # The finalizer of a session, so that deleting it leaves a summary first. RBAC knows no smaller right for metadata than patch on
 # the whole object; the operator sends nothing but metadata.finalizers.
@@ -64,6 +64,10 @@
 {{- end }}
 
 {{- define "longshore.botRules" -}}
+# Who may use the bot, and what becomes of messages: read, never written.
+- apiGroups: [longshore.dev]
+  resources: [routingpolicies]
+  verbs: [list, watch]
 - apiGroups: [longshore.dev]
   resources: [topics]
   verbs: [get, list, watch, create]
