@@ -1,9 +1,10 @@
 //! What can be said on the command line.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 /// Sessions of Longshore from a terminal: talk to them, read them, end, suspend and resume them.
 #[derive(Debug, Parser)]
@@ -39,6 +40,8 @@ pub enum Command {
     Suspend(Change),
     /// Bring the topic's suspended session back.
     Resume(Change),
+    /// Say what the bot would make of a message, by which rule, and why earlier rules did not match. Writes nothing.
+    Explain(Explain),
     /// Replace the key that opens the runners of this namespace. The one before stays good until the next rotation.
     RotateKeys {
         /// Say what would happen, and change nothing.
@@ -68,6 +71,56 @@ pub struct Change {
     /// How long to wait, e.g. 90s or 5m.
     #[arg(long, default_value = "3m", value_parser = duration)]
     pub timeout: Duration,
+}
+
+/// A message, and where it would be written.
+#[derive(Clone, Debug, Args)]
+pub struct Explain {
+    /// Chat id; negative for groups.
+    #[arg(long, allow_negative_numbers = true)]
+    pub chat: i64,
+    /// Forum topic (message_thread_id). Leave it out for the General topic, a plain group or a private chat.
+    #[arg(long)]
+    pub thread: Option<i64>,
+    /// User id of the writer.
+    #[arg(long)]
+    pub user: i64,
+    /// Take the RoutingPolicies of this file instead of the cluster's, and ask no cluster. Can be given several times.
+    #[arg(short, long)]
+    pub file: Vec<PathBuf>,
+    /// Time of the message, RFC 3339. Default: now.
+    #[arg(long)]
+    pub at: Option<Timestamp>,
+    /// Take a session of this name for active. Default: the topic's in the cluster; none with --file.
+    #[arg(long, value_name = "NAME")]
+    pub session: Option<String>,
+    /// That session sleeps.
+    #[arg(long, requires = "session")]
+    pub asleep: bool,
+    /// That session waits for an answer to its question.
+    #[arg(long, requires = "session")]
+    pub asking: bool,
+    /// Take a task of this name for running.
+    #[arg(long, value_name = "NAME")]
+    pub task: Option<String>,
+    /// Take it that no Topic is bound to the chat and the bot may make none.
+    #[arg(long)]
+    pub no_topic: bool,
+    /// The bot's own list of users (chart: telegram.allowedUsers). Default: as its Deployment says; nobody with --file.
+    #[arg(long, value_delimiter = ',', value_name = "IDS")]
+    pub allowed_users: Option<Vec<i64>>,
+    /// The bot's own name without @, for commands such as /deep@name.
+    #[arg(long, default_value = "", value_name = "NAME")]
+    pub bot_username: String,
+    /// Something is attached that people call this, e.g. stickers; there is no text then.
+    #[arg(long, value_name = "WHAT", conflicts_with = "text")]
+    pub attachment: Option<String>,
+    /// Write JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// What is written.
+    #[arg(required_unless_present = "attachment", allow_hyphen_values = true)]
+    pub text: Option<String>,
 }
 
 /// A conversation.

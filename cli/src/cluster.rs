@@ -59,6 +59,14 @@ pub mod rights {
         verbs: &["get", "list", "watch"],
         what_for: "to see sessions",
     };
+    /// Looking at policies.
+    pub const POLICIES: Right = Right {
+        group: longshore_crds::GROUP,
+        resource: "routingpolicies",
+        name: None,
+        verbs: &["list"],
+        what_for: "to see RoutingPolicies",
+    };
     /// Ending, suspending and waking sessions.
     pub const CHANGE: Right = Right {
         verbs: &["patch"],

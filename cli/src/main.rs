@@ -7,7 +7,7 @@ use clap::Parser;
 use kubectl_longshore::args::{Cli, Command};
 use kubectl_longshore::change::{self, Wish};
 use kubectl_longshore::cluster::Cluster;
-use kubectl_longshore::{chat, logs, rotate, status};
+use kubectl_longshore::{chat, explain, logs, rotate, status};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -24,8 +24,14 @@ async fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> Result<ExitCode> {
-    let cluster = Cluster::connect(cli.namespace, cli.context).await?;
     let out = &mut std::io::stdout();
+    if let Command::Explain(wanted) = &cli.command
+        && !wanted.file.is_empty()
+    {
+        explain::run(None, wanted, out).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let cluster = Cluster::connect(cli.namespace, cli.context).await?;
     match cli.command {
         Command::Status { topic } => status::run(&cluster, topic.as_deref(), out).await?,
         Command::End(change) => change::run(&cluster, Wish::End, &change, out).await?,
@@ -37,6 +43,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             }
         }
         Command::Logs(logs) => logs::run(&cluster, &logs).await?,
+        Command::Explain(wanted) => explain::run(Some(&cluster), &wanted, out).await?,
         Command::RotateKeys { dry_run } => rotate::run(&cluster, dry_run, out).await?,
     }
     Ok(ExitCode::SUCCESS)

@@ -4,14 +4,15 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use clap::Parser;
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use kube::Client;
 use kube::client::Body;
-use kubectl_longshore::args::{Change, Which};
+use kubectl_longshore::args::{Change, Cli, Command, Which};
 use kubectl_longshore::change::{self, Wish};
 use kubectl_longshore::cluster::Cluster;
-use kubectl_longshore::{rotate, status};
+use kubectl_longshore::{explain, rotate, status};
 use serde_json::{Value, json};
 
 /// What was asked: method, path with query, body.
@@ -233,4 +234,62 @@ async fn keys_are_not_rotated_for_whoever_may_not_see_what_depends_on_them() {
         "{error}"
     );
     assert!(asked.lock().unwrap().iter().all(|(method, ..)| method == "GET"));
+}
+
+#[tokio::test]
+async fn explain_takes_policies_place_and_the_bots_own_list_from_the_cluster() {
+    let bound = json!({"apiVersion": "longshore.dev/v1alpha1", "kind": "Topic", "metadata": {"name": "deep", "uid": "t"},
+        "spec": {"telegram": {"chatId": -100, "threadId": 7}}});
+    let policy = json!({"metadata": {"name": "team"}, "spec": {"access": {"users": [{"id": 6}]},
+        "rules": [{"name": "aside", "match": {"keywords": ["btw"]}, "action": {"mode": "Task"}}]}});
+    let env = |name: &str, value: &str| json!({"name": name, "value": value});
+    let bot = json!({"metadata": {"name": "longshore-bot"}, "spec": {"selector": {}, "template": {"spec": {"containers": [{"name": "bot",
+        "env": [env("LONGSHORE_NAMESPACE", "team"), env("LONGSHORE_ALLOWED_USERS", "5"), env("LONGSHORE_DONE_WORDS", "fertig")]}]}}}});
+    let answers = move |may_see_the_bot: bool| {
+        let (bound, policy, bot) = (bound.clone(), policy.clone(), bot.clone());
+        cluster(move |_, path| match path {
+            path if path.contains("/topics") => list("Topic", std::slice::from_ref(&bound)),
+            path if path.contains("/routingpolicies") => list("RoutingPolicy", std::slice::from_ref(&policy)),
+            path if path.contains("/persistentsessions") => list("PersistentSession", &[session("Suspended", "w")]),
+            path if path.contains("/deployments") && may_see_the_bot => list("Deployment", std::slice::from_ref(&bot)),
+            _ => refusal(403, "no", json!({})),
+        })
+        .0
+    };
+    let ask = async |may_see_the_bot: bool, user: &str, text: &str| {
+        let args = [
+            "kubectl-longshore",
+            "explain",
+            "--chat=-100",
+            "--thread=7",
+            "--user",
+            user,
+            text,
+        ];
+        let Command::Explain(wanted) = Cli::try_parse_from(args).unwrap().command else {
+            panic!("another command")
+        };
+        let mut out = Vec::new();
+        explain::run(Some(&answers(may_see_the_bot)), &wanted, &mut out)
+            .await
+            .unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    let said = ask(true, "6", "btw, how late is it?").await;
+    assert!(
+        said.contains("rule aside of policy team: keyword “btw”; it starts when session one has ended"),
+        "{said}"
+    );
+    let said = ask(true, "5", "go on").await;
+    assert!(said.starts_with("Decision  a message to session one\n"), "{said}");
+    assert!(
+        said.contains("access: user 5 is Approver by the bot's own list"),
+        "{said}"
+    );
+    assert!(!said.contains("Note:"), "{said}");
+    let said = ask(true, "5", "Fertig!").await;
+    assert!(said.starts_with("Decision  session one is ended\n"), "{said}");
+    let said = ask(false, "5", "go on").await;
+    assert!(said.starts_with("Decision  nothing, without a word\n"), "{said}");
+    assert!(said.contains("--allowed-users says who is on it"), "{said}");
 }
