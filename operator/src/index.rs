@@ -14,6 +14,8 @@ use kube::Resource;
 use kube::runtime::reflector::{Lookup, ObjectRef, Store};
 use longshore_crds::{AgentClass, ContainerTask, PersistentSession, ScheduledTask, Topic};
 
+use crate::policy::StoredPolicy;
+
 /// All caches.
 #[derive(Clone)]
 pub struct Index {
@@ -27,6 +29,8 @@ pub struct Index {
     pub stateful_sets: Store<StatefulSet>,
     pub pods: Store<Pod>,
     pub policies: Store<NetworkPolicy>,
+    /// RoutingPolicies. No other reconciler decides by them, so none waits for this cache.
+    pub routing: Store<StoredPolicy>,
 }
 
 /// The object of this name.
@@ -63,12 +67,13 @@ impl Index {
             stateful_sets: filled(Vec::new()),
             pods: filled(Vec::new()),
             policies: filled(Vec::new()),
+            routing: filled(Vec::new()),
         }
     }
 }
 
 #[cfg(test)]
-fn filled<K: kube::Resource<DynamicType = ()> + Clone + 'static>(objects: Vec<K>) -> Store<K> {
+pub fn filled<K: kube::Resource<DynamicType = ()> + Clone + 'static>(objects: Vec<K>) -> Store<K> {
     let (store, mut writer) = kube::runtime::reflector::store();
     for object in objects {
         writer.apply_watcher_event(&kube::runtime::watcher::Event::Apply(object));

@@ -21,6 +21,7 @@ mod ledger;
 mod metrics;
 mod notices;
 mod pod;
+mod policy;
 mod requeue;
 mod run;
 mod schedule;

@@ -25,7 +25,7 @@ use crate::metrics::Metrics;
 use crate::settings::{Scope, Settings};
 use crate::wake::{Wake, queues};
 use crate::watch::{Change, watch};
-use crate::{class, controller, pod, schedule, session, task, topic};
+use crate::{class, controller, pod, policy, schedule, session, task, topic};
 
 /// What others may use of a running scope.
 #[derive(Clone)]
@@ -107,6 +107,7 @@ pub fn start(
     control!(topics, topic::reconcile);
     control!(tasks, task::reconcile);
     control!(sessions, session::reconcile);
+    control!(routing, policy::reconcile);
     control!(schedules, schedule::reconcile);
     Running { index, wake, filled }
 }
@@ -141,6 +142,7 @@ impl Watches<'_> {
         let (stateful_sets, stateful_set_writer) = store();
         let (pods, pod_writer) = store();
         let (policies, policy_writer) = store();
+        let (routing, routing_writer) = store();
         let index = Index {
             classes,
             topics,
@@ -152,6 +154,7 @@ impl Watches<'_> {
             stateful_sets,
             pods,
             policies,
+            routing,
         };
         let (all, ours) = (Config::default, || {
             Config::default().labels(&format!("{}={}", meta::MANAGED_BY.0, meta::MANAGED_BY.1))
@@ -190,6 +193,9 @@ impl Watches<'_> {
         });
         self.feed(&index, policy_writer, ours(), |wake, index, policy, _| {
             wake.on_policy(index, policy)
+        });
+        self.feed(&index, routing_writer, all(), |wake, index, policy, _| {
+            wake.on_routing(index, policy)
         });
         index
     }

@@ -14,6 +14,7 @@ use longshore_crds::{
 };
 
 use crate::index::Index;
+use crate::policy::StoredPolicy;
 use crate::schedule;
 use crate::topic::claim_name;
 use crate::watch::Change;
@@ -25,6 +26,7 @@ pub struct Wake {
     topics: UnboundedSender<ObjectRef<Topic>>,
     tasks: UnboundedSender<ObjectRef<ContainerTask>>,
     sessions: UnboundedSender<ObjectRef<PersistentSession>>,
+    routing: UnboundedSender<ObjectRef<StoredPolicy>>,
     schedules: UnboundedSender<ObjectRef<ScheduledTask>>,
 }
 
@@ -34,6 +36,7 @@ pub struct Queues {
     pub topics: UnboundedReceiver<ObjectRef<Topic>>,
     pub tasks: UnboundedReceiver<ObjectRef<ContainerTask>>,
     pub sessions: UnboundedReceiver<ObjectRef<PersistentSession>>,
+    pub routing: UnboundedReceiver<ObjectRef<StoredPolicy>>,
     pub schedules: UnboundedReceiver<ObjectRef<ScheduledTask>>,
 }
 
@@ -43,12 +46,14 @@ pub fn queues() -> (Wake, Queues) {
     let (topic_tx, topics) = unbounded();
     let (task_tx, tasks) = unbounded();
     let (session_tx, sessions) = unbounded();
+    let (routing_tx, routing) = unbounded();
     let (schedule_tx, schedules) = unbounded();
     let wake = Wake {
         classes: class_tx,
         topics: topic_tx,
         tasks: task_tx,
         sessions: session_tx,
+        routing: routing_tx,
         schedules: schedule_tx,
     };
     (
@@ -58,6 +63,7 @@ pub fn queues() -> (Wake, Queues) {
             topics,
             tasks,
             sessions,
+            routing,
             schedules,
         },
     )
@@ -85,6 +91,17 @@ impl Wake {
         let (namespace, name) = place(class);
         send(&self.classes, &namespace, &name);
         self.waiting_for_class(index, &namespace, &name);
+        for policy in policies_of(index, &namespace).filter(|policy| policy.names_class(&name)) {
+            send(&self.routing, &namespace, &policy.name_any());
+        }
+    }
+
+    /// What is said about one RoutingPolicy depends on all of its namespace.
+    pub fn on_routing(&self, index: &Index, policy: &StoredPolicy) {
+        let namespace = policy.namespace().unwrap_or_default();
+        for other in policies_of(index, &namespace) {
+            send(&self.routing, &namespace, &other.name_any());
+        }
     }
 
     pub fn on_topic(&self, index: &Index, topic: &Topic) {
@@ -204,6 +221,11 @@ impl Wake {
             }
         }
     }
+}
+
+fn policies_of(index: &Index, namespace: &str) -> impl Iterator<Item = Arc<StoredPolicy>> {
+    let here = |policy: &StoredPolicy| policy.namespace().as_deref() == Some(namespace);
+    index.routing.state_filter(here).into_iter()
 }
 
 fn session_waits(session: &PersistentSession) -> bool {

@@ -75,7 +75,7 @@ macro_rules! caches {
 
         fn caches() -> (Index, Writers) {
             $(let ($field, writer) = store(); let $field = ($field, writer);)*
-            (Index { $($field: $field.0,)* schedules: store().0 }, Writers { $($field: $field.1),* })
+            (Index { $($field: $field.0,)* routing: store().0, schedules: store().0 }, Writers { $($field: $field.1),* })
         }
 
         impl Writers {
