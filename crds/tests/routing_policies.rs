@@ -1,4 +1,5 @@
 //! What a RoutingPolicy may say, by the rules that the API server runs.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "this is a test")]
 
 use kube::core::cel::validate_cel;
 use longshore_crds::{OWN_COMMANDS, RoutingPolicy};

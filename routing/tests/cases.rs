@@ -1,4 +1,5 @@
 //! Every case of the table comes out as it stands there.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "this is a test")]
 
 #[path = "../cases/mod.rs"]
 mod cases;

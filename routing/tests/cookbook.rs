@@ -1,4 +1,5 @@
 //! The policies of `docs/routing.md` are accepted, all in force, and do what the page says.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "this is a test")]
 
 use kube::core::cel::validate_cel;
 use longshore_crds::RoutingPolicy;
@@ -119,6 +120,14 @@ fn the_parts_that_the_page_shows_as_examples_are_read() {
     let router = Router::compile(Settings::default(), &[source]);
     assert!(router.findings(None)[0].ready);
     assert!(router.standing(1002, OPEN).is_some() && router.standing(1002, -5).is_none());
+}
+
+#[test]
+fn the_sample_is_accepted_and_in_force() {
+    let sample = include_str!("../../manifests/samples/routingpolicy.yaml");
+    let policy = serde_saphyr::from_str::<RoutingPolicy>(sample).unwrap();
+    assert_eq!(validate_cel(&policy).err().map(|errors| errors.to_string()), None);
+    assert!(Router::compile(Settings::default(), &[PolicySource::from(&policy)]).findings(None)[0].ready);
 }
 
 #[test]

@@ -1,4 +1,5 @@
 //! What holds for all policies and messages.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "this is a test")]
 
 use jiff::Timestamp;
 use longshore_crds::RuleState;

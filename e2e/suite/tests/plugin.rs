@@ -209,6 +209,8 @@ async fn the_documented_rights_are_enough_for_every_command() -> Result<()> {
         ensure!(journal.contains(&author), "{journal}");
         let table = plugin.ok(&["status"], "").await?;
         ensure!(table.contains("Running") && !table.contains("Without what"), "{table}");
+        let told = plugin.ok(&["explain", "--chat=-1", "--user=5", "hello"], "").await?;
+        ensure!(told.starts_with("Decision  "), "{told}");
         plugin.ok(&["suspend", "deep"], "").await?;
         plugin.ok(&["rotate-keys"], "").await?;
         plugin.ok(&["resume", "deep"], "").await?;
