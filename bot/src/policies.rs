@@ -140,3 +140,88 @@ fn source(object: &DynamicObject) -> PolicySource {
 fn is_unknown_kind(error: &watcher::Error) -> bool {
     matches!(error, watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 404)
 }
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn seen() -> (Seen, watch::Receiver<Option<Arc<Router>>>) {
+        let (publish, current) = watch::channel(None);
+        let seen = Seen {
+            settings: Settings::default(),
+            publish,
+            there: BTreeMap::new(),
+            listed: BTreeMap::new(),
+        };
+        (seen, current)
+    }
+
+    fn object(name: &str, spec: Value, version: &str) -> DynamicObject {
+        let object = json!({ "apiVersion": "longshore.dev/v1alpha1", "kind": "RoutingPolicy",
+            "metadata": { "name": name, "resourceVersion": version }, "spec": spec });
+        serde_json::from_value(object).unwrap()
+    }
+
+    fn lets(user: i64) -> Value {
+        json!({ "access": { "users": [{ "id": user }] } })
+    }
+
+    fn refused(code: u16) -> watcher::Result<watcher::Event<DynamicObject>> {
+        let status = Status {
+            code,
+            ..Status::default()
+        };
+        Err(watcher::Error::InitialListFailed(kube::Error::Api(status.boxed())))
+    }
+
+    /// Who of the users 1, 2 and 3 is let in; none when nothing is in force yet.
+    fn in_force(current: &watch::Receiver<Option<Arc<Router>>>) -> Option<Vec<i64>> {
+        let router = current.borrow().clone()?;
+        Some((1..4).filter(|user| router.standing(*user, 9).is_some()).collect())
+    }
+
+    #[test]
+    fn a_list_counts_when_it_is_whole_and_changes_count_at_once() {
+        let (mut seen, current) = seen();
+        seen.take(Ok(watcher::Event::Init));
+        seen.take(Ok(watcher::Event::InitApply(object("a", lets(1), "1"))));
+        assert_eq!(in_force(&current), None);
+        seen.take(Ok(watcher::Event::InitApply(object("b", json!("nonsense"), "1"))));
+        seen.take(Ok(watcher::Event::InitDone));
+        assert_eq!(in_force(&current), Some(vec![1]));
+        seen.take(Ok(watcher::Event::Apply(object("b", lets(2), "2"))));
+        assert_eq!(in_force(&current), Some(vec![1, 2]));
+        seen.take(Ok(watcher::Event::Delete(object("a", lets(1), "3"))));
+        assert_eq!(in_force(&current), Some(vec![2]));
+        // A list that begins anew has missed deletions; until it is whole the old one counts.
+        seen.take(Ok(watcher::Event::Init));
+        seen.take(Ok(watcher::Event::InitApply(object("c", lets(3), "4"))));
+        assert_eq!(in_force(&current), Some(vec![2]));
+        seen.take(Ok(watcher::Event::InitDone));
+        assert_eq!(in_force(&current), Some(vec![3]));
+    }
+
+    #[test]
+    fn nothing_is_decided_before_the_policies_were_seen_unless_the_cluster_knows_none() {
+        let (mut seen, current) = seen();
+        seen.take(refused(403));
+        seen.take(refused(500));
+        assert_eq!(in_force(&current), None);
+        seen.take(refused(404));
+        assert_eq!(in_force(&current), Some(Vec::new()));
+    }
+
+    #[test]
+    fn a_status_changes_no_decision_and_makes_no_new_router() {
+        let (mut seen, mut current) = seen();
+        seen.take(Ok(watcher::Event::Apply(object("a", lets(1), "1"))));
+        current.mark_unchanged();
+        seen.take(Ok(watcher::Event::Apply(object("a", lets(1), "2"))));
+        assert!(!current.has_changed().unwrap());
+        seen.take(Ok(watcher::Event::Apply(object("a", lets(2), "3"))));
+        assert!(current.has_changed().unwrap());
+    }
+}
