@@ -346,11 +346,17 @@ async fn a_session_that_waits_for_a_slot_yields_its_topic_to_tasks_as_their_orde
     let (busy, _) = hold_as(SlotKind::Task, vec![by(), (200, session("True")), list_of(vec![])]).await;
     assert!(matches!(busy, Hold::Busy(_)));
 
-    let (busy, _) = hold_as(SlotKind::Session, vec![by(), (200, session("False")), list_of(vec![])]).await;
+    let mut begun = session("False");
+    begun["status"]["startTime"] = "1970-01-01T00:00:00Z".into();
+    let (busy, _) = hold_as(SlotKind::Session, vec![by(), (200, begun), list_of(vec![])]).await;
     assert!(
         matches!(busy, Hold::Busy(_)),
-        "to other sessions it yields when it has ended"
+        "to other sessions it yields when it has ended, once it has run"
     );
+    let mut answers = vec![by(), (200, session("False"))];
+    answers.extend(freed());
+    let (taken, _) = hold_as(SlotKind::Session, answers).await;
+    assert_eq!(taken, Hold::Held, "one that never ran goes by the order of the queue");
 }
 
 #[tokio::test]

@@ -93,9 +93,12 @@ enum Entry {
 
 /// A suspended session needs neither its slot nor the topic, but the topic it yields to tasks only. One that was asked to run
 /// again is not suspended any more, even if its status does not say so yet: the request always comes before it looks at its
-/// slot. Between tasks and sessions the topic belongs to whoever was admitted, which is also what `task::order` goes by: were
-/// the two of different opinions, a task would be admitted and turned away for ever. Each claims the topic after its admission
-/// is in its status, and a task looks for sessions once more before it makes use of it.
+/// slot. One that never ran and lost its slot again holds the topic no more, as `session::order` has it: were the two of different
+/// opinions, the next session would take a slot and give it back for ever.
+///
+/// Between tasks and sessions the topic belongs to whoever was admitted, which is also what `task::order` goes by: were the two of
+/// different opinions, a task would be admitted and turned away for ever. Each claims the topic after its admission is in its
+/// status, and a task looks for sessions once more before it makes use of it.
 async fn state_of(client: &Client, namespace: &str, holder: &Slot, entry: Entry) -> Result<State, Error> {
     let active = match holder.kind {
         SlotKind::Session => {
@@ -105,7 +108,7 @@ async fn state_of(client: &Client, namespace: &str, holder: &Slot, entry: Entry)
                     Entry::Slot => !session::is_over(&found) && !session::rests(&found),
                     Entry::Topic {
                         wanted_by: SlotKind::Session,
-                    } => !session::is_over(&found),
+                    } => session::holds_topic(&found),
                     Entry::Topic {
                         wanted_by: SlotKind::Task,
                     } => session::occupies(&found),

@@ -26,7 +26,7 @@ use crate::cluster::Error;
 use crate::context::Context;
 use crate::requeue::requeue;
 
-pub use order::{claim, is_over, occupies, rests};
+pub use order::{claim, holds_topic, is_over, occupies, rests};
 
 /// One pass over one PersistentSession.
 pub async fn reconcile(session: Arc<PersistentSession>, ctx: Arc<Context>) -> Result<Action, Error> {

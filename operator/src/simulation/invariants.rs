@@ -18,6 +18,9 @@ const DRAIN: i64 = 120_000;
 /// How long an object may stay in between, with nobody disturbing it: winding down, a resync and the longest back-off.
 const BETWEEN: i64 = 10 * 60_000;
 
+/// How often an object may change in a minute, whatever happens: a ledger that everybody wants is changed most.
+const MOST_CHANGES: u32 = 80;
+
 /// A broken promise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Broken {
@@ -40,6 +43,8 @@ pub struct Watchdog {
     wrong: BTreeMap<(&'static str, String), i64>,
     /// When the phase of each object last changed, by UID.
     phases: BTreeMap<String, i64>,
+    /// How often each object was changed in the minute that began then, by UID.
+    changes: BTreeMap<String, (i64, u32)>,
     operators: u64,
     touched: bool,
 }
@@ -86,6 +91,15 @@ impl Watchdog {
 
     pub fn sees(&mut self, change: &Change, now: i64) {
         self.touched = true;
+        let (since, times) = self.changes.entry(change.object.uid.clone()).or_insert((now, 0));
+        if now - *since > 60_000 {
+            (*since, *times) = (now, 0);
+        }
+        *times += 1;
+        if *times > MOST_CHANGES {
+            let what = format!("{} was changed {MOST_CHANGES} times in a minute", change.object.name);
+            self.breaks("nothing spins", topic(&change.object), what);
+        }
         let phase = |object: &Object| object.value["status"]["phase"].clone();
         let before = change.before.as_ref().map(|before| phase(before));
         if before.as_ref() != Some(&phase(&change.object)) {
