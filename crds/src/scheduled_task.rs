@@ -77,7 +77,7 @@ pub struct ScheduledTaskSpec {
     /// What to do when a run is due while a session of the topic has a pod. A session that sleeps does not count. Default:
     /// QueueTask.
     #[serde(default)]
-    pub while_session_active: WhileSessionActive,
+    pub while_session_active: BesideSession,
     /// How many seconds late a run may start, e.g. because the operator was down; a later one is left out and recorded in
     /// `status.lastMissed`. Default: no limit. Of several runs that were missed only the latest is made up for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -123,7 +123,7 @@ pub enum ConcurrencyPolicy {
 
 /// What to do when a run is due while a session of the topic has a pod.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum WhileSessionActive {
+pub enum BesideSession {
     /// Make the task; it waits until the session has ended or sleeps.
     #[default]
     QueueTask,

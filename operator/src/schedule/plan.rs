@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use longshore_crds::conditions::{reasons, types};
 use longshore_crds::{
-    ConcurrencyPolicy, ContainerTask, MissedRun, ScheduledTaskSpec, ScheduledTaskStatus, WhileSessionActive,
+    BesideSession, ConcurrencyPolicy, ContainerTask, MissedRun, ScheduledTaskSpec, ScheduledTaskStatus,
 };
 
 use super::build::{run, run_name};
@@ -205,7 +205,7 @@ impl<'a> Draft<'a> {
             .collect();
         let made = self.active.contains(&name);
         let policy = schedule.spec.concurrency_policy;
-        if !made && self.seen.session.is_some() && schedule.spec.while_session_active == WhileSessionActive::Skip {
+        if !made && self.seen.session.is_some() && schedule.spec.while_session_active == BesideSession::Skip {
             self.leave_out(at, reasons::SESSION_ACTIVE);
             return true;
         }
