@@ -11,6 +11,7 @@ use longshore_wire::api::{TaskResult, Undelivered, Usage};
 use longshore_wire::event::Record;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use crate::journal::{Entry, Journal};
 use crate::turn::{Exchange, Exchanges, Past, outcome_of};
@@ -18,6 +19,8 @@ use crate::volume::Volume;
 
 /// Patience with the disk before an exchange is written to the history.
 const DISK: Duration = Duration::from_secs(3600);
+/// Longest wait for the last exchanges at the end: nobody comes after a task to write what is missing.
+const LAST: Duration = Duration::from_secs(5);
 /// Pause before an exchange that could not be written is tried again.
 const RETRY: Duration = Duration::from_secs(2);
 
@@ -35,7 +38,9 @@ pub struct Chronicle {
     result: Option<TaskResult>,
     /// Newest answers of a session after what was acknowledged, by their sequence; of a task none is kept: it has a result.
     unacknowledged: VecDeque<(u64, Undelivered)>,
-    history: mpsc::UnboundedSender<(u64, Exchange)>,
+    /// To the writer of the history file; none once it is closed.
+    history: Option<mpsc::UnboundedSender<(u64, Exchange)>>,
+    writer: Option<JoinHandle<()>>,
 }
 
 impl Chronicle {
@@ -43,13 +48,14 @@ impl Chronicle {
     pub fn new(volume: &Volume, journal: Journal, kind: AgentKind, entries: &[Entry], past: &Past) -> Self {
         let (history, lines) = mpsc::unbounded_channel();
         let written = volume.history_seq();
-        tokio::spawn(write_history(volume.clone(), journal, lines));
+        let writer = tokio::spawn(write_history(volume.clone(), journal, lines));
         let mut chronicle = Self {
             exchanges: Exchanges::default(),
             of_task: (kind == AgentKind::Task).then(Vec::new),
             result: past.result.clone(),
             unacknowledged: VecDeque::new(),
-            history,
+            history: Some(history),
+            writer: Some(writer),
         };
         for entry in entries {
             if let Entry::Record(record) = entry {
@@ -74,9 +80,21 @@ impl Chronicle {
         } else {
             self.keep(&exchange);
         }
-        if exchange.seq > written && !exchange.messages.is_empty() {
-            // The writer lives as long as the runtime.
-            let _ = self.history.send((entry, exchange));
+        if exchange.seq > written
+            && !exchange.messages.is_empty()
+            && let Some(history) = &self.history
+        {
+            // The writer lives until it is closed.
+            let _ = history.send((entry, exchange));
+        }
+    }
+
+    /// Waits until the history file has all exchanges. None is taken from here on.
+    pub async fn close(&mut self) {
+        self.history = None;
+        let Some(writer) = self.writer.take() else { return };
+        if tokio::time::timeout(LAST, writer).await.is_err() {
+            tracing::error!("the history lacks the last turns: they could not be written in time");
         }
     }
 
@@ -189,7 +207,8 @@ mod tests {
             of_task: None,
             result: None,
             unacknowledged: VecDeque::new(),
-            history: mpsc::unbounded_channel().0,
+            history: None,
+            writer: None,
         };
         for answer in answers {
             chronicle.keep(&answer);

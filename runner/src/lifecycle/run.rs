@@ -92,6 +92,7 @@ impl Agent {
             let ended = self.wind().await;
             self.publish();
             if let Some(status) = ended {
+                self.chronicle.close().await;
                 return status;
             }
         }
