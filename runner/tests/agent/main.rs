@@ -10,6 +10,7 @@ mod notices;
 mod people;
 mod secrets;
 mod space;
+mod steps;
 mod summaries;
 mod support;
 mod task;
