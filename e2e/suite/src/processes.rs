@@ -34,6 +34,8 @@ echo "$found"
 pub enum Signal {
     /// It ends at once and cannot help it.
     Kill,
+    /// It is asked to end.
+    Terminate,
     /// It does nothing more until it is told to go on. It can still be killed.
     Stop,
     /// It goes on.
@@ -56,6 +58,7 @@ impl Install {
     pub async fn look_out(&self, pod: &str, program: &str, signal: Signal) -> Result<Lookout> {
         let name = match signal {
             Signal::Kill => "KILL",
+            Signal::Terminate => "TERM",
             Signal::Stop => "STOP",
             Signal::Continue => "CONT",
         };
