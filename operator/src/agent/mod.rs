@@ -11,8 +11,11 @@ pub use quiesced::Quiesced;
 pub use runner::Dialer;
 
 use jiff::Timestamp;
+use kube::ResourceExt;
+use longshore_crds::Origin;
 use longshore_crds::conditions::reasons;
-use longshore_wire::api::{AgentProblemKind, PostMessage, Quiesce, RunnerState, Status, TaskResult};
+use longshore_wire::MessageId;
+use longshore_wire::api::{AgentProblemKind, PostMessage, Priority, Quiesce, RunnerState, Status, TaskResult};
 use reqwest::StatusCode;
 use secrecy::SecretString;
 use uuid::Uuid;
@@ -20,6 +23,22 @@ use uuid::Uuid;
 use runner::{CallError, Runner};
 
 use crate::pod::Trouble;
+
+/// The prompt of a task or session as its first message, known by the chat message behind it, or by the object.
+pub fn prompt(object: &impl ResourceExt, origin: Option<&Origin>, text: String) -> PostMessage {
+    let telegram = origin.and_then(|origin| origin.telegram.as_ref());
+    let message = telegram.and_then(|telegram| Some((telegram.chat_id, telegram.message_id?)));
+    PostMessage {
+        id: match message {
+            Some((chat, message)) => MessageId::from_telegram(chat, message),
+            None => MessageId::from_object(&object.uid().unwrap_or_default()),
+        },
+        text,
+        attachments: Vec::new(),
+        author: None,
+        priority: Priority::default(),
+    }
+}
 
 /// What a pass wants of a runner. Looking at its status always comes first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -8,15 +8,14 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use longshore_crds::conditions::types;
 use longshore_crds::{AgentClass, PersistentSession, SessionPhase, Topic, meta, names};
-use longshore_wire::MessageId;
-use longshore_wire::api::{PostMessage, Priority, Quiesce, RunnerState};
+use longshore_wire::api::{PostMessage, Quiesce, RunnerState};
 use uuid::Uuid;
 
 use super::cause::{EndCause, RestCause};
 use super::deadlines::{Spans, spans};
 use super::order::rival;
 use super::stage::{Stage, is_wanted_back, stage};
-use crate::agent::{Contact, Errand, meet};
+use crate::agent::{self, Contact, Errand, meet};
 use crate::cluster::{self, Error, Superseded};
 use crate::conditions::holds;
 use crate::context::Context;
@@ -199,16 +198,5 @@ fn farewell(seen: &Observed, phase: SessionPhase, idle: bool, stage: Stage) -> E
 
 fn prompt(session: &PersistentSession) -> Option<PostMessage> {
     let text = session.spec.prompt.clone()?;
-    let telegram = session.spec.origin.as_ref().and_then(|origin| origin.telegram.as_ref());
-    let message = telegram.and_then(|telegram| Some((telegram.chat_id, telegram.message_id?)));
-    Some(PostMessage {
-        id: match message {
-            Some((chat, message)) => MessageId::from_telegram(chat, message),
-            None => MessageId::from_object(&session.uid().unwrap_or_default()),
-        },
-        text,
-        attachments: Vec::new(),
-        author: None,
-        priority: Priority::default(),
-    })
+    Some(agent::prompt(session, session.spec.origin.as_ref(), text))
 }

@@ -7,12 +7,11 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use longshore_crds::conditions::types;
 use longshore_crds::{AgentClass, ContainerTask, Topic, meta, names};
-use longshore_wire::MessageId;
 use longshore_wire::api::PostMessage;
 use uuid::Uuid;
 
 use super::order::{Blocker, blocker, is_over};
-use crate::agent::{Contact, Errand, meet};
+use crate::agent::{self, Contact, Errand, meet};
 use crate::cluster::{self, Error};
 use crate::conditions::holds;
 use crate::context::Context;
@@ -156,16 +155,5 @@ fn errand(seen: &Observed) -> Option<Errand> {
 }
 
 fn prompt(task: &ContainerTask) -> PostMessage {
-    let telegram = task.spec.origin.as_ref().and_then(|origin| origin.telegram.as_ref());
-    let message = telegram.and_then(|telegram| Some((telegram.chat_id, telegram.message_id?)));
-    PostMessage {
-        id: match message {
-            Some((chat, message)) => MessageId::from_telegram(chat, message),
-            None => MessageId::from_object(&task.uid().unwrap_or_default()),
-        },
-        text: task.spec.prompt.clone(),
-        attachments: Vec::new(),
-        author: None,
-        priority: longshore_wire::api::Priority::default(),
-    }
+    agent::prompt(task, task.spec.origin.as_ref(), task.spec.prompt.clone())
 }
