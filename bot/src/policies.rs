@@ -130,10 +130,7 @@ impl Seen {
 }
 
 fn source(object: &DynamicObject) -> PolicySource {
-    PolicySource {
-        name: object.name_any(),
-        spec: object.data.get("spec").cloned().unwrap_or_default(),
-    }
+    PolicySource::stored(object.name_any(), &object.data)
 }
 
 /// Whether the API server does not know the kind. Then there is no policy, whatever there was.

@@ -22,6 +22,16 @@ pub struct PolicySource {
     pub spec: Value,
 }
 
+impl PolicySource {
+    /// Of an object with this name and these fields.
+    pub fn stored(name: String, object: &Value) -> Self {
+        Self {
+            name,
+            spec: object["spec"].clone(),
+        }
+    }
+}
+
 impl From<&RoutingPolicy> for PolicySource {
     fn from(policy: &RoutingPolicy) -> Self {
         Self {

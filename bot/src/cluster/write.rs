@@ -230,29 +230,24 @@ impl Cluster {
 
     /// Records that a task's answer stands in the chat; its time to live counts from here. A task that is gone needs none.
     pub async fn mark_delivered(&self, name: &str, at: Timestamp) -> Result<(), WriteError> {
-        match self
-            .task_api
-            .patch(name, &patch(), &annotation(meta::DELIVERED, &at.to_string()))
-            .await
-        {
-            Ok(_) => Ok(()),
-            Err(error) => match WriteError::from(error) {
-                WriteError::NotFound => Ok(()),
-                error => Err(error),
-            },
-        }
+        let receipt = annotation(meta::DELIVERED, &at.to_string());
+        Ok(self.receipt(name, &receipt).await?)
     }
 
     /// The same for a result that no message asked for. Its task may be gone, and another one have its name.
     pub async fn mark_result_delivered(&self, name: &str, uid: &str, at: Timestamp) -> Result<(), WriteError> {
         let receipt = json!({"metadata": {"uid": uid, "annotations": {meta::DELIVERED: at.to_string()}}});
-        match self.task_api.patch(name, &patch(), &Patch::Merge(receipt)).await {
-            Ok(_) => Ok(()),
+        match self.receipt(name, &Patch::Merge(receipt)).await {
             Err(error) if another(&error) => Ok(()),
-            Err(error) => match WriteError::from(error) {
-                WriteError::NotFound => Ok(()),
-                error => Err(error),
-            },
+            done => Ok(done?),
+        }
+    }
+
+    /// A task that is gone needs none.
+    async fn receipt(&self, name: &str, receipt: &Patch<serde_json::Value>) -> kube::Result<()> {
+        match self.task_api.patch(name, &patch(), receipt).await {
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            done => done.map(drop),
         }
     }
 

@@ -67,12 +67,8 @@ fn read(file: &Path) -> Result<Vec<PolicySource>, ExplainError> {
         };
         for item in items.iter().filter(|item| item["kind"] == "RoutingPolicy") {
             let name = item["metadata"]["name"].as_str();
-            policies.push(PolicySource {
-                name: name
-                    .ok_or_else(|| broken("a RoutingPolicy has no metadata.name".to_owned()))?
-                    .to_owned(),
-                spec: item["spec"].clone(),
-            });
+            let name = name.ok_or_else(|| broken("a RoutingPolicy has no metadata.name".to_owned()))?;
+            policies.push(PolicySource::stored(name.to_owned(), item));
         }
     }
     match policies.is_empty() {
@@ -118,10 +114,8 @@ pub async fn from_cluster(cluster: &Cluster, wanted: &Explain) -> Result<Known, 
     let api = Api::<DynamicObject>::namespaced_with(cluster.client.clone(), &cluster.namespace, &kind);
     let found = api.list(&ListParams::default()).await;
     let found = found.map_err(|error| cluster.explain(error, rights::POLICIES))?;
-    let policies = found.items.into_iter().map(|object| PolicySource {
-        name: object.name_any(),
-        spec: object.data.get("spec").cloned().unwrap_or_default(),
-    });
+    let sources = found.items.iter();
+    let policies = sources.map(|object| PolicySource::stored(object.name_any(), &object.data));
     let mut notes = Vec::new();
     let bot = bot(cluster).await;
     if bot.is_none() && wanted.allowed_users.is_none() {
