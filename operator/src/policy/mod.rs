@@ -9,8 +9,8 @@ mod stored;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use kube::ResourceExt;
 use kube::runtime::controller::Action;
+use kube::{Resource, ResourceExt};
 use longshore_routing::{Router, Settings};
 
 use crate::cluster::Error;
@@ -21,7 +21,7 @@ pub use stored::StoredPolicy;
 
 /// One pass over one RoutingPolicy.
 pub async fn reconcile(policy: Arc<StoredPolicy>, ctx: Arc<Context>) -> Result<Action, Error> {
-    if ctx.superseded.is_old(policy.as_ref()) || policy.metadata_is_going() {
+    if ctx.superseded.is_old(policy.as_ref()) || policy.meta().deletion_timestamp.is_some() {
         return Ok(Action::await_change());
     }
     let (policies, classes) = observe(&policy, &ctx.index);
@@ -37,12 +37,6 @@ pub async fn reconcile(policy: Arc<StoredPolicy>, ctx: Arc<Context>) -> Result<A
     let status = plan::status(&policy, mine, ctx.clock.now());
     crate::status::write(&ctx, policy.as_ref(), policy.status.as_ref(), &status, &[]).await?;
     Ok(Action::requeue(ctx.settings.timing.resync))
-}
-
-impl StoredPolicy {
-    fn metadata_is_going(&self) -> bool {
-        kube::Resource::meta(self).deletion_timestamp.is_some()
-    }
 }
 
 /// All policies of the namespace, this one as it is given, and the names of the classes.

@@ -47,14 +47,17 @@ impl World {
         }
     }
 
-    fn plan(&self) -> Plan {
-        let seen = Observed {
+    fn seen(&self) -> Observed {
+        Observed {
             schedule: Arc::new(self.schedule.clone()),
             topic: self.topic.clone(),
             runs: self.runs.clone(),
             session: self.session.clone(),
-        };
-        plan(&seen, self.now)
+        }
+    }
+
+    fn plan(&self) -> Plan {
+        plan(&self.seen(), self.now)
     }
 
     /// One pass; a second one right after it has nothing to do.
@@ -501,12 +504,7 @@ fn a_name_that_is_taken_costs_the_run_and_is_said() {
     let mut world = World::new("2026-01-01T08:30:00Z", json!({ "schedule": "0 9 * * *" }));
     world.pass();
     world.at("2026-01-01T09:00:00Z");
-    let seen = Observed {
-        schedule: Arc::new(world.schedule.clone()),
-        topic: world.topic.clone(),
-        runs: Vec::new(),
-        session: None,
-    };
+    let seen = world.seen();
     let refused = plan(&seen, world.now).name_taken(&seen, world.now);
     assert!(
         refused.news.iter().all(|news| news.reason != STARTED),
@@ -526,12 +524,7 @@ fn a_run_that_cannot_be_made_stays_due_and_says_why() {
     let mut world = World::new("2026-01-01T08:30:00Z", json!({ "schedule": "0 9 * * *" }));
     world.pass();
     world.at("2026-01-01T09:00:00Z");
-    let seen = Observed {
-        schedule: Arc::new(world.schedule.clone()),
-        topic: world.topic.clone(),
-        runs: Vec::new(),
-        session: None,
-    };
+    let seen = world.seen();
     let error = |conflict: bool| match conflict {
         true => Error::Conflict { what: "it".to_owned() },
         false => Error::Timeout {

@@ -178,11 +178,7 @@ async fn instructions_of_class_topic_and_workspace_and_the_state_file_reach_the_
     rig.setup.env[1].1 = "Never say xyzzy-topic.";
     rig.start_again().await;
     rig.runner.ask(id(1), "hello there").await;
-    let wanted = longshore_model::server::Wanted {
-        full: 1,
-        ..Default::default()
-    };
-    let entries = rig.client().requests(&wanted).await.unwrap();
+    let entries = rig.requests().await;
     let bodies: String = entries
         .iter()
         .filter_map(|entry| entry.body.as_ref())

@@ -85,11 +85,7 @@ async fn commands_and_file_mentions_in_a_text_are_only_text() {
             "the model reads the very text: {last}"
         );
     }
-    let wanted = longshore_model::server::Wanted {
-        full: 1,
-        ..Default::default()
-    };
-    let entries = rig.client().requests(&wanted).await.unwrap();
+    let entries = rig.requests().await;
     let bodies: String = entries
         .iter()
         .filter_map(|entry| entry.body.as_ref())

@@ -3,11 +3,10 @@
 
 use std::io::Write as _;
 
-use longshore_model::server::Wanted;
-use longshore_wire::api::RunnerState;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::{Rig, Setup, id};
+use crate::task;
 
 const STEPS: i64 = 12;
 
@@ -18,11 +17,7 @@ fn step(n: i64) -> String {
 
 /// How many of the steps before the last still have it in the newest request, and the size of that.
 async fn kept(rig: &Rig) -> (usize, usize, usize) {
-    let wanted = Wanted {
-        full: 1,
-        ..Wanted::default()
-    };
-    let entries = rig.client().requests(&wanted).await.unwrap();
+    let entries = rig.requests().await;
     let asked = entries.iter().rev().filter(|entry| !entry.side_question);
     let mut bodies = asked.filter_map(|entry| entry.body.as_ref());
     let messages = bodies.find(|body| body["messages"].is_array()).unwrap()["messages"].to_string();
@@ -61,9 +56,7 @@ async fn by_tasks() -> (usize, usize, usize) {
             rig.start_again().await;
         }
         rig.runner.say(id(n), &step(n)).await;
-        let is_done = |status: &longshore_wire::api::Status| status.state == RunnerState::Quiesced;
-        rig.runner.until("done", is_done).await;
-        let result: Value = rig.runner.get("/v1/result").await.1;
+        let result = task::result(&rig).await;
         rig.runner.post("/v1/ack", json!({"seq": result["seq"]})).await;
         assert_eq!(rig.runner.exit().await, Some(0));
     }

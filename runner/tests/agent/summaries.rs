@@ -36,11 +36,7 @@ fn state(rig: &Rig) -> String {
 }
 
 async fn bodies(rig: &Rig) -> Vec<String> {
-    let wanted = longshore_model::server::Wanted {
-        full: 1,
-        ..Default::default()
-    };
-    let entries = rig.client().requests(&wanted).await.unwrap();
+    let entries = rig.requests().await;
     let bodies = entries.into_iter().filter(|entry| !entry.side_question);
     bodies.filter_map(|entry| Some(entry.body?.to_string())).collect()
 }

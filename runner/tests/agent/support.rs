@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use eventsource_stream::Eventsource;
 use futures::StreamExt;
+use longshore_model::journal::Entry;
+use longshore_model::server::Wanted;
 use longshore_model::{Client, Model};
 use longshore_wire::MessageId;
 use longshore_wire::api::Status;
@@ -166,6 +168,15 @@ impl Rig {
             let _ = nix::sys::signal::killpg(Pid::from_raw(claude.cast_signed()), Signal::SIGKILL);
         }
         self.runner.exit().await;
+    }
+
+    /// Whatever was asked of the model, with bodies.
+    pub async fn requests(&self) -> Vec<Entry> {
+        let wanted = Wanted {
+            full: 1,
+            ..Wanted::default()
+        };
+        self.client().requests(&wanted).await.unwrap()
     }
 
     /// What the model was asked, side questions left out.

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::support::{PATIENCE, Rig, Setup, id};
 
-async fn result(rig: &Rig) -> serde_json::Value {
+pub async fn result(rig: &Rig) -> serde_json::Value {
     rig.runner
         .until("done", |status| status.state == RunnerState::Quiesced)
         .await;
