@@ -155,6 +155,7 @@ impl Delivery<'_> {
         let (text, wait) = match wake(self.bot, session, &self.row.wire_id.to_string()).await {
             Ok(Wake::Asked) => (life::WAKING.to_owned(), LOOK_AGAIN),
             Ok(Wake::HeldDown) => (life::held_down(self.name), LOOK_AGAIN),
+            Ok(Wake::Rests(until)) => (life::rests(session, until), LOOK_AGAIN),
             // What was seen is out of date.
             Ok(Wake::NotNeeded) | Err(WriteError::NotFound) => return Ok(SOON),
             Err(error @ WriteError::Later(_)) => {

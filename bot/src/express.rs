@@ -231,7 +231,7 @@ async fn rouse(bot: &Bot, session: &PersistentSession, uid: &str, prompt: &str) 
     match wake(bot, session, &cause).await {
         Ok(Wake::Asked) => words::PROMPT_SLEPT.to_owned(),
         Ok(Wake::HeldDown) => words::SESSION_ASLEEP.to_owned(),
-        Ok(Wake::NotNeeded) => words::TRY_AGAIN.to_owned(),
+        Ok(Wake::NotNeeded | Wake::Rests(_)) => words::TRY_AGAIN.to_owned(),
         Err(error) => {
             tracing::info!(session = session.name_any(), %error, "waking failed");
             words::TRY_AGAIN.to_owned()

@@ -1,5 +1,6 @@
 //! Showing what a task is doing while it runs. Its stream is followed for the looks only: its answer comes from
-//! `status.result`.
+//! `status.result`. Outcomes of an earlier session that it writes down are told if they are heard of; they stand in the
+//! topic's state files in any case.
 
 use std::pin::pin;
 use std::sync::{Arc, PoisonError};
@@ -13,7 +14,8 @@ use tokio::time::Instant;
 
 use crate::agent::{Heard, RunnerError};
 use crate::bot::Bot;
-use crate::conversation::{Conversation, outcome};
+use crate::chat::Place;
+use crate::conversation::{Conversation, Outcomes, outcome};
 use crate::door;
 use crate::store::StoreError;
 use crate::store::messages::{MessageRow, answer_key};
@@ -61,7 +63,7 @@ async fn preview_task(bot: &Bot, task: &ContainerTask, row: &MessageRow) -> Resu
         if let Some(door) = door::of_task(bot, &task, fresh).await {
             match bot.runners.events(&door, 0).await {
                 Ok(stream) => {
-                    if show_task(bot, row.place.chat, post, stream).await {
+                    if show_task(bot, row.place, post, stream).await? {
                         return Ok(());
                     }
                 }
@@ -76,7 +78,7 @@ async fn preview_task(bot: &Bot, task: &ContainerTask, row: &MessageRow) -> Resu
 }
 
 /// Shows a task's stream in a post. True when its turn is over.
-async fn show_task(bot: &Bot, chat: i64, post: i64, stream: impl Stream<Item = Heard>) -> bool {
+async fn show_task(bot: &Bot, place: Place, post: i64, stream: impl Stream<Item = Heard>) -> Result<bool, StoreError> {
     let mut stream = pin!(stream);
     let mut talk = Conversation::default();
     let mut refresh: Option<Instant> = None;
@@ -84,17 +86,23 @@ async fn show_task(bot: &Bot, chat: i64, post: i64, stream: impl Stream<Item = H
     loop {
         tokio::select! {
             heard = stream.next() => match heard {
-                Some(Heard::Event(record)) if matches!(record.event, Event::TurnFinished { .. }) => return true,
-                Some(Heard::Event(record)) => drop(talk.take(&record.event)),
+                Some(Heard::Event(record)) if matches!(record.event, Event::TurnFinished { .. }) => return Ok(true),
+                Some(Heard::Event(record)) => {
+                    if let Some(outcomes) = Outcomes::of(&record.event) {
+                        bot.store.note_outcomes(place, outcomes).await?;
+                        bot.outbox.wake(place.chat);
+                    }
+                    drop(talk.take(&record.event));
+                }
                 Some(Heard::Preview(preview)) => talk.preview(&preview),
                 Some(Heard::Unknown(_)) => continue,
-                None => return false,
+                None => return Ok(false),
             },
             () = until(refresh) => {
                 refresh = None;
                 looked = Instant::now();
                 if let Some(progress) = talk.progress() {
-                    bot.outbox.progress(chat, post, Content { rich: progress.rich, buttons: Vec::new() });
+                    bot.outbox.progress(place.chat, post, Content { rich: progress.rich, buttons: Vec::new() });
                 }
                 continue;
             }

@@ -3,12 +3,15 @@
 //! `plan` decides, pure; [`wake`] reads the live session and writes at most one annotation. Two wishes at once are one: as
 //! long as the operator has not seen the last one, nothing is written. Knows nothing of the messages that wait for it.
 
+use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
+use longshore_crds::conditions::{reasons, types};
 use longshore_crds::{DesiredState, PersistentSession, meta};
 
 use crate::bot::Bot;
 use crate::cluster::write::WriteError;
 use crate::conversation::life;
+use crate::conversation::outcome::condition;
 
 /// What comes of a wish to wake a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +22,13 @@ pub enum Wake {
     Asked,
     /// Its spec keeps it suspended.
     HeldDown,
+    /// It was woken for this and could not be brought back; it is tried again then.
+    Rests(Timestamp),
 }
+
+/// How long a session that could not be brought back is left alone, unless something else wakes it. Each try takes its
+/// `startTimeoutSeconds`, and a slot as long.
+const PAUSE: SignedDuration = SignedDuration::from_mins(15);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Step {
@@ -29,7 +38,7 @@ enum Step {
 
 /// Wakes a session if it sleeps. `cause` is what it shall wake up for, unique to it.
 pub async fn wake(bot: &Bot, seen: &PersistentSession, cause: &str) -> Result<Wake, WriteError> {
-    if let Step::Nothing(wake) = plan(seen, cause) {
+    if let Step::Nothing(wake) = plan(seen, cause, Timestamp::now()) {
         return Ok(wake);
     }
     let name = seen.name_any();
@@ -38,7 +47,7 @@ pub async fn wake(bot: &Bot, seen: &PersistentSession, cause: &str) -> Result<Wa
     let Some(live) = bot.cluster.live_session(&name).await? else {
         return Ok(Wake::NotNeeded);
     };
-    match plan(&live, cause) {
+    match plan(&live, cause, Timestamp::now()) {
         Step::Nothing(wake) => Ok(wake),
         Step::Ask(value) => {
             bot.cluster.wake_session(&name, &value).await?;
@@ -48,7 +57,7 @@ pub async fn wake(bot: &Bot, seen: &PersistentSession, cause: &str) -> Result<Wa
     }
 }
 
-fn plan(session: &PersistentSession, cause: &str) -> Step {
+fn plan(session: &PersistentSession, cause: &str, now: Timestamp) -> Step {
     let observed = session
         .status
         .as_ref()
@@ -60,9 +69,23 @@ fn plan(session: &PersistentSession, cause: &str) -> Step {
         Step::Nothing(Wake::HeldDown)
     } else if asked.is_some() && asked != observed {
         Step::Nothing(Wake::Asked)
+    } else if let Some(until) = rests_until(session).filter(|until| is_for(asked, cause) && *until > now) {
+        Step::Nothing(Wake::Rests(until))
     } else {
         Step::Ask(another(cause, asked))
     }
+}
+
+fn rests_until(session: &PersistentSession) -> Option<Timestamp> {
+    let conditions = &session.status.as_ref()?.conditions;
+    let suspended = condition(conditions, types::SUSPENDED)?;
+    (suspended.reason == reasons::RESUME_FAILED).then(|| suspended.last_transition_time.0 + PAUSE)
+}
+
+/// Whether the last wish was for this.
+fn is_for(last: Option<&str>, cause: &str) -> bool {
+    last.and_then(|last| last.strip_prefix(cause))
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// A value that differs from the one that was acted upon, also when the session fell asleep again before it took what it was
@@ -92,7 +115,8 @@ mod tests {
             whole[parent][key] = value.clone();
         }
         let session = serde_json::from_value::<PersistentSession>(whole).unwrap();
-        assert_eq!(plan(&session, "m1"), expected, "{session:?}");
+        let now = "2026-01-01T00:10:00Z".parse().unwrap();
+        assert_eq!(plan(&session, "m1", now), expected, "{session:?}");
     }
 
     #[test]
@@ -144,6 +168,21 @@ mod tests {
             );
         }
         check(json!({"status.phase": "Ended"}), Step::Nothing(Wake::NotNeeded));
+    }
+
+    #[test]
+    fn a_session_that_could_not_be_brought_back_is_left_alone_for_a_while_but_for_something_else() {
+        let rested = |last: &str, since: &str| {
+            let suspended = json!({"type": "Suspended", "status": "True", "reason": "ResumeFailed", "message": "", "lastTransitionTime": since});
+            json!({"status.phase": "Suspended", "status.observedWake": last, "status.conditions": [suspended],
+                "metadata.annotations": {meta::WAKE: last}})
+        };
+        let until = "2026-01-01T00:15:00Z".parse().unwrap();
+        for last in ["m1", "m1/2"] {
+            check(rested(last, "2026-01-01T00:00:00Z"), Step::Nothing(Wake::Rests(until)));
+        }
+        check(rested("m1", "2025-12-31T23:55:00Z"), Step::Ask("m1/2".into()));
+        check(rested("m11", "2026-01-01T00:00:00Z"), Step::Ask("m1".into()));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use longshore_wire::Record;
-use longshore_wire::api::{ApprovalKind, IdleEnd};
+use longshore_wire::api::{ApprovalKind, IdleEnd, Summary};
 use longshore_wire::event::{ApprovalOutcome, Event, Preview, ToolState};
 
 use crate::plain::{indent, one_line, plain};
@@ -99,13 +99,17 @@ fn tell(event: &Event, prompts: &mut Prompts, zone: &TimeZone, answerable: bool)
                 clock(*deadline, zone)
             ))
         }
-        Event::Summary { summary } => longshore(format!(
-            "Summary, in {}:\n{}",
-            one_line(&summary.path, 200),
-            indent(&plain(&summary.text), "    ")
-        )),
+        Event::Summary { summary } => longshore(outcomes("Summary", summary)),
+        Event::EarlierSummary { session, summary } => {
+            longshore(outcomes(&format!("Summary of {}", one_line(session, 64)), summary))
+        }
         Event::TurnStarted { .. } | Event::TurnFinished { .. } => None,
     }
+}
+
+fn outcomes(what: &str, summary: &Summary) -> String {
+    let text = indent(&plain(&summary.text), "    ");
+    format!("{what}, in {}:\n{text}", one_line(&summary.path, 200))
 }
 
 fn closed(outcome: ApprovalOutcome, kind: ApprovalKind, by: Option<&str>) -> String {

@@ -273,6 +273,12 @@ pub struct SessionDefaults {
     #[serde(default = "suspended_ttl")]
     #[schemars(range(min = 10, max = 31536000))]
     pub suspended_ttl_seconds: i32,
+    /// Seconds that a session with a slot may take until it is Ready, image pull and room on a node included. One that never was
+    /// Ready then ends with reason `Failed`; one that was, is suspended with reason `ResumeFailed` and keeps its conversation. The
+    /// time during which its node is lost does not count. Default: 900, a quarter of an hour.
+    #[serde(default = "start_timeout")]
+    #[schemars(range(min = 10, max = 86400))]
+    pub start_timeout_seconds: i32,
     /// What becomes of an idle session. Default: Suspend.
     #[serde(default)]
     pub on_idle: OnIdle,
@@ -290,6 +296,7 @@ impl Default for SessionDefaults {
             idle_timeout_seconds: idle_timeout(),
             max_duration_seconds: max_duration(),
             suspended_ttl_seconds: suspended_ttl(),
+            start_timeout_seconds: start_timeout(),
             on_idle: OnIdle::default(),
             when_full: WhenFull::default(),
             summarize: summarize(),
@@ -305,6 +312,9 @@ fn max_duration() -> i32 {
 }
 fn suspended_ttl() -> i32 {
     1_209_600
+}
+fn start_timeout() -> i32 {
+    900
 }
 fn summarize() -> bool {
     true

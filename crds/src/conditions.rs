@@ -16,6 +16,8 @@ pub mod types {
     pub const SUSPENDED: &str = "Suspended";
     /// The agent uses more memory than `memory.warnPercent` of its limit.
     pub const MEMORY_PRESSURE: &str = "MemoryPressure";
+    /// Little is free on the topic's volume.
+    pub const DISK_PRESSURE: &str = "DiskPressure";
     /// The outcomes of all turns so far are in the topic's state files.
     pub const SUMMARIZED: &str = "Summarized";
     /// The session is over.
@@ -44,6 +46,10 @@ pub mod reasons {
     pub const IDLE_TIMEOUT: &str = "IdleTimeout";
     /// Its slot was needed by another session (`whenFull: SuspendIdle`).
     pub const SLOT_RECLAIMED: &str = "SlotReclaimed";
+    /// It was not Ready again within `startTimeoutSeconds`; the message says what was in the way.
+    pub const RESUME_FAILED: &str = "ResumeFailed";
+    /// It was never Ready within `startTimeoutSeconds`; the message says what was in the way.
+    pub const FAILED: &str = "Failed";
     /// It lived for `maxDurationSeconds`.
     pub const MAX_DURATION: &str = "MaxDuration";
     /// It was suspended for `suspendedTtlSeconds` and nobody came back.
@@ -56,6 +62,10 @@ pub mod reasons {
     pub const NEAR_LIMIT: &str = "NearLimit";
     /// claude was restarted with its conversation, because memory ran short.
     pub const RECYCLED: &str = "Recycled";
+    /// There is room on the topic's volume.
+    pub const ENOUGH_SPACE: &str = "EnoughSpace";
+    /// The topic's volume is nearly full.
+    pub const NEARLY_FULL: &str = "NearlyFull";
     /// The summary stands in the state files.
     pub const WRITTEN: &str = "Written";
     /// There was nothing to summarise since the last summary.

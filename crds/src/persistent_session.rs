@@ -74,6 +74,11 @@ pub struct PersistentSessionSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 10, max = 31536000))]
     pub suspended_ttl_seconds: Option<i32>,
+    /// Seconds that the session may take until it is Ready, the first time and each time it comes back. Default: the topic's, else
+    /// the class's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 10, max = 86400))]
+    pub start_timeout_seconds: Option<i32>,
     /// The chat message behind this session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
@@ -158,10 +163,13 @@ pub struct PersistentSessionStatus {
     /// Key outcomes, written when the session wound down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<SessionSummary>,
+    /// When it must be Ready; absent when no pod is on the way, or its node is lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_deadline: Option<Time>,
     /// When the wind-down that is under way must be over, whatever has or has not worked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain_deadline: Option<Time>,
-    /// `Admitted`, `Ready`, `Active`, `Suspended`, `MemoryPressure`, `Summarized`, `Ended`.
+    /// `Admitted`, `Ready`, `Active`, `Suspended`, `MemoryPressure`, `DiskPressure`, `Summarized`, `Ended`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "crate::shared::conditions_schema")]
     pub conditions: Vec<Condition>,

@@ -77,6 +77,10 @@ pub struct SessionTimes {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 10, max = 31536000))]
     pub suspended_ttl_seconds: Option<i32>,
+    /// Seconds that a session may take until it is Ready. Default: the class's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 10, max = 86400))]
+    pub start_timeout_seconds: Option<i32>,
 }
 
 fn default_class() -> String {

@@ -26,7 +26,8 @@ pub struct News {
 }
 
 /// Reasons of False conditions that are part of every ordinary life.
-const ORDINARY: [&str; 13] = [
+const ORDINARY: [&str; 14] = [
+    reasons::ENOUGH_SPACE,
     reasons::BELOW_THRESHOLD,
     reasons::STARTING,
     reasons::NOT_ENDED,
@@ -64,6 +65,10 @@ pub fn news(old: &[Condition], new: &[Condition]) -> Vec<News> {
             let good = match now.type_.as_str() {
                 types::FAILED => now.status != "True",
                 types::MEMORY_PRESSURE => now.reason == reasons::RECYCLED,
+                types::DISK_PRESSURE => now.status != "True",
+                types::SUSPENDED | types::ENDED => {
+                    ![reasons::RESUME_FAILED, reasons::FAILED].contains(&now.reason.as_str())
+                }
                 _ => now.status == "True",
             };
             News {

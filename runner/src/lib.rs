@@ -15,5 +15,6 @@ pub mod proxy;
 pub mod replay;
 pub mod serve;
 pub mod settings;
+pub mod state;
 pub mod turn;
 pub mod volume;

@@ -235,7 +235,8 @@ impl Replay {
             | Event::Memory { .. }
             | Event::Disk { .. }
             | Event::Restarted { .. }
-            | Event::Summary { .. } => return,
+            | Event::Summary { .. }
+            | Event::EarlierSummary { .. } => return,
         };
         self.report.story.push(line);
     }

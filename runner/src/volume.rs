@@ -15,6 +15,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::owed::OwedSummaries;
+use crate::state;
 use crate::turn::Exchange;
 
 /// Longest name of a saved attachment, in bytes, without the part that makes it unique.
@@ -214,7 +215,16 @@ impl Volume {
 
     fn add_section(&self, title: &str, text: &str, now: Timestamp) -> Result<(), VolumeError> {
         let section = format!("\n## {title}, {}\n\n{text}\n", now.strftime("%Y-%m-%d %H:%M UTC"));
-        append(&self.state_file(), section.as_bytes())
+        let path = self.state_file();
+        append(&path, section.as_bytes())?;
+        // Claude reads all of it at each start. Bytes of an agent that are no text are nothing of ours to shorten.
+        match std::fs::read_to_string(&path)
+            .ok()
+            .and_then(|state| state::shortened(&state))
+        {
+            Some(shorter) => write_whole(&path, shorter.as_bytes()),
+            None => Ok(()),
+        }
     }
 }
 

@@ -175,8 +175,26 @@ pub struct Memory {
 pub struct Disk {
     /// Free for a non-root user.
     pub free_bytes: u64,
-    /// Size of the file system.
+    /// Size of the file system; 0 when it could not be looked at.
     pub total_bytes: u64,
+}
+
+impl Disk {
+    /// Little is free below this share of the volume, in percent...
+    const LOW_PERCENT: u64 = 5;
+    /// ... unless the share is large in itself: of a disk of terabytes 5 % are plenty.
+    const LOW_BYTES: u64 = 500 << 20;
+
+    /// Whether so many times as much is free as makes a volume nearly full. One that cannot be looked at says nothing.
+    pub fn has_room(&self, times: u64) -> Option<bool> {
+        let percent = self.free_bytes.saturating_mul(100).checked_div(self.total_bytes)?;
+        Some(percent >= Self::LOW_PERCENT * times || self.free_bytes >= Self::LOW_BYTES * times)
+    }
+
+    /// Whether the volume is nearly full, if it was before: there is room again at twice as much.
+    pub fn is_nearly_full(&self, was: bool) -> Option<bool> {
+        Some(!self.has_room(if was { 2 } else { 1 })?)
+    }
 }
 
 /// Use of the model.

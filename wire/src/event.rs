@@ -144,6 +144,14 @@ pub enum Event {
         #[serde(flatten)]
         summary: Summary,
     },
+    /// Key outcomes of an earlier session of the topic were written, which had failed to do so itself.
+    EarlierSummary {
+        /// Name of that session.
+        session: String,
+        /// The summary.
+        #[serde(flatten)]
+        summary: Summary,
+    },
 }
 
 /// What happened to memory.

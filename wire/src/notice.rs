@@ -45,6 +45,8 @@ pub enum NoticeKind {
     Problem,
     /// Memory crossed a threshold.
     Memory,
+    /// Free space on the topic's volume crossed a threshold.
+    Disk,
 }
 
 /// What the kubelet finds in `/dev/termination-log` of a task's pod, at most 4 KiB in all.

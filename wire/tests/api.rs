@@ -76,6 +76,14 @@ fn what_the_runner_tells() {
             message: "d".to_owned(),
             disk: disk(),
         },
+        Event::EarlierSummary {
+            session: "s1".to_owned(),
+            summary: Summary {
+                path: "state/summaries/u.md".to_owned(),
+                time: NOON,
+                text: "- done".to_owned(),
+            },
+        },
     ];
     let records = events.map(|event| {
         golden(Record {

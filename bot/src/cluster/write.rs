@@ -187,6 +187,7 @@ impl Cluster {
             idle_timeout_seconds: None,
             max_duration_seconds: None,
             suspended_ttl_seconds: None,
+            start_timeout_seconds: None,
             origin: Some(origin.clone()),
         };
         // From the start: the operator would need another write to add it before there is a pod.

@@ -65,6 +65,23 @@ pub fn held_down(name: &str) -> String {
     )
 }
 
+/// The session could not be brought back.
+pub fn rests(session: &PersistentSession, until: Timestamp) -> String {
+    let name = session.metadata.name.as_deref().unwrap_or_default();
+    let sentence = format!(
+        "The session could not be brought back. This message waits; it is tried again at {}, or at once with “kubectl longshore \
+         resume {name}”. /end ends the session.",
+        clock(until)
+    );
+    with_detail(sentence, &failed_resume(session).unwrap_or_default())
+}
+
+/// Why it could not be brought back.
+fn failed_resume(session: &PersistentSession) -> Option<String> {
+    let suspended = condition(&session.status.as_ref()?.conditions, types::SUSPENDED)?;
+    (suspended.reason == reasons::RESUME_FAILED).then(|| suspended.message.clone())
+}
+
 /// A wake was refused.
 pub fn not_woken(why: &str) -> String {
     format!(
@@ -232,6 +249,7 @@ pub fn sleep_note(session: &PersistentSession) -> Option<(String, String)> {
         reasons::IDLE_TIMEOUT => "nobody needed it for a while".to_owned(),
         reasons::REQUESTED => "it was suspended on request".to_owned(),
         reasons::SLOT_RECLAIMED => "its place was needed for another session".to_owned(),
+        reasons::RESUME_FAILED => format!("it could not be brought back ({})", suspended.message),
         other if suspended.message.is_empty() => other.to_owned(),
         _ => suspended.message.clone(),
     };
@@ -291,7 +309,11 @@ fn ended(status: &PersistentSessionStatus) -> String {
             format!("The session has ended: it slept for long and nobody came back. {again}")
         }
         reasons::DELETED => format!("The session has ended: it was deleted. {again}"),
-        types::FAILED => with_detail(format!("The session has ended: it failed. {again}"), &ended.message),
+        reasons::FAILED => with_detail(
+            "The session was given up: it did not get going in time. Once that is mended, /deep starts another."
+                .to_owned(),
+            &ended.message,
+        ),
         reasons::QUEUE_TIMEOUT => {
             "The session was given up: no place became free in time. Try /deep again later, or end a \
                                    session that is no longer needed."

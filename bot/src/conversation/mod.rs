@@ -62,6 +62,32 @@ pub enum Change {
         /// In a sentence.
         text: String,
     },
+    /// Key outcomes of an earlier session are known by now.
+    Outcomes(Outcomes),
+}
+
+/// Key outcomes of an earlier session.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcomes {
+    /// Which of them: the same wherever they are heard of.
+    pub mark: String,
+    /// What is told of them.
+    pub parts: Vec<Content>,
+}
+
+impl Outcomes {
+    /// Those that an event brings.
+    pub fn of(event: &Event) -> Option<Self> {
+        let Event::EarlierSummary { session, summary } = event else {
+            return None;
+        };
+        let heading = format!("Key outcomes of the earlier session {session}, written down now:");
+        let told = Rich::plain(heading).paragraph(render::markdown(&summary.text));
+        Some(Self {
+            mark: format!("{}/{}", summary.path, summary.time),
+            parts: Content::parts(&told),
+        })
+    }
 }
 
 /// How the running turn looks.
@@ -186,6 +212,7 @@ impl Conversation {
             },
             // Outcomes are told when the session is over.
             Event::Summary { .. } => Vec::new(),
+            Event::EarlierSummary { .. } => Outcomes::of(event).into_iter().map(Change::Outcomes).collect(),
         }
     }
 

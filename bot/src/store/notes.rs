@@ -11,7 +11,7 @@ use super::posts::{self, Content};
 use super::sessions::answer_turn;
 use super::{Store, StoreError, messages};
 use crate::chat::Place;
-use crate::conversation::{life, outcome};
+use crate::conversation::{Outcomes, life, outcome};
 use crate::outbox::pace::Priority;
 use crate::render::{self, Rich};
 use longshore_routing::Mode;
@@ -47,6 +47,16 @@ pub(super) fn warn(tx: &Transaction<'_>, uid: &str, place: Place, seq: u64, text
 /// Somebody did something: the last warning does not come true.
 pub(super) fn stir(tx: &Transaction<'_>, uid: &str) -> Result<(), StoreError> {
     settle(tx, uid, "warning", life::STAYS_AWAKE)?;
+    Ok(())
+}
+
+/// Outcomes of an earlier session, told once however often they are heard of.
+pub(super) fn tell_outcomes(tx: &Transaction<'_>, place: Place, outcomes: &Outcomes) -> Result<(), StoreError> {
+    for (part, content) in outcomes.parts.iter().enumerate() {
+        let key = format!("outcomes/{}/{part}", outcomes.mark);
+        let post = posts::ensure(tx, &key, place, None, None)?;
+        posts::show(tx, post, content, Priority::Notice)?;
+    }
     Ok(())
 }
 
@@ -153,6 +163,11 @@ impl Store {
         let uid = uid.to_owned();
         self.transaction(move |tx| settle(tx, &uid, "held_up", life::GOES_ON))
             .await
+    }
+
+    /// Tells outcomes of an earlier session that a task's pod has written down.
+    pub async fn note_outcomes(&self, place: Place, outcomes: Outcomes) -> Result<(), StoreError> {
+        self.transaction(move |tx| tell_outcomes(tx, place, &outcomes)).await
     }
 
     /// Answers that came too late for the event stream go to those of their messages that still wait. True when there was one.

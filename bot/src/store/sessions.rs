@@ -214,6 +214,7 @@ fn apply(tx: &Transaction<'_>, uid: &str, place: Place, seq: u64, change: Change
             let post = posts::ensure(tx, &format!("notice/{uid}/{seq}"), place, None, None)?;
             posts::show(tx, post, &Content::plain(text), Priority::Notice)?;
         }
+        Change::Outcomes(outcomes) => notes::tell_outcomes(tx, place, &outcomes)?,
     }
     Ok(())
 }

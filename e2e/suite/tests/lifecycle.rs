@@ -256,3 +256,60 @@ async fn who_finds_no_room_is_told_and_who_waits_too_long_is_let_go() -> Result<
     })
     .await
 }
+
+/// Makes another class, whose image nobody has, or puts that right again.
+async fn with_image(install: &Install, name: &str, there: bool) -> Result<()> {
+    let mut over = json!({"session": {"startTimeoutSeconds": 10}});
+    if !there {
+        over["image"] = json!("example.com/longshore/nowhere:1");
+    }
+    install.another_class(name, over).await
+}
+
+#[tokio::test]
+async fn what_cannot_start_is_given_up_in_time_and_what_cannot_come_back_keeps_its_conversation() -> Result<()> {
+    with_install(Options::named("late"), async |install| {
+        let chat = Chat::open(install, "late").await?;
+        let asked = chat.say("/deep Remember razorbill [[say Noted.]]").await?;
+        chat.answer(asked, "Noted.").await?;
+        let name = chat.object(asked);
+
+        // One that never was Ready ends, and says why.
+        with_image(install, "broken", false).await?;
+        install.apply(&topic("other")).await?;
+        let mut never = session("never", "other", "[[say never]]");
+        never["spec"]["agentClassName"] = json!("broken");
+        install.apply(&never).await?;
+        let ended = is(install, "never", types::ENDED, "Failed").await?;
+        let conditions = ended.status.context("status")?.conditions;
+        let why = conditions.iter().find(|c| c.type_ == types::ENDED).context("Ended")?;
+        ensure!(why.message.contains("ImagePull"), "{}", why.message);
+
+        // One that has a conversation keeps it, and the message that woke it waits.
+        let class = install
+            .kubectl(&["get", "agentclass", "default", "-o", "jsonpath={.spec.image}"])
+            .await?;
+        let image = |image: &str| json!({"spec": {"image": image, "session": {"startTimeoutSeconds": 10}}}).to_string();
+        let patch = |body: String| async move {
+            install
+                .kubectl(&["patch", "agentclass", "default", "--type=merge", "-p", &body])
+                .await
+        };
+        install.want(&name, "Suspended").await?;
+        is(install, &name, types::SUSPENDED, "Requested").await?;
+        patch(image("example.com/longshore/nowhere:1")).await?;
+        install.want(&name, "Running").await?;
+        is(install, &name, types::SUSPENDED, "ResumeFailed").await?;
+        install.gone("pod", &format!("ls-{}-0", chat.topic)).await?;
+        let waits = chat.say("What was the first thing? [[recall]]").await?;
+        chat.answer(waits, "could not be brought back").await?;
+        patch(image(class.trim())).await?;
+        let wake = install
+            .kubectl(&["annotate", "ps", &name, "--overwrite", "longshore.dev/wake=mended"])
+            .await?;
+        ensure!(wake.contains("annotated"), "{wake}");
+        chat.answer(waits, "razorbill").await?;
+        chat.exactly_once("razorbill").await
+    })
+    .await
+}

@@ -18,6 +18,7 @@ pub enum EndCause {
     Deleted,
     Rejected,
     QueueTimeout,
+    Failed,
 }
 
 /// Why a session rests.
@@ -26,10 +27,11 @@ pub enum RestCause {
     Requested,
     Idle,
     SlotReclaimed,
+    ResumeFailed,
 }
 
 impl EndCause {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::UserEnded,
         Self::Idle,
         Self::MaxDuration,
@@ -37,6 +39,7 @@ impl EndCause {
         Self::Deleted,
         Self::Rejected,
         Self::QueueTimeout,
+        Self::Failed,
     ];
 
     pub fn reason(self) -> &'static str {
@@ -48,6 +51,7 @@ impl EndCause {
             Self::Deleted => reasons::DELETED,
             Self::Rejected => reasons::REJECTED,
             Self::QueueTimeout => reasons::QUEUE_TIMEOUT,
+            Self::Failed => reasons::FAILED,
         }
     }
 
@@ -61,6 +65,7 @@ impl EndCause {
             Self::Deleted => "The object is being deleted",
             Self::Rejected => "The class is full; try again later, or raise limits of the AgentClass",
             Self::QueueTimeout => "It waited for a slot longer than limits.queueTimeoutSeconds of the AgentClass",
+            Self::Failed => "It was not Ready within startTimeoutSeconds",
         }
     }
 
@@ -72,13 +77,14 @@ impl EndCause {
 }
 
 impl RestCause {
-    const ALL: [Self; 3] = [Self::Requested, Self::Idle, Self::SlotReclaimed];
+    const ALL: [Self; 4] = [Self::Requested, Self::Idle, Self::SlotReclaimed, Self::ResumeFailed];
 
     pub fn reason(self) -> &'static str {
         match self {
             Self::Requested => reasons::REQUESTED,
             Self::Idle => reasons::IDLE_TIMEOUT,
             Self::SlotReclaimed => reasons::SLOT_RECLAIMED,
+            Self::ResumeFailed => reasons::RESUME_FAILED,
         }
     }
 
@@ -88,6 +94,7 @@ impl RestCause {
             Self::Requested => "Suspended on request; set desiredState to Running to resume it",
             Self::Idle => "Nobody did anything for idleTimeoutSeconds; the next message brings it back",
             Self::SlotReclaimed => "Another session needed its slot; the next message brings it back",
+            Self::ResumeFailed => "It was not Ready again within startTimeoutSeconds",
         }
     }
 

@@ -24,6 +24,7 @@ pub struct Spans {
     pub idle: Duration,
     pub life: Duration,
     pub rest: Duration,
+    pub start: Duration,
 }
 
 /// The class may be gone; then its defaults hold.
@@ -50,6 +51,11 @@ pub fn spans(spec: &PersistentSessionSpec, topic: Option<&Topic>, class: Option<
             topic.suspended_ttl_seconds,
             class.suspended_ttl_seconds,
         ),
+        start: seconds(
+            spec.start_timeout_seconds,
+            topic.start_timeout_seconds,
+            class.start_timeout_seconds,
+        ),
     }
 }
 
@@ -61,22 +67,27 @@ pub fn whole_seconds_up(at: Timestamp) -> Timestamp {
 
 /// When the session ends if nobody does anything about it, and why.
 ///
-/// A session that was never Ready counts from its admission, so that one which cannot start does not keep its slot for ever.
-/// `maxDurationSeconds` holds while it is suspended too: it would be ended as soon as it is back.
-pub fn expiry(status: &PersistentSessionStatus, spans: &Spans) -> Option<(Timestamp, EndCause)> {
+/// A session that was never Ready counts from its admission, and one that was never admitted, as for want of its Topic, from its
+/// creation. `maxDurationSeconds` holds while it is suspended too: it would be ended as soon as it is back.
+pub fn expiry(
+    session: &PersistentSession,
+    status: &PersistentSessionStatus,
+    spans: &Spans,
+) -> Option<(Timestamp, EndCause)> {
     if matches!(status.phase, Some(SessionPhase::Ending | SessionPhase::Ended)) {
         return None;
     }
     let too_long = true_since(status, types::SUSPENDED).map(|at| (at + spans.rest, EndCause::SuspendedTooLong));
-    [life(status, spans), too_long]
+    [life(session, status, spans), too_long]
         .into_iter()
         .flatten()
         .min_by_key(|(at, _)| *at)
 }
 
-fn life(status: &PersistentSessionStatus, spans: &Spans) -> Option<(Timestamp, EndCause)> {
+fn life(session: &PersistentSession, status: &PersistentSessionStatus, spans: &Spans) -> Option<(Timestamp, EndCause)> {
     let begun = status.start_time.as_ref().map(|at| at.0);
-    let begun = begun.or_else(|| true_since(status, types::ADMITTED))?;
+    let begun = begun.or_else(|| true_since(status, types::ADMITTED));
+    let begun = begun.or_else(|| Some(session.metadata.creation_timestamp.as_ref()?.0))?;
     Some((begun + spans.life, EndCause::MaxDuration))
 }
 
@@ -84,9 +95,9 @@ fn life(status: &PersistentSessionStatus, spans: &Spans) -> Option<(Timestamp, E
 pub fn expired(session: &PersistentSession, spans: &Spans, now: Timestamp) -> Option<EndCause> {
     let status = session.status.as_ref()?;
     let (at, cause) = if wants_pod(session) {
-        life(status, spans)?
+        life(session, status, spans)?
     } else {
-        expiry(status, spans)?
+        expiry(session, status, spans)?
     };
     (at <= now).then_some(cause)
 }
@@ -214,6 +225,7 @@ mod tests {
             idle: Duration::from_secs(70),
             life: Duration::from_secs(100_000),
             rest: Duration::from_secs(100_000),
+            start: Duration::from_secs(100_000),
         };
         let wait = |now: Timestamp| {
             let idleness = idleness(&session, &runner, false, &spans, &Settings::example().timing, now);

@@ -9,6 +9,7 @@ mod apply;
 mod build;
 mod cause;
 mod deadlines;
+mod disk;
 mod memory;
 mod observe;
 mod order;

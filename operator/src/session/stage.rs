@@ -105,9 +105,8 @@ fn rests(seen: &Observed) -> Option<RestCause> {
 pub fn is_wanted_back(seen: &Observed, stage: Stage) -> bool {
     match stage {
         Stage::Suspending(RestCause::Requested) => seen.session.spec.desired_state == DesiredState::Running,
-        Stage::Suspending(RestCause::Idle | RestCause::SlotReclaimed) | Stage::Ending(EndCause::Idle) => {
-            is_woken(&seen.session)
-        }
+        Stage::Suspending(RestCause::Idle | RestCause::SlotReclaimed | RestCause::ResumeFailed)
+        | Stage::Ending(EndCause::Idle) => is_woken(&seen.session),
         _ => false,
     }
 }

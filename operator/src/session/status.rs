@@ -7,7 +7,8 @@ use longshore_crds::conditions::{reasons, types};
 use longshore_crds::{PersistentSessionStatus, SessionPhase, SessionSummary, names};
 use longshore_wire::api::{Busy, Summary};
 
-use super::deadlines::{Idleness, Spans, expiry};
+use super::deadlines::{Idleness, Spans, expiry, whole_seconds_up};
+use super::disk;
 use super::memory;
 use super::observe::Observed;
 use super::order::wish;
@@ -45,6 +46,7 @@ pub struct Draft<'a> {
     ready: Verdict,
     active: Verdict,
     memory: Verdict,
+    disk: Verdict,
     /// The idle deadline that the status says must be corrected.
     insists: bool,
 }
@@ -71,6 +73,7 @@ impl<'a> Draft<'a> {
             ready: no(types::READY, reasons::STARTING, ""),
             active: no(types::ACTIVE, reasons::UNKNOWN, "Nobody has asked the runner"),
             memory: memory::unheard(seen.pod.as_deref()),
+            disk: disk::unheard(&seen.session),
             insists: false,
         }
     }
@@ -95,6 +98,14 @@ impl<'a> Draft<'a> {
         self.ready(no(types::READY, reason, message))
     }
 
+    /// Not Ready for the reason that the status says.
+    pub fn as_before(self) -> Self {
+        let status = self.seen.session.status.as_ref();
+        let said = status.and_then(|status| find(&status.conditions, types::READY));
+        let message = said.map_or_else(String::new, |said| said.message.clone());
+        self.starting(&message)
+    }
+
     pub fn old_drain_deadline(&self) -> Option<Time> {
         self.seen.session.status.as_ref()?.drain_deadline.clone()
     }
@@ -112,6 +123,7 @@ impl<'a> Draft<'a> {
     pub fn hears(&mut self, met: &Met) {
         self.active = active(&met.status.busy);
         self.memory = memory::pressure(self.seen, &met.status);
+        self.disk = disk::pressure(self.seen, &met.status.disk);
         self.counts(met);
     }
 
@@ -140,13 +152,27 @@ impl<'a> Draft<'a> {
         self.next_deadline = Some(self.next_deadline.map_or(at, |next| next.min(at)));
     }
 
-    /// Keeps the status as it is.
-    pub fn unchanged(mut self) -> Plan {
-        let expires = self.seen.session.status.as_ref().and_then(|old| old.expires_at.clone());
-        if let Some(at) = expires {
+    /// What is in the way of being Ready, by the verdict so far.
+    pub fn obstacle(&self) -> String {
+        format!("{}: {}", self.ready.reason, self.ready.message)
+    }
+
+    /// Whether it had to be Ready by now.
+    pub fn is_late(&self) -> bool {
+        let deadline = self.status.start_deadline.as_ref().filter(|at| at.0 <= self.now);
+        deadline.is_some() && self.ready.reason != reasons::NODE_LOST
+    }
+
+    fn look_at_deadlines(&mut self, status: &PersistentSessionStatus) {
+        for at in [&status.expires_at, &status.start_deadline].into_iter().flatten() {
             self.look_at(at.0);
         }
+    }
+
+    /// Keeps the status as it is.
+    pub fn unchanged(mut self) -> Plan {
         let status = self.seen.session.status.clone().unwrap_or_default();
+        self.look_at_deadlines(&status);
         Plan {
             step: self.step,
             status,
@@ -163,9 +189,7 @@ impl<'a> Draft<'a> {
         if !self.insists && lasting(&self.status) == lasting(&old) {
             self.status = old.clone();
         }
-        if let Some(at) = self.status.expires_at.clone() {
-            self.look_at(at.0);
-        }
+        self.look_at_deadlines(&self.status.clone());
         let news = news(&old.conditions, &self.status.conditions);
         Plan {
             step: self.step,
@@ -179,12 +203,14 @@ impl<'a> Draft<'a> {
     fn settle(&mut self, phase: SessionPhase, old: &PersistentSessionStatus) {
         use SessionPhase::{Ended, Ending, Queued, Running, Starting, Suspended};
         let (seen, generation) = (self.seen, self.seen.session.metadata.generation);
+        let starts = phase == Starting && self.ready.reason != reasons::NODE_LOST;
         let verdicts = [
             &self.admitted,
             &self.ready,
             &self.active,
             &self.suspended,
             &self.memory,
+            &self.disk,
             &self.summarized,
             &self.ended,
         ];
@@ -211,10 +237,14 @@ impl<'a> Draft<'a> {
         if phase == Running {
             status.undelivered.clear();
         }
+        status.start_deadline = starts.then(|| {
+            let old = status.start_deadline.take();
+            old.unwrap_or_else(|| Time(whole_seconds_up(self.now + seen.spans().start)))
+        });
         let expires = if phase == Ending {
             None
         } else {
-            expiry(status, &seen.spans())
+            expiry(&seen.session, status, &seen.spans())
         };
         status.expires_at = expires.map(|(at, _)| Time(at));
     }

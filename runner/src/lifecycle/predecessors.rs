@@ -165,8 +165,15 @@ impl Work {
         let text = answer.unwrap_or_else(|_| late()).map_err(Unsummarized::Failed)?;
         let now = Timestamp::now();
         let summary = volume.write_summary(&title(&owed.name), shortened(&text), now)?;
-        journal.append(now, Event::Summary { summary });
+        let session = owed.name.clone();
+        journal.append(
+            now,
+            Event::Summary {
+                summary: summary.clone(),
+            },
+        );
         journal.wait(journal.entries(), DISK).await?;
+        self.journal.append(now, Event::EarlierSummary { session, summary });
         Ok(volume.owed().settle(owed.uid)?)
     }
 

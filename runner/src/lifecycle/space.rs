@@ -3,16 +3,10 @@
 
 use longshore_wire::api::Disk;
 use longshore_wire::event::{DiskLevel, Event};
+use longshore_wire::notice::NoticeKind;
 
 use super::Agent;
 use super::pressure::bytes;
-
-/// Little is free below this share of the volume, in percent...
-const LOW_PERCENT: u64 = 5;
-/// ... unless the share is large in itself: of a disk of terabytes 5 % are plenty.
-const LOW_BYTES: u64 = 500 << 20;
-/// There is room again at this many times as much.
-const RELIEF: u64 = 2;
 
 /// What the space does over time.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,22 +17,9 @@ pub struct Space {
 impl Space {
     /// What has become of it since the last look. A volume that cannot be looked at says nothing.
     fn look(&mut self, disk: &Disk) -> Option<DiskLevel> {
-        let free = |times: u64| {
-            let percent = disk.free_bytes.saturating_mul(100) / disk.total_bytes.max(1);
-            percent >= LOW_PERCENT * times || disk.free_bytes >= LOW_BYTES * times
-        };
-        if disk.total_bytes == 0 {
-            return None;
-        }
-        if !self.low && !free(1) {
-            self.low = true;
-            return Some(DiskLevel::Low);
-        }
-        if self.low && free(RELIEF) {
-            self.low = false;
-            return Some(DiskLevel::Normal);
-        }
-        None
+        let low = disk.is_nearly_full(self.low)?;
+        let level = if low { DiskLevel::Low } else { DiskLevel::Normal };
+        (std::mem::replace(&mut self.low, low) != low).then_some(level)
     }
 }
 
@@ -60,6 +41,7 @@ impl Agent {
             let message = sentence(level, &disk);
             tracing::warn!(?level, message, "space");
             self.record(Event::Disk { level, message, disk });
+            self.parts.notifier.post(NoticeKind::Disk);
         }
     }
 }

@@ -64,7 +64,8 @@ pub fn is_activity(event: &Event) -> bool {
         | Event::Disk { .. }
         | Event::IdleWarning { .. }
         | Event::Restarted { .. }
-        | Event::Summary { .. } => false,
+        | Event::Summary { .. }
+        | Event::EarlierSummary { .. } => false,
     }
 }
 
@@ -174,7 +175,7 @@ impl Past {
                 self.news = false;
             }
             Event::IdleWarning { deadline, .. } => self.warned = Some(*deadline),
-            Event::Disk { .. } => {}
+            Event::Disk { .. } | Event::EarlierSummary { .. } => {}
             Event::Memory { level, memory, .. } => {
                 self.oom_kills = self.oom_kills.max(memory.oom_kills);
                 self.recycled += u32::from(*level == MemoryLevel::Recycled);

@@ -52,6 +52,16 @@ async fn the_next_pod_writes_the_summary_of_a_session_that_was_lost_and_its_agen
         rig.start_again().await;
         let turn = rig.runner.ask(id(2), "go on [[say going on]]").await;
         assert_eq!(turn.text(), "going on");
+        let mut events = rig.runner.events(0).await;
+        let told = events.wait("the outcomes", |event| matches!(event, Event::EarlierSummary { .. }));
+        let Event::EarlierSummary { session, summary } = told.await.event else {
+            unreachable!("it was waited for")
+        };
+        let text = summary.text;
+        assert!(
+            session == "test" && text.contains("build the boat"),
+            "{session}: {text}"
+        );
         assert!(!marker(&rig, before).exists());
         let heading = state(&rig).contains("## Session test, ");
         assert!(heading && state(&rig).contains("build the boat"), "{}", state(&rig));

@@ -214,8 +214,8 @@ fn runner(state: RunnerState) -> Status {
     }
 }
 
-/// A plan in one line: phase, step, conditions as `+Type/Reason` or `-Type/Reason` but for ordinary memory and a summary to
-/// come, position, next look but for days to come.
+/// A plan in one line: phase, step, conditions as `+Type/Reason` or `-Type/Reason` but for what is ordinary of
+/// memory, volume and summary, position, next look but for what is a quarter of an hour away.
 fn line(plan: &Plan, now: Timestamp) -> String {
     let step = match &plan.step {
         None => "",
@@ -232,13 +232,13 @@ fn line(plan: &Plan, now: Timestamp) -> String {
         .status
         .conditions
         .iter()
-        .filter(|c| !["BelowThreshold", "Pending"].contains(&c.reason.as_str()))
+        .filter(|c| !["BelowThreshold", "EnoughSpace", "Pending"].contains(&c.reason.as_str()))
         .map(|c| format!("{}{}/{}", if c.status == "True" { '+' } else { '-' }, c.type_, c.reason))
         .collect();
     let queue = plan.status.queue_position.map(|n| format!(" #{n}")).unwrap_or_default();
     let look = plan
         .next_deadline
-        .filter(|t| t.as_second() - now.as_second() < 1000)
+        .filter(|t| t.as_second() - now.as_second() < 900)
         .map(|t| format!(" look+{}ms", t.as_millisecond() - now.as_millisecond()))
         .unwrap_or_default();
     format!(

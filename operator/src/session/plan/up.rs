@@ -38,34 +38,43 @@ pub fn up(mut draft: Draft<'_>, contact: &Contact, settings: &Settings) -> Plan 
         Contact::Failed(_) => {
             let started = pod.and_then(pod::started_at);
             draft.look_at(dial_again(started, now, settings.timing.look_again));
-            draft
-                .starting("The pod is there, its runner is not heard yet")
-                .phase(SessionPhase::Starting)
+            starts(
+                draft.starting("The pod is there, its runner is not heard yet"),
+                settings,
+            )
         }
-        _ => absent(draft),
+        _ => absent(draft, settings),
     }
 }
 
 /// There is nobody to talk to yet.
-fn absent(mut draft: Draft<'_>) -> Plan {
+fn absent(mut draft: Draft<'_>, settings: &Settings) -> Plan {
     let pod = draft.seen.pod.as_deref();
     if let Some(at) = pod.and_then(pod::lost_at).filter(|at| *at > draft.now) {
         draft.look_at(at);
     }
     match pod.and_then(pod::trouble) {
-        Some(trouble) => draft
-            .ready(no(types::READY, trouble.reason, trouble.message))
-            .phase(SessionPhase::Starting),
-        None => draft.starting("The pod is on the way").phase(SessionPhase::Starting),
+        Some(trouble) => starts(draft.ready(no(types::READY, trouble.reason, trouble.message)), settings),
+        None => starts(draft.starting("The pod is on the way"), settings),
     }
+}
+
+/// It is not Ready yet, or not again. A conversation that has begun is kept when that takes too long.
+pub fn starts(draft: Draft<'_>, settings: &Settings) -> Plan {
+    if !draft.is_late() {
+        return draft.phase(SessionPhase::Starting);
+    }
+    let goal = match draft.status.start_time {
+        Some(_) => Goal::Rest(RestCause::ResumeFailed),
+        None => Goal::End(EndCause::Failed),
+    };
+    begin(draft, goal, settings)
 }
 
 fn reachable(mut draft: Draft<'_>, met: &Met, settings: &Settings) -> Plan {
     let now = draft.now;
     if let Some(trouble) = met.trouble() {
-        return draft
-            .ready(no(types::READY, trouble.reason, trouble.message))
-            .phase(SessionPhase::Starting);
+        return starts(draft.ready(no(types::READY, trouble.reason, trouble.message)), settings);
     }
     match met.status.state {
         RunnerState::Starting | RunnerState::Ready if met.accepted => ready(draft, met, settings),
@@ -76,9 +85,7 @@ fn reachable(mut draft: Draft<'_>, met: &Met, settings: &Settings) -> Plan {
             .phase(SessionPhase::Starting),
         _ => {
             draft.look_at(now + settings.timing.look_again);
-            draft
-                .starting("The runner does not take messages now")
-                .phase(SessionPhase::Starting)
+            starts(draft.starting("The runner does not take messages now"), settings)
         }
     }
 }

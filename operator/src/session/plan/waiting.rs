@@ -6,6 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use longshore_crds::conditions::{reasons, types};
 use longshore_crds::{SessionPhase, WhenFull};
 
+use super::up::starts;
 use super::winding::{Goal, done};
 use super::{Plan, Step};
 use crate::conditions::{Verdict, no, whole_seconds};
@@ -29,9 +30,7 @@ pub fn waiting(mut draft: Draft<'_>, admission: &Admission, settings: &Settings)
         Admission::NameTaken(what) => {
             let message = format!("{what} belongs to somebody else; delete it, or use a Topic of another name");
             draft.look_at(now + settings.timing.resync);
-            draft
-                .ready(no(types::READY, reasons::NAME_CONFLICT, message))
-                .phase(SessionPhase::Starting)
+            starts(draft.ready(no(types::READY, reasons::NAME_CONFLICT, message)), settings)
         }
         Admission::WaitingForTask(task) => {
             draft.look_at(now + settings.timing.look_again);
@@ -41,6 +40,8 @@ pub fn waiting(mut draft: Draft<'_>, admission: &Admission, settings: &Settings)
                 .phase(SessionPhase::Queued)
         }
         Admission::Go { .. } if !is_guarded(seen) => draft.step(Step::Guard).unchanged(),
+        // What kept its pod from being made stands in the status.
+        Admission::Go { .. } if draft.is_late() => starts(draft.as_before(), settings),
         Admission::Go { token_sha256 } => {
             draft.step = start(seen, token_sha256, settings);
             draft.starting("The pod is on the way").phase(SessionPhase::Starting)

@@ -11,7 +11,7 @@ use longshore_wire::api::{RunnerState, Undelivered};
 
 use super::{Plan, up};
 use crate::agent::{Contact, Met};
-use crate::conditions::{Verdict, no, truncate, whole_seconds, yes};
+use crate::conditions::{Verdict, find, no, truncate, whole_seconds, yes};
 use crate::session::cause::{EndCause, RestCause};
 use crate::session::observe::Observed;
 use crate::session::stage::{is_wanted_back, stage};
@@ -116,17 +116,32 @@ pub fn begin(mut draft: Draft<'_>, goal: Goal, settings: &Settings) -> Plan {
     draft.look_at((draft.now + settings.timing.look_again).min(deadline.0));
     let reason = match goal {
         Goal::Rest(cause) => {
-            draft.suspended = no(types::SUSPENDED, cause.reason(), cause.sentence());
+            let why = why(&draft, types::SUSPENDED, cause.reason(), cause.sentence());
+            draft.suspended = no(types::SUSPENDED, cause.reason(), why);
             reasons::SUSPENDED
         }
         Goal::End(cause) => {
-            draft.ended = no(types::ENDED, cause.reason(), cause.sentence());
+            let why = why(&draft, types::ENDED, cause.reason(), cause.sentence());
+            draft.ended = no(types::ENDED, cause.reason(), why);
             reasons::ENDED
         }
     };
     let message = format!("Winding down, until {} at the latest", deadline.0);
     draft.status.drain_deadline = Some(deadline);
     draft.ready(no(types::READY, reason, message)).phase(goal.phase())
+}
+
+/// What is said of a cause. What was in the way of starting is said from then on.
+fn why(draft: &Draft<'_>, condition: &str, reason: &str, sentence: &str) -> String {
+    if ![reasons::FAILED, reasons::RESUME_FAILED].contains(&reason) {
+        return sentence.to_owned();
+    }
+    let status = draft.seen.session.status.as_ref();
+    let said = status.and_then(|status| find(&status.conditions, condition).filter(|said| said.reason == reason));
+    said.map_or_else(
+        || format!("{sentence}. {}", draft.obstacle()),
+        |said| said.message.clone(),
+    )
 }
 
 /// It has wound down, or there is nothing to wind down: the status says so before the pod goes.
@@ -152,7 +167,8 @@ fn suspended(mut draft: Draft<'_>, cause: RestCause) -> Plan {
         reasons::SUSPENDED,
         "It needs no slot; the topic stays its own",
     );
-    draft.suspended = yes(types::SUSPENDED, cause.reason(), cause.sentence());
+    let why = why(&draft, types::SUSPENDED, cause.reason(), cause.sentence());
+    draft.suspended = yes(types::SUSPENDED, cause.reason(), why);
     draft.forgets_memory();
     draft
         .ready(no(types::READY, reasons::SUSPENDED, "It is suspended"))
@@ -163,7 +179,8 @@ fn ended(mut draft: Draft<'_>, cause: EndCause) -> Plan {
     if draft.admitted.is_true {
         draft.admitted = no(types::ADMITTED, reasons::ENDED, "It needs no slot any more");
     }
-    draft.ended = yes(types::ENDED, cause.reason(), cause.sentence());
+    let why = why(&draft, types::ENDED, cause.reason(), cause.sentence());
+    draft.ended = yes(types::ENDED, cause.reason(), why);
     draft.status.end_time = Some(Time(whole_seconds(draft.now)));
     draft
         .ready(no(types::READY, reasons::ENDED, "It has ended"))

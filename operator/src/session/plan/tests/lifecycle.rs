@@ -1,7 +1,7 @@
 //! Deadlines, wake-ups, endings, limits: whole plans over time.
 
 use longshore_crds::{Limits, OnIdle, WhenFull};
-use longshore_wire::api::{IdleEnd, Memory, Undelivered};
+use longshore_wire::api::{Disk, IdleEnd, Memory, Undelivered};
 
 use super::*;
 
@@ -50,6 +50,18 @@ impl World {
         world
     }
 
+    fn pod_status(&mut self, status: serde_json::Value) {
+        let pod = Arc::make_mut(self.seen.pod.as_mut().unwrap());
+        pod.status = Some(serde_json::from_value(status).unwrap());
+    }
+
+    fn pod_waits(&mut self, reason: &str, message: &str) {
+        self.pod_status(json!({ "containerStatuses": [{
+            "name": "agent", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+            "state": { "waiting": { "reason": reason, "message": message } },
+        }]}));
+    }
+
     fn with_chat(&mut self) -> &mut Self {
         Arc::make_mut(self.seen.topic.as_mut().unwrap()).spec.telegram =
             Some(serde_json::from_value(json!({ "chatId": -7 })).unwrap());
@@ -95,6 +107,128 @@ fn an_idle_session_is_warned_of_suspended_and_stays_so_until_it_is_woken() {
         assert_eq!((plan.step, plan.status.phase), (None, Some(SessionPhase::Suspended)));
     }
     assert_eq!(world.status().idle_deadline, None);
+}
+
+#[test]
+fn a_session_that_is_never_ready_fails_in_time_and_says_what_was_in_the_way() {
+    let mut world = World::new();
+    world.go().follow();
+    world.follow();
+    assert_eq!(world.status().start_deadline, Some(Time(at(1000))));
+    assert_eq!(world.plan().next_deadline, Some(at(1000)));
+    world.pod_waits("ImagePullBackOff", "no such image");
+    world.until(999).follow();
+    assert_eq!(world.status().phase, Some(SessionPhase::Starting));
+    assert_eq!(world.status().start_deadline, Some(Time(at(1000))));
+    world.until(1000).follow();
+    assert_eq!(
+        (world.status().phase, world.reason("Ended").as_str()),
+        (Some(SessionPhase::Ending), "-Failed")
+    );
+    world.follow();
+    assert_eq!(world.reason("Ended"), "+Failed");
+    let ended = world.status().conditions.iter().find(|c| c.type_ == "Ended").unwrap();
+    insta::assert_snapshot!(ended.message, @"It was not Ready within startTimeoutSeconds. ImagePull: The image  cannot be pulled: no such image");
+    assert_eq!(world.plan().step, Some(Step::Delete));
+}
+
+#[test]
+fn a_session_that_is_not_ready_again_in_time_is_suspended_until_somebody_wakes_it() {
+    let mut world = World::running();
+    assert_eq!(world.status().start_deadline, None);
+    world.contact = Contact::NotTried;
+    world.pod_waits("CrashLoopBackOff", "exit 1");
+    world.until(200).follow();
+    assert_eq!(world.status().start_deadline, Some(Time(at(1100))));
+    world.until(1100).follow();
+    world.follow();
+    assert_eq!(world.reason("Suspended"), "+ResumeFailed");
+    assert!(
+        world
+            .status()
+            .conditions
+            .iter()
+            .any(|c| c.message.contains("CrashLoop: The runner does not stay up"))
+    );
+    world.follow();
+    assert_eq!(world.status().start_deadline, None);
+    world.later(60).wake("again").follow();
+    assert_eq!(world.status().phase, Some(SessionPhase::Starting));
+    assert_eq!(world.status().start_deadline, Some(Time(at(1160 + 900))));
+}
+
+#[test]
+fn a_session_that_gets_ready_in_the_last_moment_runs() {
+    let mut world = World::new();
+    world.go().follow();
+    world.until(1000).hears(RunnerState::Ready).follow();
+    assert_eq!(
+        (world.status().phase, world.reason("Ready").as_str()),
+        (Some(SessionPhase::Running), "+Ready")
+    );
+    assert_eq!(world.status().start_deadline, None);
+}
+
+#[test]
+fn the_time_of_a_lost_node_does_not_count_as_starting() {
+    let mut world = World::running();
+    world.contact = Contact::Failed("no answer".to_owned());
+    world.pod_status(json!({
+        "conditions": [{ "type": "Ready", "status": "False" }],
+        "containerStatuses": [{ "name": "agent", "image": "", "imageID": "", "ready": true, "restartCount": 0, "state": { "running": {} } }],
+    }));
+    world.until(200).follow();
+    assert_eq!(
+        (world.reason("Ready").as_str(), world.status().start_deadline.clone()),
+        ("-NodeLost", None)
+    );
+    world.until(20_000).follow();
+    assert_eq!(world.status().phase, Some(SessionPhase::Starting));
+}
+
+#[test]
+fn what_keeps_a_stateful_set_from_being_made_does_not_keep_a_slot_for_ever() {
+    let mut world = World::new();
+    world.go();
+    let refused = Error::Timeout {
+        what: "StatefulSet ls-build".to_owned(),
+    };
+    for second in [100, 1000] {
+        world.until(second);
+        let plan = world.plan().hindered(&world.seen, &refused, world.now);
+        world.session(|s| s.status = Some(plan.status));
+    }
+    assert_eq!(world.reason("Ended"), "-Failed");
+    assert!(
+        world
+            .status()
+            .conditions
+            .iter()
+            .any(|c| c.type_ == "Ended" && c.message.contains("took longer than"))
+    );
+}
+
+#[test]
+fn a_nearly_full_volume_is_said_until_there_is_room_again() {
+    let mut world = World::running();
+    assert_eq!(world.reason("DiskPressure"), "-EnoughSpace");
+    let free = |world: &mut World, mib: u64| {
+        let disk = Disk {
+            free_bytes: mib << 20,
+            total_bytes: 1000 << 20,
+        };
+        world.later(1).says(|met| met.status.disk = disk).follow();
+        world.reason("DiskPressure")
+    };
+    assert_eq!(free(&mut world, 50), "-EnoughSpace");
+    for mib in [49, 1, 99] {
+        assert_eq!(free(&mut world, mib), "+NearlyFull");
+    }
+    world.contact = Contact::Failed("no answer".to_owned());
+    world.follow();
+    assert_eq!(world.reason("DiskPressure"), "+NearlyFull");
+    world.hears(RunnerState::Ready);
+    assert_eq!(free(&mut world, 100), "-EnoughSpace");
 }
 
 #[test]
