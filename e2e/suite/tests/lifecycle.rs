@@ -289,7 +289,8 @@ async fn what_cannot_start_is_given_up_in_time_and_what_cannot_come_back_keeps_i
         let class = install
             .kubectl(&["get", "agentclass", "default", "-o", "jsonpath={.spec.image}"])
             .await?;
-        let image = |image: &str| json!({"spec": {"image": image, "session": {"startTimeoutSeconds": 10}}}).to_string();
+        let image =
+            |image: Option<&str>| json!({"spec": {"image": image, "session": {"startTimeoutSeconds": 10}}}).to_string();
         let patch = |body: String| async move {
             install
                 .kubectl(&["patch", "agentclass", "default", "--type=merge", "-p", &body])
@@ -297,13 +298,13 @@ async fn what_cannot_start_is_given_up_in_time_and_what_cannot_come_back_keeps_i
         };
         install.want(&name, "Suspended").await?;
         is(install, &name, types::SUSPENDED, "Requested").await?;
-        patch(image("example.com/longshore/nowhere:1")).await?;
+        patch(image(Some("example.com/longshore/nowhere:1"))).await?;
         install.want(&name, "Running").await?;
         is(install, &name, types::SUSPENDED, "ResumeFailed").await?;
         install.gone("pod", &format!("ls-{}-0", chat.topic)).await?;
         let waits = chat.say("What was the first thing? [[recall]]").await?;
         chat.answer(waits, "could not be brought back").await?;
-        patch(image(class.trim())).await?;
+        patch(image(Some(class.trim()).filter(|image| !image.is_empty()))).await?;
         let wake = install
             .kubectl(&["annotate", "ps", &name, "--overwrite", "longshore.dev/wake=mended"])
             .await?;
