@@ -229,6 +229,13 @@ class Classes(unittest.TestCase):
         (found,) = of_kind(render({"anthropic": {"credentialsSecret": {"name": ""}}}), "AgentClass")
         self.assertNotIn("credentials", found["spec"])
 
+    def test_limits_of_a_namespace_are_a_class_of_that_name_in_each(self):
+        values = {"watchNamespaces": ["a", "b"], "namespaceLimits": {"maxActiveSessions": 3}}
+        found = [one for one in of_kind(render(values), "AgentClass") if one["metadata"]["name"] == "namespace"]
+        self.assertEqual([one["metadata"]["namespace"] for one in found], ["a", "b"])
+        self.assertEqual([one["spec"] for one in found], [{"limits": {"maxActiveSessions": 3}}] * 2)
+        self.assertNotIn("namespace", [one["metadata"]["name"] for one in of_kind(render({}), "AgentClass")])
+
     def test_every_field_of_an_agent_class_can_be_set(self):
         schema = json.loads((CHART / "values.schema.json").read_text())
         values = set(schema["properties"]["agentClass"]["properties"]) - {"create", "name"}
@@ -284,6 +291,7 @@ class Values(unittest.TestCase):
             ({"telegram": {"createTopics": "yes"}}, "createTopics"),
             ({"anthropic": {"credentialsSecret": {"type": "Token"}}}, "type"),
             ({"image": {"repository": "longshore:dev"}}, "repository"),
+            ({"namespaceLimits": {"maxQueued": 1}}, "maxQueued"),
             ({"watchNamespaces": ["a", "*"]}, "watchNamespaces"),
             ({"watchNamespaces": "a"}, "watchNamespaces"),
             ({"operator": {"replicas": 0}}, "replicas"),

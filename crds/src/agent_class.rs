@@ -23,7 +23,7 @@ use crate::{History, Instructions, SecretKeyRef};
     namespaced,
     status = "AgentClassStatus",
     derive = "PartialEq",
-    doc = "How an agent runs: image, model, credentials, permissions, resources and limits. Tasks and sessions name one.",
+    doc = "How an agent runs: image, model, credentials, permissions, resources and limits. Tasks and sessions name one. The limits of the one that is called `namespace` hold for the agents of all classes of the namespace together, besides the limits of their own class.",
     printcolumn(name = "Model", type_ = "string", json_path = ".spec.model"),
     printcolumn(name = "Sessions", type_ = "integer", json_path = ".status.activeSessions"),
     printcolumn(name = "Max", type_ = "integer", json_path = ".spec.limits.maxActiveSessions"),
@@ -444,6 +444,10 @@ pub struct Slot {
     /// Name of the holder, so that a stale entry can be checked.
     #[schemars(length(max = 63))]
     pub name: String,
+    /// AgentClass of the holder, in the ledger of a namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub agent_class_name: Option<String>,
     /// Since when.
     pub since: Time,
 }

@@ -18,6 +18,10 @@ pub fn claim(topic: &str) -> String {
 /// Headless Service that all StatefulSets of a namespace share.
 pub const AGENT_SERVICE: &str = "longshore-agents";
 
+/// The AgentClass that limits a whole namespace: nobody runs by it, but its limits hold for the agents of all classes together, and
+/// its ledger has their slots.
+pub const NAMESPACE_CLASS: &str = "namespace";
+
 /// Job of a task. Attempt 0 is the first; a lost pod is replaced by a Job with the next number.
 pub fn job(task: &str, attempt: i32) -> String {
     if attempt == 0 {

@@ -12,6 +12,7 @@ use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::Resource;
 use kube::runtime::reflector::{Lookup, ObjectRef, Store};
+use longshore_crds::names::NAMESPACE_CLASS;
 use longshore_crds::{AgentClass, ContainerTask, PersistentSession, ScheduledTask, Topic};
 
 use crate::policy::StoredPolicy;
@@ -104,6 +105,19 @@ impl Index {
             Some(own) => Some(own.to_owned()),
             None => lookup(&self.topics, namespace, topic).map(|topic| topic.spec.agent_class_name.clone()),
         }
+    }
+
+    /// The class that limits the namespace, if there is one.
+    pub fn class_of_namespace(&self, namespace: &str) -> Option<Arc<AgentClass>> {
+        lookup(&self.classes, namespace, NAMESPACE_CLASS)
+    }
+
+    /// Classes of a namespace.
+    pub fn classes_of(&self, namespace: &str) -> Vec<Arc<AgentClass>> {
+        by_name(
+            self.classes
+                .state_filter(|class| class.metadata.namespace.as_deref() == Some(namespace)),
+        )
     }
 
     /// Waits until every cache that decisions are made by has been filled once. To be awaited by one task only (see `scope`). That of

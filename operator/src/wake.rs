@@ -9,11 +9,13 @@ use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
+use longshore_crds::names::NAMESPACE_CLASS;
 use longshore_crds::{
     AgentClass, ContainerTask, PersistentSession, ScheduledTask, SessionPhase, SlotKind, TaskPhase, Topic, meta,
 };
 
 use crate::index::Index;
+use crate::ledger::is_of_namespace;
 use crate::policy::StoredPolicy;
 use crate::schedule;
 use crate::topic::claim_name;
@@ -91,6 +93,12 @@ impl Wake {
         let (namespace, name) = place(class);
         send(&self.classes, &namespace, &name);
         self.waiting_for_class(index, &namespace, &name);
+        if is_of_namespace(class) {
+            // What it limits it keeps, and they do not.
+            for other in index.classes_of(&namespace) {
+                send(&self.classes, &namespace, &other.name_any());
+            }
+        }
         for policy in policies_of(index, &namespace).filter(|policy| policy.names_class(&name)) {
             send(&self.routing, &namespace, &policy.name_any());
         }
@@ -173,6 +181,7 @@ impl Wake {
             }
             if let Some(class) = label(meta::CLASS_LABEL) {
                 send(&self.classes, &namespace, class);
+                self.class_of_namespace(index, &namespace);
             }
         }
     }
@@ -192,6 +201,14 @@ impl Wake {
         if let Some(class) = index.class_name(namespace, topic, own) {
             send(&self.classes, namespace, &class);
             self.waiting_for_class(index, namespace, &class);
+            self.class_of_namespace(index, namespace);
+        }
+    }
+
+    fn class_of_namespace(&self, index: &Index, namespace: &str) {
+        if index.class_of_namespace(namespace).is_some() {
+            send(&self.classes, namespace, NAMESPACE_CLASS);
+            self.waiting_for_class(index, namespace, NAMESPACE_CLASS);
         }
     }
 
@@ -205,8 +222,9 @@ impl Wake {
     }
 
     fn waiting_for_class(&self, index: &Index, namespace: &str, class: &str) {
-        let of_class =
-            |topic: &str, own: Option<&str>| index.class_name(namespace, topic, own).as_deref() == Some(class);
+        let of_class = |topic: &str, own: Option<&str>| {
+            class == NAMESPACE_CLASS || index.class_name(namespace, topic, own).as_deref() == Some(class)
+        };
         let here = |found: Option<String>| found.as_deref() == Some(namespace);
         let sessions = index.sessions.state_filter(|s| here(s.namespace()) && session_waits(s));
         for session in sessions {

@@ -314,3 +314,44 @@ async fn what_cannot_start_is_given_up_in_time_and_what_cannot_come_back_keeps_i
     })
     .await
 }
+
+#[tokio::test]
+async fn a_limit_of_the_namespace_holds_over_all_classes_and_costs_no_write_more() -> Result<()> {
+    let values = json!({
+        "bot": {"enabled": false}, "namespaceLimits": {"maxActiveSessions": 2},
+        "agentClass": {"limits": {"maxActiveSessions": 2}},
+    });
+    with_install(Options::named("namespace").with(values), async |install| {
+        install.another_class("other", json!({})).await?;
+        let topics = ["a", "b", "c"].map(topic).to_vec();
+        install.apply(&list(topics)).await?;
+        for name in ["a", "b", "c"] {
+            install.topic_settled(name).await?;
+        }
+        let starting = install.count_writes().await?;
+        install.apply(&session("first", "a", "[[say one]]")).await?;
+        install.session("first", "Ready", "True").await?;
+        if let Some(starting) = starting {
+            let writes = starting.writes(&install.namespace)?;
+            println!("{}", render("starting, with limits of class and namespace", &writes));
+            ensure!(!writes.is_empty() && writes.len() <= 6, "{} writes", writes.len());
+        }
+        let of_other = |name: &str, topic: &str| {
+            let mut session = session(name, topic, "[[say other]]");
+            session["spec"]["agentClassName"] = json!("other");
+            session
+        };
+        install.apply(&of_other("second", "b")).await?;
+        install.session("second", "Ready", "True").await?;
+        install.apply(&of_other("third", "c")).await?;
+        let waits = install.session("third", "Admitted", "False").await?;
+        let place = waits.status.as_ref().and_then(|status| status.queue_position);
+        ensure!(place == Some(1), "{place:?}");
+        let shown = install.kubectl(&["get", "ac", "namespace", "--no-headers"]).await?;
+        ensure!(shown.split_whitespace().take(3).eq(["namespace", "2", "2"]), "{shown}");
+        install.want("first", "Ended").await?;
+        install.session("third", "Ready", "True").await?;
+        Ok(())
+    })
+    .await
+}

@@ -1,7 +1,8 @@
 //! AgentClass: its network policy, and an honest slot ledger.
 //!
 //! Entries whose holder is done are dropped after a live look at holder and pods. Somebody who runs without an entry, because
-//! the limit came later, is entered, so that the limit counts everybody. Claims are made by those who want a slot, not here.
+//! the limit came later, is entered, so that the limit counts everybody. Claims are made by those who want a slot, not here. The
+//! class called `namespace` does so for all classes of its namespace, as far as it has limits.
 
 mod observe;
 mod plan;
@@ -15,7 +16,7 @@ use crate::cluster::{self, Error};
 use crate::context::Context;
 use crate::furniture;
 
-pub use observe::running;
+pub use observe::others;
 
 /// One pass over one AgentClass.
 pub async fn reconcile(class: Arc<AgentClass>, ctx: Arc<Context>) -> Result<Action, Error> {

@@ -3,13 +3,14 @@
 use longshore_crds::{Slot, SlotKind};
 
 use super::observe::Observed;
-use crate::ledger::limit;
+use crate::ledger::{self, Keepers, limit};
 
 /// None when the ledger is right as it is.
 pub fn slots(seen: &Observed) -> Option<Vec<Slot>> {
     let limits = &seen.class.spec.limits;
-    let limited = |kind: SlotKind| limit(limits, kind).is_some();
-    let now = seen.class.status.as_ref().map_or(&[][..], |status| &status.slots);
+    let keepers = Keepers::new(&seen.class, seen.namespace.as_deref());
+    let limited = |kind: SlotKind| limit(limits, kind).is_some() && keepers.shared(kind).is_none();
+    let now = ledger::slots(&seen.class);
     let kept = now
         .iter()
         .filter(|slot| limited(slot.kind) && !seen.done.contains(&slot.uid));
@@ -35,7 +36,7 @@ mod tests {
             name: uid.to_owned(),
             uid: uid.to_owned(),
         };
-        entry(kind, &claim, Timestamp::UNIX_EPOCH)
+        entry(kind, &claim, None, Timestamp::UNIX_EPOCH)
     }
 
     fn check(limits: Limits, ledger: &[&str], done: &[&str], without: &[&str], expected: Option<&[&str]>) {
@@ -54,6 +55,7 @@ mod tests {
         let done = done.iter().map(|uid| (*uid).to_owned()).collect();
         let seen = Observed {
             class: Arc::new(class),
+            namespace: None,
             done,
             without: sessions(without),
         };
@@ -72,5 +74,40 @@ mod tests {
         check(two(), &["a"], &[], &["c"], Some(&["a", "c"]));
         check(Limits::default(), &["a"], &[], &["c"], Some(&[]));
         check(Limits::default(), &[], &[], &["c"], None);
+    }
+
+    #[test]
+    fn a_class_keeps_no_ledger_of_a_kind_that_its_namespace_limits() {
+        let limits = |sessions| Limits {
+            max_active_sessions: sessions,
+            max_running_tasks: Some(1),
+            ..Limits::default()
+        };
+        let class = |name: &str, limits: Limits| {
+            let spec = AgentClassSpec {
+                limits,
+                ..AgentClassSpec::default()
+            };
+            AgentClass::new(name, spec)
+        };
+        let mut own = class("default", limits(Some(1)));
+        own.status = Some(AgentClassStatus {
+            slots: vec![slot(SlotKind::Session, "a"), slot(SlotKind::Task, "b")],
+            ..AgentClassStatus::default()
+        });
+        let only_sessions = Limits {
+            max_running_tasks: None,
+            ..limits(Some(9))
+        };
+        let seen = Observed {
+            class: Arc::new(own),
+            namespace: Some(Arc::new(class("namespace", only_sessions))),
+            done: Vec::new(),
+            without: vec![slot(SlotKind::Session, "c"), slot(SlotKind::Task, "d")],
+        };
+        assert_eq!(
+            slots(&seen),
+            Some(vec![slot(SlotKind::Task, "b"), slot(SlotKind::Task, "d")])
+        );
     }
 }

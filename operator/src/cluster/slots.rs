@@ -1,4 +1,7 @@
 //! The slot ledger in AgentClass `status.slots`, changed by compare-and-swap on the resource version only.
+//!
+//! Which class keeps it ([`Keepers`]) is decided by the caches: a limit of a namespace that is new counts from the moment in which
+//! it is known.
 
 use jiff::Timestamp;
 use kube::api::Api;
@@ -7,7 +10,7 @@ use longshore_crds::{AgentClass, Slot, SlotKind};
 use serde_json::json;
 
 use super::{Error, Superseded, describe, get, merge_status};
-use crate::ledger::{Claim, Grant, Others, grant, held, limit};
+use crate::ledger::{Claim, Grant, Keepers, Others, grant, held, slots};
 
 /// How often a claim is decided anew because somebody else changed the ledger in between.
 const ATTEMPTS: usize = 5;
@@ -16,21 +19,25 @@ const ATTEMPTS: usize = 5;
 pub async fn claim_slot(
     client: &Client,
     superseded: &Superseded,
-    class: &AgentClass,
+    keepers: &Keepers<'_>,
     kind: SlotKind,
     me: &Claim,
     others: &Others,
     now: Timestamp,
 ) -> Result<Grant, Error> {
-    if limit(&class.spec.limits, kind).is_none() {
+    if !keepers.is_limited(kind) {
         return Ok(Grant::Unlimited);
     }
+    let class = keepers.keeper(kind);
     let api: Api<AgentClass> = Api::namespaced(client.clone(), &class.namespace().unwrap_or_default());
     for _ in 0..ATTEMPTS {
         let Some(live) = get(&api, &class.name_any()).await? else {
             return Err(Error::Conflict { what: describe(class) });
         };
-        match grant(slots(&live), &live.spec.limits, kind, me, others, now) {
+        let Some(bounds) = keepers.bounds(&live, kind) else {
+            return Err(Error::Conflict { what: describe(class) });
+        };
+        match grant(slots(&live), &bounds, kind, me, others, now) {
             Grant::Free(next) => match replace_slots(client, &live, &next).await {
                 Ok(written) => {
                     superseded.note(&live, &written);
@@ -49,9 +56,16 @@ pub async fn claim_slot(
 pub async fn release_slot(
     client: &Client,
     superseded: &Superseded,
-    class: &AgentClass,
+    keepers: &Keepers<'_>,
     uid: &str,
 ) -> Result<(), Error> {
+    for class in keepers.all() {
+        release(client, superseded, class, uid).await?;
+    }
+    Ok(())
+}
+
+async fn release(client: &Client, superseded: &Superseded, class: &AgentClass, uid: &str) -> Result<(), Error> {
     if class.spec.limits == longshore_crds::Limits::default() && slots(class).is_empty() {
         return Ok(());
     }
@@ -85,8 +99,4 @@ pub async fn replace_slots(client: &Client, class: &AgentClass, slots: &[Slot]) 
         "runningTasks": held(slots, SlotKind::Task),
     });
     merge_status(&api, class, status).await
-}
-
-fn slots(class: &AgentClass) -> &[Slot] {
-    class.status.as_ref().map_or(&[], |status| &status.slots)
 }

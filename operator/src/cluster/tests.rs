@@ -14,7 +14,7 @@ use longshore_crds::{AgentClass, AgentClassSpec, AgentClassStatus, Limits, SlotK
 use serde_json::{Value, json};
 
 use super::*;
-use crate::ledger::{Claim, Grant, Others};
+use crate::ledger::{Claim, Grant, Keepers, Others};
 
 /// What the server was asked: `METHOD path`, and the body.
 pub type Asked = Arc<Mutex<Vec<(String, Value)>>>;
@@ -181,7 +181,7 @@ fn class(version: &str, limit: Option<i32>, holders: &[&str]) -> AgentClass {
     class.metadata.resource_version = Some(version.to_owned());
     let slots = holders
         .iter()
-        .map(|name| crate::ledger::entry(SlotKind::Session, &me(name), Timestamp::UNIX_EPOCH));
+        .map(|name| crate::ledger::entry(SlotKind::Session, &me(name), None, Timestamp::UNIX_EPOCH));
     class.status = Some(AgentClassStatus {
         slots: slots.collect(),
         ..AgentClassStatus::default()
@@ -202,7 +202,7 @@ async fn claim(client: &Client, class: &AgentClass) -> Result<Grant, Error> {
     claim_slot(
         client,
         &Superseded::default(),
-        class,
+        &Keepers::new(class, None),
         SlotKind::Session,
         &me("a"),
         &Others::default(),
@@ -246,7 +246,7 @@ fn topic_of(writer: Option<(&str, SlotKind)>) -> Topic {
     topic.metadata.namespace = Some("ns".to_owned());
     topic.metadata.uid = Some("topic".to_owned());
     topic.metadata.resource_version = Some("5".to_owned());
-    let entry = |(name, kind)| crate::ledger::entry(kind, &me(name), Timestamp::UNIX_EPOCH);
+    let entry = |(name, kind)| crate::ledger::entry(kind, &me(name), None, Timestamp::UNIX_EPOCH);
     topic.status = Some(longshore_crds::TopicStatus {
         writer: writer.map(entry),
         ..Default::default()

@@ -57,7 +57,7 @@ pub async fn claim_writer(
             },
             None => {}
         }
-        let status = json!({ "writer": entry(kind, me, now) });
+        let status = json!({ "writer": entry(kind, me, None, now) });
         match merge_status(&api, &live, status).await {
             Ok(written) => {
                 superseded.note(&live, &written);

@@ -15,7 +15,8 @@ use super::order::{claim, is_waiting, rival};
 use super::stage::{Stage, stage};
 use crate::cluster::{self, Error, Hold};
 use crate::context::Context;
-use crate::ledger::{Claim, Grant, Others};
+use crate::index::{Index, lookup};
+use crate::ledger::{Claim, Grant, Keepers};
 use crate::{class, furniture, topic};
 
 /// How far a session has come.
@@ -57,14 +58,14 @@ pub async fn admit(seen: &Observed, ctx: &Context, now: Timestamp) -> Result<Adm
     };
     let me = claim(&seen.session);
     let now = ctx.clock.now();
-    let others = Others {
-        waiting: waiting(seen, ctx),
-        running: class::running(&ctx.index, &seen.namespace(), &class.name_any(), now),
-    };
+    let (index, namespace) = (&ctx.index, seen.namespace());
+    let keepers = Keepers::new(class, seen.namespace_class.as_deref());
+    let waiting = |class: &str| waiting(index, &namespace, class);
+    let others = class::others(index, &keepers, SlotKind::Session, waiting, now);
     match cluster::claim_slot(
         &ctx.client,
         &ctx.superseded,
-        class,
+        &keepers,
         SlotKind::Session,
         &me,
         &others,
@@ -99,20 +100,21 @@ pub async fn admit(seen: &Observed, ctx: &Context, now: Timestamp) -> Result<Adm
     Ok(Admission::Go { token_sha256 })
 }
 
-/// Sessions that wait for a slot of the same class: the first of each topic.
-fn waiting(seen: &Observed, ctx: &Context) -> Vec<Claim> {
-    let (index, namespace) = (&ctx.index, seen.namespace());
+/// Sessions that wait for a slot of a class: the first of each topic.
+fn waiting(index: &Index, namespace: &str, class: &str) -> Vec<Claim> {
     index
         .sessions
-        .state_filter(|session| session.metadata.namespace.as_deref() == Some(&namespace) && is_waiting(session))
+        .state_filter(|session| session.metadata.namespace.as_deref() == Some(namespace) && is_waiting(session))
         .iter()
         .filter(|session| {
             let topic = &session.spec.topic_ref.name;
-            let ready =
-                crate::index::lookup(&index.topics, &namespace, topic).is_some_and(|topic| topic::is_ready(&topic));
+            let ready = lookup(&index.topics, namespace, topic).is_some_and(|topic| topic::is_ready(&topic));
             ready
-                && index.class_name(&namespace, topic, session.spec.agent_class_name.as_deref()) == seen.class_name
-                && rival(session, &index.sessions_of(&namespace, topic)).is_none()
+                && index
+                    .class_name(namespace, topic, session.spec.agent_class_name.as_deref())
+                    .as_deref()
+                    == Some(class)
+                && rival(session, &index.sessions_of(namespace, topic)).is_none()
         })
         .map(|session| claim(session))
         .collect()

@@ -37,10 +37,10 @@ pub async fn apply(plan: &Plan, seen: &Observed, ctx: &Context) -> Result<(), Er
             ctx.superseded.note_deleted(left.as_ref());
             Ok(())
         }
-        (Some(Step::ReleaseSlot), _) => match &seen.class {
-            Some(class) => {
+        (Some(Step::ReleaseSlot), _) => match seen.keepers() {
+            Some(keepers) => {
                 let uid = seen.session.uid().unwrap_or_default();
-                cluster::release_slot(&ctx.client, &ctx.superseded, class, &uid).await
+                cluster::release_slot(&ctx.client, &ctx.superseded, &keepers, &uid).await
             }
             None => Ok(()),
         },

@@ -11,7 +11,7 @@ use futures::future::join_all;
 use jiff::Timestamp;
 use kube::ResourceExt;
 use longshore_crds::conditions::types;
-use longshore_crds::{AgentClass, PersistentSession, SessionPhase, SlotKind, WhenFull};
+use longshore_crds::{PersistentSession, SessionPhase, Slot, SlotKind, WhenFull};
 use longshore_wire::api::RunnerState;
 
 use super::admit::Admission;
@@ -24,6 +24,7 @@ use crate::agent::Met;
 use crate::cluster::Error;
 use crate::conditions::holds;
 use crate::context::Context;
+use crate::ledger::{self, Keepers};
 use crate::settings::Timing;
 
 /// Runners that are asked in one pass, those first that were idle longest when they were last asked.
@@ -44,7 +45,7 @@ pub async fn reclaim(
     if !waits || class.spec.session.when_full != WhenFull::SuspendIdle {
         return Ok(());
     }
-    let holders = holders(class, seen, ctx);
+    let holders = holders(&Keepers::new(class, seen.namespace_class.as_deref()), seen, ctx);
     if leaving(&holders) >= usize::try_from(*position).unwrap_or(usize::MAX) {
         return Ok(());
     }
@@ -69,12 +70,14 @@ pub async fn reclaim(
     status::write(&plan, victim, ctx).await
 }
 
-/// Sessions that hold the class's slots; none where the holder is gone.
-fn holders(class: &AgentClass, seen: &Observed, ctx: &Context) -> Vec<Option<Arc<PersistentSession>>> {
-    let slots = class.status.as_ref().map_or(&[][..], |status| &status.slots);
-    slots
+/// Sessions of the class that hold slots; none where the holder is gone. Those of other classes do not give way.
+fn holders(keepers: &Keepers<'_>, seen: &Observed, ctx: &Context) -> Vec<Option<Arc<PersistentSession>>> {
+    let class = keepers.class.name_any();
+    let of_class = |slot: &&Slot| slot.agent_class_name.as_ref().is_none_or(|of| *of == class);
+    ledger::slots(keepers.keeper(SlotKind::Session))
         .iter()
         .filter(|slot| slot.kind == SlotKind::Session)
+        .filter(of_class)
         .map(|slot| {
             let session = crate::index::lookup(&ctx.index.sessions, &seen.namespace(), &slot.name);
             session.filter(|session| session.uid().as_deref() == Some(&slot.uid))

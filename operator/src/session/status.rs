@@ -99,7 +99,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Not Ready for the reason that the status says.
-    pub fn as_before(self) -> Self {
+    pub fn unchanged_obstacle(self) -> Self {
         let status = self.seen.session.status.as_ref();
         let said = status.and_then(|status| find(&status.conditions, types::READY));
         let message = said.map_or_else(String::new, |said| said.message.clone());

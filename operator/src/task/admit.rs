@@ -16,7 +16,7 @@ use super::order::{Blocker, blocker, claim, is_over};
 use crate::cluster::{self, Error, Hold};
 use crate::context::Context;
 use crate::index::{Index, lookup};
-use crate::ledger::{Claim, Grant, Others};
+use crate::ledger::{Claim, Grant, Keepers};
 use crate::{class, furniture, pod, session, topic};
 
 /// How far a task has come.
@@ -44,11 +44,20 @@ pub async fn admit(seen: &Observed, ctx: &Context) -> Result<Admission, Error> {
     };
     let me = claim(&seen.task);
     let (namespace, now) = (seen.namespace(), ctx.clock.now());
-    let others = Others {
-        waiting: waiting(&ctx.index, &namespace, seen.class_name.as_deref()),
-        running: class::running(&ctx.index, &namespace, &class.name_any(), now),
-    };
-    match cluster::claim_slot(&ctx.client, &ctx.superseded, class, SlotKind::Task, &me, &others, now).await? {
+    let keepers = Keepers::new(class, seen.namespace_class.as_deref());
+    let waiting = |class: &str| waiting(&ctx.index, &namespace, Some(class));
+    let others = class::others(&ctx.index, &keepers, SlotKind::Task, waiting, now);
+    match cluster::claim_slot(
+        &ctx.client,
+        &ctx.superseded,
+        &keepers,
+        SlotKind::Task,
+        &me,
+        &others,
+        now,
+    )
+    .await?
+    {
         Grant::Full { position, limit } => return Ok(Admission::Queued { position, limit }),
         Grant::Unlimited | Grant::Held | Grant::Free(_) => {}
     }

@@ -28,15 +28,15 @@ pub async fn apply(plan: &Plan, seen: &Observed, ctx: &Context) -> Result<(), Er
             Some(job) => release(job, seen, ctx).await,
             None => Ok(()),
         },
-        Some(Step::ReleaseSlot) => match &seen.class {
-            Some(class) => {
+        Some(Step::ReleaseSlot) => match seen.keepers() {
+            Some(keepers) => {
                 let uid = seen.task.uid().unwrap_or_default();
-                let holder = entry(SlotKind::Task, &claim(&seen.task), ctx.clock.now());
+                let holder = entry(SlotKind::Task, &claim(&seen.task), None, ctx.clock.now());
                 // The cache may not show the Job yet that the slot is for; then the next pass sees it.
                 if cluster::has_pods(&ctx.client, &namespace, &holder).await? {
                     return Ok(());
                 }
-                cluster::release_slot(&ctx.client, &ctx.superseded, class, &uid).await
+                cluster::release_slot(&ctx.client, &ctx.superseded, &keepers, &uid).await
             }
             None => Ok(()),
         },

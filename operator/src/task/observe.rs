@@ -16,7 +16,8 @@ use crate::cluster::{self, Error};
 use crate::conditions::holds;
 use crate::context::Context;
 use crate::index::lookup;
-use crate::{ledger, pod, topic};
+use crate::ledger::Keepers;
+use crate::{pod, topic};
 
 #[derive(Clone, Debug)]
 pub struct Observed {
@@ -25,6 +26,8 @@ pub struct Observed {
     /// Known as soon as the topic is.
     pub class_name: Option<String>,
     pub class: Option<Arc<AgentClass>>,
+    /// The class that limits the namespace.
+    pub namespace_class: Option<Arc<AgentClass>>,
     pub before: Option<Blocker>,
     /// The Job of the current attempt, whoever made it.
     pub job: Option<Arc<Job>>,
@@ -64,9 +67,14 @@ impl Observed {
     /// Whether it may have a slot: its status says so, or the ledger does. The ledger has more when a write of the status failed
     /// after the claim, or when the class entered somebody who was about to give way.
     pub fn may_have_slot(&self) -> bool {
-        let status = self.class.as_ref().and_then(|class| class.status.as_ref());
-        self.holds(types::ADMITTED)
-            || status.is_some_and(|status| ledger::holds(&status.slots, self.task.uid().as_deref()))
+        let uid = self.task.uid();
+        self.holds(types::ADMITTED) || self.keepers().is_some_and(|keepers| keepers.hold(uid.as_deref()))
+    }
+
+    /// By which ledgers it goes.
+    pub fn keepers(&self) -> Option<Keepers<'_>> {
+        let class = self.class.as_deref()?;
+        Some(Keepers::new(class, self.namespace_class.as_deref()))
     }
 
     /// Whether `object` was made for this very task.
@@ -104,6 +112,7 @@ pub fn observe(task: Arc<ContainerTask>, ctx: &Context) -> Observed {
             .as_deref()
             .and_then(|name| lookup(&index.classes, &namespace, name)),
         class_name,
+        namespace_class: index.class_of_namespace(&namespace),
         before: blocker(
             &task,
             &index.tasks_of(&namespace, topic_name),

@@ -45,6 +45,7 @@ impl World {
             topic: Some(Arc::new(topic)),
             class_name: Some("default".to_owned()),
             class: Some(Arc::new(AgentClass::new("default", AgentClassSpec::default()))),
+            namespace_class: None,
             before: None,
             job: None,
             pod: None,
@@ -389,7 +390,7 @@ fn a_slot_that_the_status_does_not_know_of_is_given_back_too() {
     world.follow();
     assert_eq!(world.plan().step, None, "there is nothing to give back");
     let claim = crate::task::claim(&world.seen.task);
-    let slot = crate::ledger::entry(longshore_crds::SlotKind::Task, &claim, at(0));
+    let slot = crate::ledger::entry(longshore_crds::SlotKind::Task, &claim, None, at(0));
     Arc::make_mut(world.seen.class.as_mut().unwrap()).status = Some(longshore_crds::AgentClassStatus {
         slots: vec![slot],
         ..Default::default()

@@ -55,12 +55,14 @@ async fn has_its_turn(seen: &Observed, ctx: &Context) -> Result<bool, Error> {
     if !topic.is_some_and(|topic| writes(&topic, uid.as_deref())) {
         return Ok(false);
     }
-    let Some(class) = &seen.class else { return Ok(false) };
-    if ledger::limit(&class.spec.limits, SlotKind::Task).is_none() {
+    let Some(keepers) = seen.keepers() else {
+        return Ok(false);
+    };
+    if !keepers.is_limited(SlotKind::Task) {
         return Ok(true);
     }
     let classes: Api<AgentClass> = Api::namespaced(ctx.client.clone(), &namespace);
-    let class = cluster::get(&classes, &class.name_any()).await?;
+    let class = cluster::get(&classes, &keepers.keeper(SlotKind::Task).name_any()).await?;
     Ok(class.is_some_and(|class| has_slot(&class, uid.as_deref())))
 }
 
@@ -75,8 +77,7 @@ fn writes(topic: &Topic, uid: Option<&str>) -> bool {
 
 fn has_slot(class: &AgentClass, uid: Option<&str>) -> bool {
     let limited = ledger::limit(&class.spec.limits, SlotKind::Task).is_some();
-    let slots = class.status.as_ref().map_or(&[][..], |status| &status.slots);
-    !limited || ledger::holds(slots, uid)
+    !limited || ledger::holds(ledger::slots(class), uid)
 }
 
 #[cfg(test)]
@@ -92,6 +93,7 @@ mod tests {
             uid: uid.to_owned(),
             kind: SlotKind::Task,
             name: uid.to_owned(),
+            agent_class_name: None,
             since: Time(Timestamp::UNIX_EPOCH),
         };
         serde_json::to_value(slot).unwrap()

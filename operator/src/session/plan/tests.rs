@@ -66,6 +66,7 @@ impl World {
             topic: Some(Arc::new(topic)),
             class_name: Some("default".to_owned()),
             class: Some(Arc::new(class)),
+            namespace_class: None,
             rival: None,
             stateful_set: None,
             pod: None,
@@ -681,7 +682,7 @@ fn a_slot_that_the_status_does_not_know_of_is_given_back_too() {
     world.follow();
     assert_eq!(world.plan().step, None, "there is nothing to give back");
     let claim = crate::session::claim(&world.seen.session);
-    let slot = crate::ledger::entry(longshore_crds::SlotKind::Session, &claim, at(0));
+    let slot = crate::ledger::entry(longshore_crds::SlotKind::Session, &claim, None, at(0));
     Arc::make_mut(world.seen.class.as_mut().unwrap()).status = Some(longshore_crds::AgentClassStatus {
         slots: vec![slot],
         ..Default::default()

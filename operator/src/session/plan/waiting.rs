@@ -41,7 +41,7 @@ pub fn waiting(mut draft: Draft<'_>, admission: &Admission, settings: &Settings)
         }
         Admission::Go { .. } if !is_guarded(seen) => draft.step(Step::Guard).unchanged(),
         // What kept its pod from being made stands in the status.
-        Admission::Go { .. } if draft.is_late() => starts(draft.as_before(), settings),
+        Admission::Go { .. } if draft.is_late() => starts(draft.unchanged_obstacle(), settings),
         Admission::Go { token_sha256 } => {
             draft.step = start(seen, token_sha256, settings);
             draft.starting("The pod is on the way").phase(SessionPhase::Starting)
