@@ -13,6 +13,13 @@ NAMESPACE ?= longshore
 RELEASE ?= longshore
 VALUES ?=
 ARGS ?=
+LIVES ?= 10000
+
+# How the programs of the images are built.
+STATIC := CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS="-C target-feature=+crt-static"
+RELEASED := --locked --release --target $(TRIPLE) --target-dir target/static \
+    -p longshore-operator -p longshore-bot -p longshore-runner -p kubectl-longshore \
+    -p longshore-model -p longshore-telegram-emulator
 
 ##@ Try it
 
@@ -33,6 +40,13 @@ test: ## Everything, with the end-to-end tests on the embedded cluster
 .PHONY: test-cluster
 test-cluster: setup cluster-build ## The embedded cluster alone: start, isolation, policies, volumes, crash and repair
 	@$(STEP) "test the embedded cluster" env CGO_ENABLED=0 go test -C e2e/cluster -tags cluster -count=1 -timeout 14m -v ./test
+
+# Optimised: most of its time goes into reading and writing JSON. With the packages of the images, as far as tests do not want
+# other features of them; so only some twenty dependencies are built again.
+.PHONY: simulation
+simulation: ## Sessions and tasks in a simulated cluster in which everything fails (LIVES=10000)
+	@SIMULATION_LIVES=$(LIVES) $(STATIC) $(STEP) "play $(LIVES) simulated lives" cargo test $(RELEASED) --bin longshore-operator -- \
+	    --exact simulation::sessions_and_tasks_live_through_everything_and_no_promise_is_broken --show-output
 
 .PHONY: deny
 deny: ## Licences and sources of dependencies, and none that are banned (builds cargo-deny the first time)
@@ -67,10 +81,7 @@ images: setup claude binaries ## Build the images, and load them into the embedd
 
 .PHONY: binaries
 binaries: ## Static binaries for the images, and the plugin for the tests, in one go
-	@CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS="-C target-feature=+crt-static" $(STEP) "build the static binaries" \
-	    cargo build --locked --release --target $(TRIPLE) --target-dir target/static \
-	    -p longshore-operator -p longshore-bot -p longshore-runner -p kubectl-longshore \
-	    -p longshore-model -p longshore-telegram-emulator
+	@$(STATIC) $(STEP) "build the static binaries" cargo build $(RELEASED)
 
 .PHONY: plugin
 plugin: ## Build the kubectl plugin, and say where it is
