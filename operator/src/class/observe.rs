@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use kube::ResourceExt;
+use kube::{Client, ResourceExt};
 use longshore_crds::{AgentClass, Slot, SlotKind, meta};
 
 use crate::cluster::{self, Error};
-use crate::context::Context;
 use crate::index::{Index, by_name};
 use crate::ledger::{self, Claim, Crowd, Keepers, Others, entry, limit};
 use crate::{pod, session, task};
@@ -19,32 +18,45 @@ pub struct Observed {
     pub namespace: Option<Arc<AgentClass>>,
     /// UIDs of holders that were found to be done, live.
     pub done: Vec<String>,
-    /// Entries for those who occupy a pod and have none.
+    /// Entries for those who occupy a pod, found live, and have none.
     pub without: Vec<Slot>,
 }
 
-pub async fn observe(class: &Arc<AgentClass>, ctx: &Context) -> Result<Observed, Error> {
-    let (namespace, now) = (class.namespace().unwrap_or_default(), ctx.clock.now());
+/// Both kinds of change are made only after a live look: were one made by the caches, two leaders of which one is behind would undo
+/// each other's change for as long as that lasts.
+pub async fn observe(
+    class: &Arc<AgentClass>,
+    client: &Client,
+    index: &Index,
+    now: Timestamp,
+) -> Result<Observed, Error> {
+    let namespace = class.namespace().unwrap_or_default();
     let slots = ledger::slots(class);
     let running = if ledger::is_of_namespace(class) {
-        everybody(&ctx.index, &namespace, now)
+        everybody(index, &namespace, now)
     } else {
-        running(&ctx.index, &namespace, &class.name_any(), now)
+        running(index, &namespace, &class.name_any(), now)
     };
     let mut done = Vec::new();
     for slot in slots {
-        let suspicious = !running.iter().any(|one| one.uid == slot.uid) && !has_pod(ctx, &slot.uid);
-        if suspicious && cluster::is_done(&ctx.client, &namespace, slot).await? {
+        let suspicious = !running.iter().any(|one| one.uid == slot.uid) && !has_pod(index, &slot.uid);
+        if suspicious && cluster::is_done(client, &namespace, slot).await? {
             done.push(slot.uid.clone());
         }
     }
-    let without = running
-        .into_iter()
-        .filter(|one| !slots.iter().any(|slot| slot.uid == one.uid))
-        .collect();
+    let mut without = Vec::new();
+    let of_namespace = index.class_of_namespace(&namespace);
+    let keepers = Keepers::new(class, of_namespace.as_deref());
+    let limited = |kind: SlotKind| keepers.shared(kind).is_none() && keepers.is_limited(kind);
+    let unlisted = |one: &Slot| limited(one.kind) && !slots.iter().any(|slot| slot.uid == one.uid);
+    for one in running.into_iter().filter(unlisted) {
+        if !cluster::is_done(client, &namespace, &one).await? {
+            without.push(one);
+        }
+    }
     Ok(Observed {
         class: Arc::clone(class),
-        namespace: ctx.index.class_of_namespace(&namespace),
+        namespace: of_namespace,
         done,
         without,
     })
@@ -134,11 +146,11 @@ fn admitted(index: &Index, namespace: &str) -> Vec<(SlotKind, Claim, Option<Stri
     sessions.chain(tasks).collect()
 }
 
-fn has_pod(ctx: &Context, uid: &str) -> bool {
+fn has_pod(index: &Index, uid: &str) -> bool {
     let mine = |found: &k8s_openapi::api::core::v1::Pod| {
         found.labels().get(meta::UID_LABEL).is_some_and(|label| label == uid) && !pod::is_finished(found)
     };
-    ctx.index.pods.find(mine).is_some()
+    index.pods.find(mine).is_some()
 }
 
 #[cfg(test)]
@@ -148,7 +160,47 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::cluster::tests::{failure, server};
     use crate::conditions::{merge, no, yes};
+
+    #[tokio::test]
+    async fn who_runs_by_the_cache_alone_is_not_entered_in_the_ledger() {
+        let limits = json!({ "limits": { "maxActiveSessions": 2 } });
+        let mut class = AgentClass::new("default", serde_json::from_value(limits).unwrap());
+        class.metadata.namespace = Some("ns".to_owned());
+        let spec = json!({ "topicRef": { "name": "t" }, "agentClassName": "default" });
+        let mut session = PersistentSession::new("s", serde_json::from_value(spec).unwrap());
+        session.metadata.namespace = Some("ns".to_owned());
+        session.metadata.uid = Some("u".to_owned());
+        session.status = Some(PersistentSessionStatus {
+            conditions: merge(
+                &[],
+                vec![yes(types::ADMITTED, reasons::ADMITTED, "")],
+                None,
+                Timestamp::UNIX_EPOCH,
+            ),
+            ..Default::default()
+        });
+        let there = (200, serde_json::to_value(&session).unwrap());
+        let nothing = || (200, json!({ "metadata": {}, "items": [] }));
+        let (class, index) = (
+            Arc::new(class),
+            Index::with(Vec::new(), Vec::new(), Vec::new(), vec![session]),
+        );
+        let entered = |answers| {
+            let (client, _) = server(answers);
+            let (class, index) = (&class, &index);
+            async move {
+                let seen = observe(class, &client, index, Timestamp::UNIX_EPOCH).await;
+                seen.unwrap().without.len()
+            }
+        };
+        assert_eq!(entered(vec![there]).await, 1);
+        assert_eq!(
+            entered(vec![(404, failure(404, "NotFound")), nothing(), nothing()]).await,
+            0
+        );
+    }
 
     #[test]
     fn those_who_run_are_the_admitted_of_the_class_named_or_by_way_of_the_topic() {
