@@ -86,9 +86,10 @@ fn tell(event: &Event, prompts: &mut Prompts, zone: &TimeZone, answerable: bool)
                 one_line(terminal_reason, 60)
             ))
         }
-        Event::Memory { message, .. } | Event::Disk { message, .. } | Event::Restarted { message } => {
-            longshore(plain(message))
-        }
+        Event::Memory { message, .. }
+        | Event::Disk { message, .. }
+        | Event::Restarted { message }
+        | Event::Repository { message } => longshore(plain(message)),
         Event::IdleWarning { deadline, then } => {
             let then = match then {
                 IdleEnd::Suspend => "suspended",

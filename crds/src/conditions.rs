@@ -98,6 +98,8 @@ pub mod reasons {
     pub const AGENT_NOT_LOGGED_IN: &str = "AgentNotLoggedIn";
     /// A ConfigMap that the AgentClass or the Topic names is not there.
     pub const CONFIG_MAP_NOT_FOUND: &str = "ConfigMapNotFound";
+    /// The Topic's repository cannot be cloned into its workspace; the message has what git said.
+    pub const REPOSITORY_CLONE_FAILED: &str = "RepositoryCloneFailed";
     /// A directory of the volume cannot be written.
     pub const VOLUME_NOT_WRITABLE: &str = "VolumeNotWritable";
     /// An object with a name that Longshore needs belongs to somebody else.

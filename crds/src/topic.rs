@@ -53,12 +53,62 @@ pub struct TopicSpec {
     /// The volume on which everything of this topic lives.
     #[serde(default)]
     pub workspace: Workspace,
+    /// A Git repository that is cloned into the workspace on first use: before the first turn of a pod that finds the workspace
+    /// empty. A workspace with files in it is never touched, so a change has an effect on an empty one only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<Repository>,
     /// What agents of this topic are told to heed, after what their class says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instructions: Option<Instructions>,
     /// Times of this topic's sessions, where they differ from the class's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionTimes>,
+}
+
+/// A Git repository. Submodules are not cloned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.secretRef) || self.url.startsWith('https://')")
+    .message("repository.secretRef: a credential goes over https only; write the url with https://, or remove secretRef"))]
+pub struct Repository {
+    /// Address that `git clone` takes, over https, or over http without a credential. A credential has no place in it.
+    #[schemars(length(min = 1, max = 1024))]
+    #[x_kube(
+        validation = Rule::new("self.matches('^https?://')").message("repository.url: write an address that begins with https://; ssh, git and file addresses are not supported"),
+        validation = Rule::new("!self.matches('^https?://[^/?#]*@')").message("repository.url: take user and password out of the address and name a Secret with them in repository.secretRef"),
+        validation = Rule::new("!self.matches('^https?://') || self.matches('^https?://[^/?#]*@') || self.matches('^https?://[A-Za-z0-9.:_\\\\[\\\\]-]+/[^\\\\s?#\\\\\\\\]+$')").message("repository.url: write host and path, such as https://git.example.com/team/app.git, without blanks, '?' and '#'")
+    )]
+    pub url: String,
+    /// Branch, tag or whole commit id to check out. Default: the branch that the server calls its default one.
+    #[serde(default, rename = "ref", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255))]
+    #[x_kube(
+        validation = Rule::new("!self.startsWith('refs/')").message("repository.ref: write the name alone, without refs/heads/ or refs/tags/"),
+        validation = Rule::new("self.matches('^[^-\\\\s~^:?*\\\\[\\\\\\\\][^\\\\s~^:?*\\\\[\\\\\\\\]*$') && !self.contains('..') && !self.contains('@{')").message("repository.ref: write the name of a branch or tag, or a whole commit id; it cannot begin with '-' and has no blanks, '..', '@{' or any of ~^:?*[ and backslash")
+    )]
+    pub reference: Option<String>,
+    /// Commits of history to fetch; 0 for all. Default: 1.
+    #[serde(default = "one")]
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub depth: i32,
+    /// Secret with the credential for https in the same namespace, of the shape of `kubernetes.io/basic-auth`: the keys `password`,
+    /// which may be a token, and `username` where the server wants a certain one. It is used to clone and for nothing else; claude
+    /// never has it. It is read when a pod starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<SecretRef>,
+}
+
+fn one() -> i32 {
+    1
+}
+
+/// Reference to a Secret in the same namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretRef {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
 }
 
 /// Times of a topic's sessions.

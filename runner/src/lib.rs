@@ -4,6 +4,7 @@
 //! the world is in a module named for what it touches.
 
 pub mod claude;
+pub mod git;
 pub mod history;
 pub mod http;
 pub mod journal;
@@ -13,6 +14,7 @@ pub mod notice;
 pub mod owed;
 pub mod proxy;
 pub mod replay;
+pub mod repository;
 pub mod serve;
 pub mod settings;
 pub mod state;

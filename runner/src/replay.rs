@@ -234,6 +234,7 @@ impl Replay {
             | Event::IdleWarning { .. }
             | Event::Memory { .. }
             | Event::Disk { .. }
+            | Event::Repository { .. }
             | Event::Restarted { .. }
             | Event::Summary { .. }
             | Event::EarlierSummary { .. } => return,

@@ -10,12 +10,17 @@ use std::path::PathBuf;
 use jiff::SignedDuration;
 use longshore_wire::AgentConfig;
 use longshore_wire::agent::{
-    AGENT_CONFIG_ENV, API_KEY_ENV, CLASS_INSTRUCTIONS_ENV, OAUTH_TOKEN_ENV, TOPIC_INSTRUCTIONS_ENV,
+    AGENT_CONFIG_ENV, API_KEY_ENV, CLASS_INSTRUCTIONS_ENV, OAUTH_TOKEN_ENV, REPOSITORY_PASSWORD_ENV,
+    REPOSITORY_USERNAME_ENV, TOPIC_INSTRUCTIONS_ENV,
 };
 use secrecy::SecretString;
 use url::Url;
 
+use crate::git::Login;
 use crate::turn::Limits;
+
+/// Names of variables that name proxies; git knows them in lower case, too.
+const PROXIES: [&str; 4] = ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"];
 
 /// Why the settings do not hold.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +70,12 @@ pub struct Flags {
     /// Milliseconds after which a claude that was started and has not answered is killed.
     #[arg(long, env = "LONGSHORE_START_MS", default_value_t = 120_000)]
     pub start_ms: u32,
+    /// Milliseconds that git may take to clone the topic's repository.
+    #[arg(long, env = "LONGSHORE_CLONE_MS", default_value_t = 600_000)]
+    pub clone_ms: u32,
+    /// Milliseconds before a clone that failed is tried again, the first time; later pauses are longer.
+    #[arg(long, env = "LONGSHORE_CLONE_PAUSE_MS", default_value_t = 5_000)]
+    pub clone_pause_ms: u32,
     /// Milliseconds that summaries which earlier sessions of the topic failed to write may hold up the start, in all.
     #[arg(long, env = "LONGSHORE_OWED_SUMMARIES_MS", default_value_t = 60_000)]
     pub owed_summaries_ms: u32,
@@ -98,6 +109,10 @@ pub struct Settings {
     pub for_tools: Vec<(OsString, OsString)>,
     /// What claude is told to heed, Markdown: by the class, and by the topic.
     pub instructions: [Option<String>; 2],
+    /// The credential of the topic's repository.
+    pub repository_login: Option<Login>,
+    /// Variables that name proxies, for git.
+    pub proxies: Vec<(OsString, OsString)>,
 }
 
 impl Settings {
@@ -118,11 +133,21 @@ impl Settings {
             let name = name.to_str().unwrap_or_default();
             name.starts_with("AGENT_") || name == "TZ"
         });
+        let repository_login = secret(REPOSITORY_PASSWORD_ENV).map(|password| Login {
+            username: secret(REPOSITORY_USERNAME_ENV),
+            password,
+        });
         let mut settings = Self::new(serde_json::from_str(&config)?, credential, flags, for_tools.collect())?;
         settings.instructions = [CLASS_INSTRUCTIONS_ENV, TOPIC_INSTRUCTIONS_ENV].map(|name| {
             let told = std::env::var(name).unwrap_or_default();
             (!told.trim().is_empty()).then(|| told.trim().to_owned())
         });
+        settings.repository_login = repository_login;
+        let proxies = std::env::vars_os().filter(|(name, _)| {
+            let name = name.to_str().unwrap_or_default().to_ascii_uppercase();
+            PROXIES.contains(&name.as_str())
+        });
+        settings.proxies = proxies.collect();
         Ok(settings)
     }
 
@@ -154,6 +179,8 @@ impl Settings {
             limits,
             for_tools,
             instructions: [None, None],
+            repository_login: None,
+            proxies: Vec::new(),
         })
     }
 }

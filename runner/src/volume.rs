@@ -18,6 +18,10 @@ use crate::owed::OwedSummaries;
 use crate::state;
 use crate::turn::Exchange;
 
+/// Folder of the workspace for files that people send.
+pub const INBOX: &str = "inbox";
+/// Beginning of the names of files that only show that a folder can be written.
+pub const WRITE_TEST: &str = ".longshore-write-test-";
 /// Longest name of a saved attachment, in bytes, without the part that makes it unique.
 const ATTACHMENT_NAME: usize = 100;
 /// Longest reason for a missing summary, in bytes.
@@ -67,6 +71,11 @@ impl Volume {
     /// claude's HOME and configuration.
     pub fn claude_config(&self) -> PathBuf {
         self.root.join(".runner/claude")
+    }
+
+    /// Where the topic's repository is cloned before it is moved into the workspace.
+    pub fn repository(&self) -> PathBuf {
+        self.root.join(".runner/repository")
     }
 
     /// Markers of sessions without a summary.
@@ -135,13 +144,13 @@ impl Volume {
         content: &[u8],
     ) -> Result<String, VolumeError> {
         let short: String = message.0.simple().to_string().chars().take(8).collect();
-        let below = format!("inbox/{short}-{index}-{}", sanitised(name));
+        let below = format!("{INBOX}/{short}-{index}-{}", sanitised(name));
         let path = self.workspace().join(&below);
         let failed = |source| VolumeError {
             path: path.clone(),
             source,
         };
-        std::fs::create_dir_all(self.workspace().join("inbox")).map_err(failed)?;
+        std::fs::create_dir_all(self.workspace().join(INBOX)).map_err(failed)?;
         if path.symlink_metadata().is_err() {
             write_whole(&path, content)?;
         }
@@ -283,7 +292,7 @@ fn append(path: &Path, bytes: &[u8]) -> Result<(), VolumeError> {
 
 fn test_write(folder: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(folder)?;
-    let probe = folder.join(format!(".longshore-write-test-{}", std::process::id()));
+    let probe = folder.join(format!("{WRITE_TEST}{}", std::process::id()));
     std::fs::write(&probe, b"x")?;
     std::fs::remove_file(&probe)
 }

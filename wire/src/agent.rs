@@ -17,6 +17,10 @@ pub const OAUTH_TOKEN_ENV: &str = "CLAUDE_CODE_OAUTH_TOKEN";
 pub const CLASS_INSTRUCTIONS_ENV: &str = "LONGSHORE_CLASS_INSTRUCTIONS";
 /// Environment variable with the instructions of the Topic, Markdown.
 pub const TOPIC_INSTRUCTIONS_ENV: &str = "LONGSHORE_TOPIC_INSTRUCTIONS";
+/// Environment variable with the user name for the Topic's repository; read by the runner alone, never given to claude.
+pub const REPOSITORY_USERNAME_ENV: &str = "LONGSHORE_REPOSITORY_USERNAME";
+/// Environment variable with the password or token for the Topic's repository; read by the runner alone, never given to claude.
+pub const REPOSITORY_PASSWORD_ENV: &str = "LONGSHORE_REPOSITORY_PASSWORD";
 /// Model endpoint when the class names none.
 pub const DEFAULT_BASE_URL: &str = "https://api.anthropic.com";
 
@@ -76,6 +80,22 @@ pub struct AgentConfig {
     /// How much of what was said in the topic before is put in front of a task's prompt; none of it without this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history: Option<HistoryLimits>,
+    /// What is cloned into the workspace while that is empty. Its credential comes in variables of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<RepositoryConfig>,
+}
+
+/// A Git repository for the workspace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RepositoryConfig {
+    /// Address, http or https, without a credential.
+    pub url: String,
+    /// Branch, tag or whole commit id; none for the server's default branch.
+    #[serde(default, rename = "ref", skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// Commits of history; 0 for all.
+    pub depth: u32,
 }
 
 /// How much of a topic's earlier turns a task is told. The smaller of the two holds.

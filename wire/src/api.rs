@@ -151,6 +151,8 @@ pub enum AgentProblemKind {
     NotWritable,
     /// claude exits again and again, or refuses to start.
     CrashLoop,
+    /// The topic's repository cannot be cloned into its workspace.
+    RepositoryCloneFailed,
 }
 
 /// Memory of the pod's cgroup, in bytes.

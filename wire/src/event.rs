@@ -97,7 +97,7 @@ pub enum Event {
         /// claude's `terminal_reason` (`completed`, `aborted_streaming`, `api_error`, ...), or the runner's own:
         /// `cancelled` (dropped before it ran), `silence` or `retries` (ended by the watchdog), `not_logged_in` (the
         /// model endpoint refused the credentials), `quiesced` (the session was wound down), `crashed` (claude died of
-        /// it again and again), `restarted` (a turn without a message was lost with its process), `ended` (claude
+        /// it again and again), `repository_clone_failed` (a task's workspace lacks its repository), `restarted` (a turn without a message was lost with its process), `ended` (claude
         /// stopped working on it without saying how it went).
         terminal_reason: String,
         /// What to tell the person when `is_error`.
@@ -125,6 +125,11 @@ pub enum Event {
         /// The figures.
         #[serde(flatten)]
         disk: Disk,
+    },
+    /// The topic's repository was cloned into the workspace, or will not be since that holds something else.
+    Repository {
+        /// One sentence for a person.
+        message: String,
     },
     /// The session will soon be suspended or ended for being idle; a message before then cancels it.
     IdleWarning {

@@ -76,6 +76,9 @@ fn what_the_runner_tells() {
             message: "d".to_owned(),
             disk: disk(),
         },
+        Event::Repository {
+            message: "r".to_owned(),
+        },
         Event::EarlierSummary {
             session: "s1".to_owned(),
             summary: Summary {

@@ -110,6 +110,7 @@ impl Cluster {
                 storage_class_name: template.storage_class.clone(),
                 ..Workspace::default()
             },
+            repository: None,
             instructions: None,
             session: None,
         };

@@ -194,6 +194,10 @@ fn blocked_by(reason: &str, what: &str) -> Option<String> {
         reasons::CONFIG_MAP_NOT_FOUND => format!(
             "{what} waits: instructions that its AgentClass or Topic names are not there; {ask} to create the ConfigMap."
         ),
+        reasons::REPOSITORY_CLONE_FAILED => format!(
+            "{what} waits: the topic's repository cannot be cloned; {ask} to correct the repository of the Topic, or its \
+             Secret."
+        ),
         reasons::VOLUME_NOT_WRITABLE => format!(
             "{what} waits: the topic's volume cannot be written; {ask} to make room on it or to repair its permissions."
         ),

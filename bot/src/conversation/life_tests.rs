@@ -34,6 +34,7 @@ fn every_obstacle_is_a_sentence_that_says_what_to_do() {
         (reasons::OUT_OF_MEMORY, "raise the memory limit"),
         (reasons::AGENT_NOT_LOGGED_IN, "renew the key or token"),
         (reasons::CONFIG_MAP_NOT_FOUND, "create the ConfigMap"),
+        (reasons::REPOSITORY_CLONE_FAILED, "correct the repository"),
         (reasons::VOLUME_NOT_WRITABLE, "make room on it"),
         (reasons::NODE_LOST, "out-of-service"),
         (reasons::NAME_CONFLICT, "delete what has it"),

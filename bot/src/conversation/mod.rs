@@ -193,7 +193,9 @@ impl Conversation {
                     error: *is_error,
                 }]
             }
-            Event::Restarted { message } => vec![Change::Notice { text: message.clone() }],
+            Event::Restarted { message } | Event::Repository { message } => {
+                vec![Change::Notice { text: message.clone() }]
+            }
             // What was accepted is known from the chat.
             Event::Accepted { .. } => vec![Change::Stirred],
             Event::IdleWarning { deadline, then } => vec![Change::Idle {

@@ -92,6 +92,7 @@ impl Met {
             AgentProblemKind::NotLoggedIn => reasons::AGENT_NOT_LOGGED_IN,
             AgentProblemKind::NotWritable => reasons::VOLUME_NOT_WRITABLE,
             AgentProblemKind::CrashLoop => reasons::CRASH_LOOP,
+            AgentProblemKind::RepositoryCloneFailed => reasons::REPOSITORY_CLONE_FAILED,
         };
         Some(Trouble { reason, message })
     }

@@ -11,11 +11,11 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use longshore_crds::{AgentClassSpec, CredentialsType, History, Instructions, meta};
+use longshore_crds::{AgentClassSpec, CredentialsType, History, Instructions, Repository, meta};
 use longshore_wire::RUNNER_PORT;
 use longshore_wire::agent::{
     AGENT_CONFIG_ENV, API_KEY_ENV, AgentConfig, AgentKind, CLASS_INSTRUCTIONS_ENV, DEFAULT_BASE_URL, HistoryLimits,
-    OAUTH_TOKEN_ENV, TOPIC_INSTRUCTIONS_ENV,
+    OAUTH_TOKEN_ENV, REPOSITORY_PASSWORD_ENV, REPOSITORY_USERNAME_ENV, RepositoryConfig, TOPIC_INSTRUCTIONS_ENV,
 };
 use uuid::Uuid;
 
@@ -42,6 +42,8 @@ pub struct Agent<'a> {
     pub topic_uid: &'a str,
     /// What the topic tells its agents to heed.
     pub topic_instructions: Option<&'a Instructions>,
+    /// What is cloned into an empty workspace.
+    pub repository: Option<&'a Repository>,
     /// Claim with the topic's volume.
     pub claim: &'a str,
     pub class_name: &'a str,
@@ -241,19 +243,18 @@ fn env(agent: &Agent<'_>, additions: Vec<EnvVar>, settings: &Settings) -> Vec<En
             CredentialsType::ApiKey => API_KEY_ENV,
             CredentialsType::OAuthToken => OAUTH_TOKEN_ENV,
         };
-        let key = SecretKeySelector {
-            name: credentials.secret_ref.name.clone(),
-            key: credentials.secret_ref.key.clone(),
-            optional: None,
-        };
-        env.push(EnvVar {
-            name: name.to_owned(),
-            value_from: Some(EnvVarSource {
-                secret_key_ref: Some(key),
-                ..EnvVarSource::default()
-            }),
-            value: None,
-        });
+        let secret = &credentials.secret_ref;
+        env.push(secret_env(name, &secret.name, &secret.key, None));
+    }
+    if let Some(secret) = agent.repository.and_then(|repository| repository.secret_ref.as_ref()) {
+        // A token needs no certain user name at most servers.
+        env.push(secret_env(
+            REPOSITORY_USERNAME_ENV,
+            &secret.name,
+            "username",
+            Some(true),
+        ));
+        env.push(secret_env(REPOSITORY_PASSWORD_ENV, &secret.name, "password", None));
     }
     env.extend(additions);
     env
@@ -265,6 +266,22 @@ fn literal(name: &str, value: &str) -> EnvVar {
         name: name.to_owned(),
         value: Some(value.replace('$', "$$")),
         ..EnvVar::default()
+    }
+}
+
+/// The container is not created while the Secret or its key is missing, unless that is optional, and the pod says so.
+fn secret_env(name: &str, secret: &str, key: &str, optional: Option<bool>) -> EnvVar {
+    EnvVar {
+        name: name.to_owned(),
+        value_from: Some(EnvVarSource {
+            secret_key_ref: Some(SecretKeySelector {
+                name: secret.to_owned(),
+                key: key.to_owned(),
+                optional,
+            }),
+            ..EnvVarSource::default()
+        }),
+        value: None,
     }
 }
 
@@ -317,6 +334,11 @@ fn config(agent: &Agent<'_>, settings: &Settings) -> AgentConfig {
         memory_recycle_percent: u8::try_from(agent.class.memory.recycle_percent).unwrap_or(100),
         drain_seconds: settings.timing.linger.as_secs(),
         history: agent.history.and_then(limits).filter(|limits| limits.turns > 0),
+        repository: agent.repository.map(|repository| RepositoryConfig {
+            url: repository.url.clone(),
+            reference: repository.reference.clone(),
+            depth: repository.depth.unsigned_abs(),
+        }),
     }
 }
 

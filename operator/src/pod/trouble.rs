@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, SecretKeySelector};
 use longshore_crds::conditions::reasons;
+use longshore_wire::agent::{REPOSITORY_PASSWORD_ENV, REPOSITORY_USERNAME_ENV};
 
 use super::{agent_status, is_finished, is_ready, was_out_of_memory};
 
@@ -72,7 +73,13 @@ fn waiting(pod: &Pod) -> Option<Trouble> {
                 message: format!("The image {} cannot be pulled: {detail}", status.image),
             })
         }
-        "CreateContainerConfigError" if detail.contains("secret") => Some(Trouble {
+        "CreateContainerConfigError" if is_about_the_repository(pod, detail) => Some(Trouble {
+            reason: reasons::REPOSITORY_CLONE_FAILED,
+            message: format!(
+                "The Secret that repository.secretRef of the Topic names lacks what is needed: {detail}; create it, with the key password"
+            ),
+        }),
+        "CreateContainerConfigError" if detail.to_lowercase().contains("secret") => Some(Trouble {
             reason: reasons::AGENT_NOT_LOGGED_IN,
             message: format!("The credentials that the AgentClass names are not there: {detail}"),
         }),
@@ -93,6 +100,27 @@ fn waiting(pod: &Pod) -> Option<Trouble> {
         }
         _ => None,
     }
+}
+
+/// Whether what the kubelet misses is the Secret of the Topic's repository, or its key. It says `secret "name" not found`, or
+/// `couldn't find key password in Secret namespace/name`. A Secret that the class's credentials are in as well counts as theirs.
+fn is_about_the_repository(pod: &Pod, detail: &str) -> bool {
+    let env = pod
+        .spec
+        .iter()
+        .flat_map(|spec| &spec.containers)
+        .flat_map(|container| container.env.iter().flatten());
+    let secrets = env.filter_map(|env| Some((env.name.as_str(), env.value_from.as_ref()?.secret_key_ref.as_ref()?)));
+    let meant = |secret: &SecretKeySelector| {
+        detail.contains(&format!("\"{}\"", secret.name))
+            || (detail.contains(&format!("key {} ", secret.key)) && detail.ends_with(&format!("/{}", secret.name)))
+    };
+    let meant = secrets.filter(|(_, secret)| meant(secret)).map(|(name, _)| name);
+    let names: Vec<&str> = meant.collect();
+    !names.is_empty()
+        && names
+            .iter()
+            .all(|name| [REPOSITORY_PASSWORD_ENV, REPOSITORY_USERNAME_ENV].contains(name))
 }
 
 #[cfg(test)]
@@ -154,9 +182,32 @@ mod tests {
             let rules = waiting("CreateContainerConfigError", message);
             check(container(rules, json!({})), Some("ConfigMapNotFound"));
         }
+        let key = waiting("CreateContainerConfigError", "couldn't find key token in Secret ns/k");
+        check(container(key, json!({})), Some("AgentNotLoggedIn"));
         check(
             json!({ "conditions": [{ "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes" }]}),
             Some("Unschedulable"),
         );
+    }
+
+    #[test]
+    fn a_missing_secret_is_told_by_whose_it_is() {
+        let check = |detail: &str, expected: &str| {
+            let secret = |name: &str, secret: &str, key: &str| json!({ "name": name, "valueFrom": { "secretKeyRef": { "name": secret, "key": key } } });
+            let env = [
+                secret("ANTHROPIC_API_KEY", "model", "key"),
+                secret(REPOSITORY_USERNAME_ENV, "git", "username"),
+                secret(REPOSITORY_PASSWORD_ENV, "git", "password"),
+            ];
+            let waiting = json!({ "waiting": { "reason": "CreateContainerConfigError", "message": detail } });
+            let pod = json!({ "metadata": {}, "spec": { "containers": [{ "name": "agent", "env": env }] },
+                "status": container(waiting, json!({})) });
+            let pod: Pod = serde_json::from_value(pod).unwrap();
+            assert_eq!(trouble(&pod).map(|t| t.reason), Some(expected), "{detail}");
+        };
+        check("secret \"git\" not found", "RepositoryCloneFailed");
+        check("couldn't find key password in Secret ns/git", "RepositoryCloneFailed");
+        check("secret \"model\" not found", "AgentNotLoggedIn");
+        check("couldn't find key key in Secret ns/model", "AgentNotLoggedIn");
     }
 }

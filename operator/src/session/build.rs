@@ -33,6 +33,7 @@ pub fn stateful_set(
         topic: &topic_name,
         topic_uid: &topic_uid,
         topic_instructions: topic.spec.instructions.as_ref(),
+        repository: topic.spec.repository.as_ref(),
         claim: &claim,
         class_name: &class_name,
         class: &class.spec,

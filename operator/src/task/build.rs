@@ -32,6 +32,7 @@ pub fn job(
         topic: &topic_name,
         topic_uid: &topic_uid,
         topic_instructions: topic.spec.instructions.as_ref(),
+        repository: topic.spec.repository.as_ref(),
         claim: &claim,
         class_name: &class_name,
         class: &class.spec,

@@ -370,7 +370,10 @@ fn the_job_is_as_written_down() {
     }))
     .unwrap();
     let inline = json!({ "inline": "It costs $1, $(HOME) is yours." });
-    Arc::make_mut(world.seen.topic.as_mut().unwrap()).spec.instructions = serde_json::from_value(inline).unwrap();
+    let repository = json!({ "url": "https://git.example.com/app", "ref": "main", "secretRef": { "name": "git" } });
+    let topic = &mut Arc::make_mut(world.seen.topic.as_mut().unwrap()).spec;
+    topic.instructions = serde_json::from_value(inline).unwrap();
+    topic.repository = serde_json::from_value(repository).unwrap();
     let Some(Step::CreateJob(job)) = world
         .admitted(Admission::Go {
             token_sha256: vec!["d".to_owned()],

@@ -14,7 +14,8 @@ use crate::proxy::Proxy;
 use crate::settings::{Credential, Settings};
 use crate::volume::Volume;
 
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Where programs are found.
+pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Which conversation claude takes up. The CLI refuses `--session-id` when its transcript exists, and `--resume` when not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

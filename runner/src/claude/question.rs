@@ -8,12 +8,10 @@ use std::time::Duration;
 
 use longshore_wire::claude::output::side_answer;
 use longshore_wire::claude::{Input, Line, Request};
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
 use tokio::time::timeout;
 
 use super::process::{Process, Said};
-use super::reaper::Reaper;
+use super::reaper::{Group, Reaper};
 use crate::journal::Journal;
 
 const INITIALIZE: &str = "longshore-initialize";
@@ -21,16 +19,6 @@ const QUESTION: &str = "longshore-question";
 const LEAVE: &str = "longshore-leave";
 /// Time to leave before it is killed.
 const PATIENCE: Duration = Duration::from_secs(1);
-
-/// Kills the process group when the asking is given up.
-struct Group(u32);
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        // It may be gone already.
-        let _ = killpg(Pid::from_raw(self.0.cast_signed()), Signal::SIGKILL);
-    }
-}
 
 /// Asks and waits for the answer. Whoever stops waiting kills the process.
 pub async fn ask(command: Command, reaper: &Reaper, journal: Journal, question: &str) -> Result<String, String> {

@@ -11,10 +11,12 @@
 //! | `winding` | quiesce, SIGTERM, the end of a task |
 //! | `summary` | asking for the key outcomes and writing them down |
 //! | `memory`, `pressure` | when memory is short or has run out |
+//! | `checkout` | cloning the topic's repository before claude is first started |
 //! | `space` | when the volume is nearly full |
 //! | `predecessors` | the same for earlier sessions of the topic that failed to |
 //! | `chronicle` | history file, the result of a task, answers that nobody took |
 
+mod checkout;
 mod chronicle;
 mod commands;
 mod memory;
@@ -51,6 +53,7 @@ use crate::volume::Volume;
 
 pub use run::StopSignals;
 
+use checkout::Repository;
 use chronicle::Chronicle;
 use memory::Kills;
 use predecessors::Predecessors;
@@ -202,6 +205,8 @@ pub struct Agent {
     attempts: Attempts,
     winding: Winding,
     chronicle: Chronicle,
+    /// The topic's repository comes before everything else.
+    repository: Repository,
     /// Summaries of earlier sessions are being made; claude is started after them.
     predecessors: Option<Predecessors>,
     accepted: BTreeMap<MessageId, u64>,
@@ -246,6 +251,7 @@ impl Agent {
             attempts: Attempts::after(&past),
             winding: Winding::default(),
             chronicle,
+            repository: Repository::default(),
             predecessors: None,
             accepted: past.accepted.clone(),
             waiting: BTreeMap::new(),

@@ -11,7 +11,7 @@ use nix::sys::signal::{SigSet, Signal};
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 use tokio::time::Instant;
 
-use super::{Agent, Shown, Waiting, predecessors};
+use super::{Agent, Shown, Waiting, checkout, predecessors};
 use crate::claude::process::{Process, Said};
 use crate::turn::{Input, Output, Reply, Token, is_activity};
 
@@ -80,6 +80,7 @@ impl Agent {
                 Some(command) = self.parts.commands.recv() => self.command(command),
                 Some(said) = next_said(&mut self.process) => self.said(said).await,
                 Ok(()) = self.parts.terminals.changed() => {}
+                outcome = checkout::done(&mut self.repository) => self.cloned(outcome),
                 () = predecessors::done(&mut self.predecessors) => self.attempts.begin(),
                 _ = tick.tick() => {
                     let upstream = self.parts.proxy.upstream();
@@ -88,6 +89,8 @@ impl Agent {
                     ticks += 1;
                 }
             }
+            self.clone_when_due();
+            self.refuse_without_repository();
             self.start_when_due();
             let ended = self.wind().await;
             self.publish();
@@ -233,7 +236,9 @@ impl Agent {
         }
         // These are about the process before this one. That credentials are good again, only a turn can show.
         let of_process = |problem: &AgentProblem| match problem.kind {
-            AgentProblemKind::CrashLoop | AgentProblemKind::NotWritable => true,
+            AgentProblemKind::CrashLoop | AgentProblemKind::NotWritable | AgentProblemKind::RepositoryCloneFailed => {
+                true
+            }
             AgentProblemKind::NotLoggedIn => false,
         };
         self.problem.take_if(|problem| of_process(problem));

@@ -119,13 +119,18 @@ impl Agent {
             // A second pod of a finished task has nothing to run.
             self.finish_task();
         } else {
-            self.predecessors = predecessors::summarize(&self.parts);
-            if self.predecessors.is_none() {
-                self.attempts.begin();
-            }
+            self.prepare_workspace();
         }
         self.start_when_due();
         self.publish();
+    }
+
+    /// What is owed comes first, then claude.
+    pub(super) fn summarize_predecessors(&mut self) {
+        self.predecessors = predecessors::summarize(&self.parts);
+        if self.predecessors.is_none() {
+            self.attempts.begin();
+        }
     }
 
     pub(super) fn start_when_due(&mut self) {

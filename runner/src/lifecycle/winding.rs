@@ -118,6 +118,7 @@ impl Agent {
 
     fn start_no_more(&mut self) {
         self.attempts.stop();
+        self.repository.stop();
         self.predecessors = None;
     }
 

@@ -43,6 +43,10 @@ pub fn stopped() -> End {
     End::failed("aborted_streaming", "Stopped.")
 }
 
+pub fn no_repository(why: &str) -> End {
+    End::failed("repository_clone_failed", why)
+}
+
 pub fn restarted() -> End {
     End::failed("restarted", "claude was started again.")
 }

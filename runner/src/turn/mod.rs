@@ -130,6 +130,11 @@ pub enum Input {
         /// The question.
         question: String,
     },
+    /// There will be no claude, since the workspace lacks its repository.
+    NoRepository {
+        /// What to tell.
+        why: String,
+    },
     /// Stop what runs and start nothing more.
     WindDown(WindDown),
     /// claude may leave.
@@ -288,6 +293,7 @@ impl Machine {
             Input::Interrupt { token, cancel_queued } => self.interrupt(now, token, cancel_queued, &mut out),
             Input::Settings { token, settings } => self.set(token, settings, &mut out),
             Input::Ask { token, question } => self.ask(token, question, &mut out),
+            Input::NoRepository { why } => self.finish_everything(&finish::no_repository(&why), &mut out),
             Input::WindDown(how) => self.wind_down(now, how, &mut out),
             Input::Leave => self.leave(&mut out),
             Input::Tick { upstream } => self.tick(now, upstream, &mut out),

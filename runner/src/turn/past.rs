@@ -62,6 +62,7 @@ pub fn is_activity(event: &Event) -> bool {
         | Event::TurnFinished { .. } => true,
         Event::Memory { .. }
         | Event::Disk { .. }
+        | Event::Repository { .. }
         | Event::IdleWarning { .. }
         | Event::Restarted { .. }
         | Event::Summary { .. }
@@ -175,7 +176,7 @@ impl Past {
                 self.news = false;
             }
             Event::IdleWarning { deadline, .. } => self.warned = Some(*deadline),
-            Event::Disk { .. } | Event::EarlierSummary { .. } => {}
+            Event::Disk { .. } | Event::Repository { .. } | Event::EarlierSummary { .. } => {}
             Event::Memory { level, memory, .. } => {
                 self.oom_kills = self.oom_kills.max(memory.oom_kills);
                 self.recycled += u32::from(*level == MemoryLevel::Recycled);

@@ -3,11 +3,13 @@
 
 mod conversation;
 mod crashes;
+mod git_server;
 mod hostile;
 mod idle;
 mod memory;
 mod notices;
 mod people;
+mod repository;
 mod secrets;
 mod space;
 mod steps;

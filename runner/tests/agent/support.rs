@@ -476,6 +476,13 @@ impl Events {
         }
     }
 
+    /// Reads on up to this record.
+    pub async fn up_to(&mut self, seq: u64) {
+        while self.records.last().is_none_or(|last| last.seq < seq) {
+            assert!(self.next().await, "the stream ended before {seq}");
+        }
+    }
+
     /// Reads until the stream ends.
     pub async fn rest(&mut self) {
         while self.next().await {}

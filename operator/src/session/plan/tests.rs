@@ -358,15 +358,18 @@ fn trouble_of_the_pod_and_of_claude_is_the_reason() {
     world.seen.pod = Some(Arc::new(serde_json::from_value(broken).unwrap()));
     check(&world, &format!("Starting +Admitted/Admitted -Ready/ImagePull {QUIET}"));
 
-    let mut world = World::running();
-    world.hears(RunnerState::Failed);
-    if let Contact::Met(met) = &mut world.contact {
-        met.status.problem =
-            Some(serde_json::from_value(json!({ "kind": "notLoggedIn", "message": "log in" })).unwrap());
+    for (kind, reason) in [
+        ("notLoggedIn", "AgentNotLoggedIn"),
+        ("repositoryCloneFailed", "RepositoryCloneFailed"),
+    ] {
+        let mut world = World::running();
+        world.hears(RunnerState::Failed);
+        if let Contact::Met(met) = &mut world.contact {
+            met.status.problem = Some(serde_json::from_value(json!({ "kind": kind, "message": "do this" })).unwrap());
+        }
+        let rest = "-Active/Idle -Suspended/NotSuspended -Ended/NotEnded";
+        check(&world, &format!("Starting +Admitted/Admitted -Ready/{reason} {rest}"));
     }
-    let expected =
-        "Starting +Admitted/Admitted -Ready/AgentNotLoggedIn -Active/Idle -Suspended/NotSuspended -Ended/NotEnded";
-    check(&world, expected);
 }
 
 #[test]
