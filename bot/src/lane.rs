@@ -147,9 +147,11 @@ async fn topic(bot: &Bot, row: &MessageRow) -> Result<String, WriteError> {
         return Ok(topic.name_any());
     }
     let name = longshore_crds::names::telegram_topic(row.place.chat, row.place.thread);
+    let router = bot.policies.router().await;
+    let template = router.topic_template(row.place.chat, row.place.thread);
     let made = bot
         .cluster
-        .create_topic(&name, row.place, row.title.clone(), &bot.settings.topic)
+        .create_topic(&name, row.place, row.title.clone(), &bot.settings.topic, template)
         .await?;
     Ok(made.name_any())
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use secrecy::SecretString;
 
-use crate::cluster::write::TopicTemplate;
+use crate::cluster::write::TopicSettings;
 
 /// The Telegram bot of Longshore.
 #[derive(Parser)]
@@ -91,7 +91,7 @@ pub struct Settings {
     /// Whether the bot makes Topics.
     pub create_topics: bool,
     /// What they look like.
-    pub topic: TopicTemplate,
+    pub topic: TopicSettings,
     /// The bot's database file.
     pub store: PathBuf,
     /// Where health is served.
@@ -123,7 +123,7 @@ impl TryFrom<RunArgs> for Settings {
             telegram_token: args.telegram_bot_token,
             allowed_users: users(&args.allowed_users)?,
             create_topics: args.create_topics,
-            topic: TopicTemplate {
+            topic: TopicSettings {
                 agent_class: args.agent_class,
                 workspace_size: filled(args.workspace_size),
                 storage_class: filled(args.workspace_storage_class),

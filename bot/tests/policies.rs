@@ -175,3 +175,42 @@ async fn a_permission_is_decided_by_approvers_only() {
     in_force(&stage, || stage.api.merge("routingpolicies", "team", raised)).await;
     assert_eq!(press(bob).await, "Allowed.");
 }
+
+#[tokio::test]
+async fn a_new_topic_is_made_by_its_template_and_one_that_is_there_stays() {
+    let stage = Stage::play().await;
+    let earlier = stage.topic("Earlier").await;
+    decided(&stage, earlier, "Hello.").await;
+    let repository = json!({ "url": "https://git.example.com/shop", "secretRef": { "name": "shop" } });
+    let template = json!({ "name": "shop", "topic": { "agentClassName": "large", "workspace": { "size": "50Gi" },
+        "repository": repository, "instructions": { "inline": "Be brief." } } });
+    let broken = json!({ "name": "broken", "topic": { "color": "red" } });
+    in_force(&stage, || {
+        add(&stage, "team", json!({ "topicTemplates": [broken, template] }));
+    })
+    .await;
+    let later = stage.topic("Later").await;
+    decided(&stage, later, "Hello again.").await;
+    decided(&stage, earlier, "Still here.").await;
+    let topics = stage.api.names("topics");
+    let topic = |thread: i64| {
+        let name = topics
+            .iter()
+            .find(|name| name.ends_with(&format!("-{thread}")))
+            .unwrap();
+        stage.api.get("topics", name).unwrap()
+    };
+    let made = topic(later);
+    assert_eq!(made["spec"]["agentClassName"], "large");
+    assert_eq!(made["spec"]["workspace"], json!({ "size": "50Gi" }));
+    assert_eq!(made["spec"]["repository"]["url"], "https://git.example.com/shop");
+    assert_eq!(made["spec"]["instructions"]["inline"], "Be brief.");
+    assert_eq!(made["spec"]["displayName"], "Later");
+    assert_eq!(
+        made["metadata"]["annotations"]["longshore.dev/topic-template"],
+        "team/shop"
+    );
+    let there = topic(earlier);
+    assert!(there["spec"].get("repository").is_none(), "{there}");
+    assert!(stage.log().contains("template shop of policy team"), "{}", stage.log());
+}

@@ -106,6 +106,9 @@ pub struct Explain {
     /// Take it that no Topic is bound to the chat and the bot may make none.
     #[arg(long)]
     pub no_topic: bool,
+    /// Take it that no Topic is bound to the chat and the bot may make one. In a cluster that is looked up.
+    #[arg(long, requires = "file", conflicts_with = "no_topic")]
+    pub new_topic: bool,
     /// The bot's own list of users (chart: telegram.allowedUsers). Default: as its Deployment says; nobody with --file.
     #[arg(long, value_delimiter = ',', value_name = "IDS")]
     pub allowed_users: Option<Vec<i64>>,

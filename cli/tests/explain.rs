@@ -139,3 +139,31 @@ async fn a_broken_file_is_told_in_a_sentence_and_a_broken_rule_in_the_answer() {
         "{told}"
     );
 }
+
+#[tokio::test]
+async fn explain_says_by_which_template_a_topic_would_be_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("policy.yaml");
+    let policy = json!({ "kind": "RoutingPolicy", "metadata": { "name": "team" }, "spec": { "topicTemplates": [
+        { "name": "shop", "match": { "chats": [-100], "threads": [7] }, "topic": { "agentClassName": "large" } }] } });
+    std::fs::write(&file, policy.to_string()).unwrap();
+    let explain = async |more: &[&str]| {
+        let file = format!("--file={}", file.display());
+        let mut args = vec!["--chat=-100", "--user=5", "--allowed-users=5", &file, "hello"];
+        args.extend(more);
+        run(&args.into_iter().map(str::to_owned).collect::<Vec<_>>()).await
+    };
+    let by = "Topic     tg-100g-7 is made, by template shop of policy team";
+    let told = explain(&["--thread=7", "--new-topic"]).await;
+    assert!(told.contains(by), "{told}");
+    let told = explain(&["--thread=7"]).await;
+    assert!(
+        !told.contains("is made"),
+        "a Topic that is there stays as it is: {told}"
+    );
+    let told = explain(&["--thread=8", "--new-topic"]).await;
+    assert!(told.contains("tg-100g-8 is made, by the bot's own settings"), "{told}");
+    let told: serde_json::Value =
+        serde_json::from_str(&explain(&["--thread=7", "--new-topic", "--json"]).await).unwrap();
+    assert_eq!(told["new_topic"]["template"]["template"], "shop");
+}

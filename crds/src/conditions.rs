@@ -184,9 +184,13 @@ pub mod reasons {
     pub const PARTLY_UNREADABLE: &str = "PartlyUnreadable";
     /// A rule cannot be read or carried out, so it is skipped.
     pub const RULE_INVALID: &str = "RuleInvalid";
+    /// A template of Topics cannot be read, so it is skipped.
+    pub const TOPIC_TEMPLATE_INVALID: &str = "TopicTemplateInvalid";
+    /// A template of Topics never counts, since an earlier one matches wherever it does.
+    pub const TOPIC_TEMPLATE_SHADOWED: &str = "TopicTemplateShadowed";
     /// A rule matches the same as an earlier one and does something else.
     pub const RULE_CONFLICT: &str = "RuleConflict";
-    /// A rule names an AgentClass that does not exist.
+    /// A rule or a template of Topics names an AgentClass that does not exist.
     pub const BROKEN_REFERENCE: &str = "BrokenReference";
     /// A rule never decides, since an earlier one matches all that it matches.
     pub const RULE_SHADOWED: &str = "RuleShadowed";

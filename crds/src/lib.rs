@@ -20,6 +20,7 @@ mod routing_policy;
 mod scheduled_task;
 mod shared;
 mod topic;
+mod topic_template;
 
 pub use agent_class::*;
 pub use container_task::*;
@@ -29,6 +30,7 @@ pub use routing_policy::*;
 pub use scheduled_task::*;
 pub use shared::*;
 pub use topic::*;
+pub use topic_template::*;
 
 /// API group of all kinds.
 pub const GROUP: &str = "longshore.dev";

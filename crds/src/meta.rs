@@ -4,6 +4,8 @@
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "longshore");
 /// Label on every child: name of the Topic.
 pub const TOPIC_LABEL: &str = "longshore.dev/topic";
+/// Annotation on a Topic that the bot made: `policy/template` of the template by which it was made.
+pub const TOPIC_TEMPLATE: &str = "longshore.dev/topic-template";
 /// Label on agent pods: UID of the Topic that they were made for, from which the tokens of their runner come.
 pub const TOPIC_UID_LABEL: &str = "longshore.dev/topic-uid";
 /// Label on agent pods, StatefulSets and Jobs: `session` or `task`.

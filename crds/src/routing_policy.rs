@@ -7,6 +7,8 @@ use kube::{CustomResource, KubeSchema};
 use schemars::{JsonSchema, Schema, json_schema};
 use serde::{Deserialize, Serialize};
 
+use crate::TopicTemplate;
+
 /// Commands that the bot keeps for itself; no rule can give them another meaning.
 pub const OWN_COMMANDS: [&str; 14] = [
     "start", "help", "deep", "quick", "end", "stop", "status", "new", "model", "mode", "usage", "history", "done",
@@ -39,8 +41,8 @@ pub const OWN_COMMANDS: [&str; 14] = [
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("has(self.access) || has(self.rules) || has(self.heuristics) || has(self.whileSessionActive)")
-        .message("spec: write access, rules, heuristics or whileSessionActive; without any of them this policy says nothing")
+    validation = Rule::new("has(self.access) || has(self.rules) || has(self.heuristics) || has(self.whileSessionActive) || has(self.topicTemplates)")
+        .message("spec: write access, rules, heuristics, whileSessionActive or topicTemplates; without any of them this policy says nothing")
 )]
 pub struct RoutingPolicySpec {
     /// Place of this policy among those of the namespace: lower comes first, and policies with the same number follow each other
@@ -66,6 +68,13 @@ pub struct RoutingPolicySpec {
     /// that has this counts. Default: ToSession.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub while_session_active: Option<WhileSessionActive>,
+    /// What Topics look like that the bot makes when it first hears of a chat or forum topic (chart: `telegram.createTopics`): the
+    /// first template that matches the place counts, after those of earlier policies. A Topic that is there is never changed by
+    /// them. A template that is broken is skipped and marked in `status.topicTemplates`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 32))]
+    #[x_kube(validation = Rule::new("self.all(a, self.exists_one(b, b.name == a.name))").message("topicTemplates: two of them have the same name; give each a name of its own"))]
+    pub topic_templates: Vec<TopicTemplate>,
 }
 
 /// What becomes of a message beside an active session.
@@ -431,29 +440,33 @@ pub struct RoutingPolicyStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "rules_schema")]
     pub rules: Vec<RuleStatus>,
+    /// What is to be said about each template of Topics, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "rules_schema")]
+    pub topic_templates: Vec<RuleStatus>,
     /// `Ready`: access is in force and every rule can decide about a message.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "crate::shared::conditions_schema")]
     pub conditions: Vec<Condition>,
 }
 
-/// Schema of `status.rules`: a list that its one writer replaces as a whole.
+/// Schema of `status.rules` and `status.topicTemplates`: a list that its one writer replaces as a whole.
 fn rules_schema(generator: &mut schemars::SchemaGenerator) -> Schema {
     let item = generator.subschema_for::<RuleStatus>();
     json_schema!({
         "type": "array",
-        "description": "What is to be said about each rule, in the order of the rules.",
+        "description": "What is to be said about each of them, in their order.",
         "items": item,
         "maxItems": 64,
         "x-kubernetes-list-type": "atomic",
     })
 }
 
-/// What is to be said about a rule.
+/// What is to be said about a rule or a template.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RuleStatus {
-    /// Name of the rule.
+    /// Its name.
     #[schemars(length(max = 63))]
     pub name: String,
     /// Its state.
@@ -464,12 +477,12 @@ pub struct RuleStatus {
     pub message: Option<String>,
 }
 
-/// State of a rule.
+/// State of a rule or a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, strum::AsRefStr)]
 pub enum RuleState {
-    /// It can decide about messages.
+    /// It can decide about messages, or count for a Topic.
     Resolved,
-    /// It never decides: an earlier rule matches every message that it matches.
+    /// It never decides: an earlier one matches all that it matches.
     Shadowed,
     /// It never decides, since an earlier rule matches the same messages and does something else with them.
     Conflict,

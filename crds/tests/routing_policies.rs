@@ -139,3 +139,29 @@ fn heuristics_count_something() {
         check(&json!({ "heuristics": signal }), None);
     }
 }
+
+#[test]
+fn a_template_makes_topics_that_would_be_accepted() {
+    let template = |topic: Value| json!({ "topicTemplates": [{ "name": "a", "topic": topic }] });
+    check(&template(json!({})), None);
+    check(
+        &template(json!({ "workspace": { "size": "5Gi" }, "repository": { "url": "https://git.example.com/a" } })),
+        None,
+    );
+    check(
+        &template(json!({ "workspace": { "size": "big" } })),
+        Some("workspace.size"),
+    );
+    check(
+        &template(json!({ "repository": { "url": "file:///etc" } })),
+        Some("repository.url"),
+    );
+    check(
+        &template(json!({ "instructions": {} })),
+        Some("write either inline or configMapRef"),
+    );
+    let two = json!({ "topicTemplates": [{ "name": "a", "topic": {} }, { "name": "a", "topic": {} }] });
+    check(&two, Some("two of them have the same name"));
+    let general = json!({ "topicTemplates": [{ "name": "a", "match": { "threads": [1] }, "topic": {} }] });
+    check(&general, Some("write 0 for the General topic"));
+}

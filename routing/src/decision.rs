@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::template::NewTopic;
+
 /// What to do, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decision {
@@ -171,4 +173,7 @@ pub struct Explanation {
     pub passed: Vec<Passed>,
     /// Later rules that would have matched, too.
     pub also: Vec<RuleName>,
+    /// The Topic that is made for it, if the place has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new_topic: Option<NewTopic>,
 }

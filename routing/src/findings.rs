@@ -6,6 +6,7 @@ use longshore_crds::conditions::reasons;
 use longshore_crds::{RuleState, RuleStatus};
 
 use crate::router::Router;
+use crate::template;
 
 /// Longest message about a rule, in characters: the bound of the status.
 const MESSAGE_CHARS: usize = 1024;
@@ -17,6 +18,8 @@ pub struct Findings {
     pub policy: String,
     /// Its rules, in their order.
     pub rules: Vec<RuleStatus>,
+    /// Its templates of Topics, in their order.
+    pub topic_templates: Vec<RuleStatus>,
     /// Whether all of it is in force.
     pub ready: bool,
     /// Reason of the condition `Ready`.
@@ -45,11 +48,18 @@ impl Router {
                         }
                     })
                     .collect::<Vec<_>>();
-                let problems = self.problems(at, &rules);
+                let topic_templates = self.template_states(at, classes).into_iter().map(|mut found| {
+                    let bounded = |message: String| message.chars().take(MESSAGE_CHARS).collect();
+                    found.message = found.message.map(bounded);
+                    found
+                });
+                let topic_templates = topic_templates.collect::<Vec<_>>();
+                let problems = self.problems(at, &rules, &topic_templates);
                 let worst = problems.into_iter().min_by_key(|(severity, ..)| *severity);
                 Findings {
                     policy: policy.name.clone(),
                     rules,
+                    topic_templates,
                     ready: worst.is_none(),
                     reason: worst.as_ref().map_or(reasons::IN_FORCE, |(_, reason, _)| reason),
                     problem: worst.map(|(.., problem)| problem.chars().take(MESSAGE_CHARS).collect()),
@@ -59,7 +69,12 @@ impl Router {
     }
 
     /// What is not right with a policy: how bad, the reason, and the words.
-    fn problems(&self, at: usize, rules: &[RuleStatus]) -> Vec<(usize, &'static str, String)> {
+    fn problems(
+        &self,
+        at: usize,
+        rules: &[RuleStatus],
+        templates: &[RuleStatus],
+    ) -> Vec<(usize, &'static str, String)> {
         let policy = &self.policies[at];
         let mut problems = Vec::new();
         if let Some(Err(why)) = &policy.access {
@@ -82,6 +97,12 @@ impl Router {
             };
             let told = format!("rule {}: {}", rule.name, rule.message.as_deref().unwrap_or_default());
             problems.push((severity, reason, told));
+        }
+        for found in templates {
+            if let Some((severity, reason)) = template::severity(found.state) {
+                let why = found.message.as_deref().unwrap_or_default();
+                problems.push((severity, reason, format!("topic template {}: {why}", found.name)));
+            }
         }
         let earlier = &self.policies[..at];
         for (part, says) in [

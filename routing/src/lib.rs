@@ -6,6 +6,8 @@
 //!
 //! access, `/stop` and answers to a pending question, commands of the bot, rules, the active session, heuristics, a task.
 //!
+//! [`Router::topic_template`] says what a Topic looks like that the bot makes.
+//!
 //! Nothing here fails. A rule that cannot be read or carried out is skipped, access that cannot be read grants nobody, and
 //! [`Router::findings`] says so. The bot, `kubectl longshore explain`, the operator's status and the tests all call this one.
 #![deny(missing_docs)]
@@ -20,6 +22,7 @@ mod read;
 mod router;
 mod rule;
 mod shadow;
+mod template;
 mod text;
 mod window;
 pub mod words;
@@ -31,3 +34,4 @@ pub use findings::Findings;
 pub use place::{ActiveSession, Message, Situation, TopicState};
 pub use read::PolicySource;
 pub use router::{MAX_PROMPT_CHARS, Router, Settings};
+pub use template::{NewTopic, TemplateName};

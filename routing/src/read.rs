@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::rule::Conditions;
+use crate::template::{self, Template};
 
 /// A RoutingPolicy as it is stored.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,6 +53,7 @@ pub(crate) struct Policy {
     pub rules: Vec<Rule>,
     pub heuristics: Option<Heuristics>,
     pub while_session_active: Option<WhileSessionActive>,
+    pub templates: Vec<Template>,
     /// What is not right besides access and rules.
     pub problems: Vec<String>,
 }
@@ -86,6 +88,7 @@ pub(crate) fn policy(source: &PolicySource) -> Policy {
     let part = |name: &str| field(name).map(|value| (name.to_owned(), value.clone()));
     let heuristics = part("heuristics");
     let beside = part("whileSessionActive");
+    let templates = part("topicTemplates");
     Policy {
         name: source.name.clone(),
         order,
@@ -100,6 +103,14 @@ pub(crate) fn policy(source: &PolicySource) -> Policy {
         },
         heuristics: optional(heuristics, &mut problems),
         while_session_active: optional(beside, &mut problems),
+        templates: match templates {
+            None => Vec::new(),
+            Some((_, Value::Array(entries))) => template::templates(&entries),
+            Some(_) => {
+                problems.push("topicTemplates is no list, so there are none".to_owned());
+                Vec::new()
+            }
+        },
         problems,
     }
 }
@@ -113,7 +124,7 @@ fn optional<T: DeserializeOwned + Serialize>(part: Option<(String, Value)>, prob
 
 /// Reads a value and refuses what the type does not know: a condition that is not understood would make a rule match more, and a
 /// limit that is not understood would let more people in.
-fn strict<T: DeserializeOwned + Serialize>(value: &Value, path: &str) -> Result<T, String> {
+pub(crate) fn strict<T: DeserializeOwned + Serialize>(value: &Value, path: &str) -> Result<T, String> {
     let read = serde_json::from_value::<T>(value.clone()).map_err(|error| format!("{path} cannot be read: {error}"))?;
     let known = serde_json::to_value(&read).map_err(|error| format!("{path} cannot be read: {error}"))?;
     match stranger(value, &known, path) {
@@ -148,6 +159,16 @@ fn stranger(value: &Value, known: &Value, path: &str) -> Option<String> {
 }
 
 fn rules(entries: &[Value]) -> Vec<Rule> {
+    let all = named(entries, "rule", rule);
+    all.into_iter().map(|(name, read)| Rule { name, read }).collect()
+}
+
+/// Reads the entries of a list one by one, each under its name, or its number where it has none. Of two with one name the first counts.
+pub(crate) fn named<T>(
+    entries: &[Value],
+    kind: &str,
+    read: impl Fn(&Value) -> Result<T, String>,
+) -> Vec<(String, Result<T, String>)> {
     let mut names = BTreeSet::new();
     let named = entries.iter().enumerate().map(|(at, entry)| {
         let name = entry
@@ -156,12 +177,12 @@ fn rules(entries: &[Value]) -> Vec<Rule> {
             .filter(|name| !name.is_empty());
         let name = name.map_or_else(|| format!("#{}", at + 1), |name| name.chars().take(63).collect());
         let read = match names.insert(name.clone()) {
-            true => rule(entry),
-            false => {
-                Err("name: an earlier rule of this policy has the same name; give each a name of its own".to_owned())
-            }
+            true => read(entry),
+            false => Err(format!(
+                "name: an earlier {kind} of this policy has the same name; give each a name of its own"
+            )),
         };
-        Rule { name, read }
+        (name, read)
     });
     named.collect()
 }

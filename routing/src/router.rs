@@ -10,6 +10,7 @@ use crate::heuristics::Scoring;
 use crate::place::{ActiveSession, BesideSession, Message, Situation, TopicState};
 use crate::read::{self, Policy, PolicySource, ReadRule};
 use crate::rule::Seen;
+use crate::template::NewTopic;
 use crate::text::folded;
 use crate::words;
 
@@ -93,10 +94,21 @@ impl Router {
         };
         let decision = way.decide();
         Explanation {
+            new_topic: self.new_topic(&decision.mode, situation, message),
             decision,
             rule: way.rule,
             passed: way.passed,
             also: way.also,
+        }
+    }
+
+    fn new_topic(&self, mode: &Mode, situation: &Situation, message: &Message<'_>) -> Option<NewTopic> {
+        match (mode, &situation.topic) {
+            (Mode::Task { .. } | Mode::StartSession { .. }, TopicState::Creatable(name)) => Some(NewTopic {
+                name: name.clone(),
+                template: self.topic_template(message.chat, message.thread).map(|(name, _)| name),
+            }),
+            _ => None,
         }
     }
 }

@@ -88,9 +88,9 @@ fn word(mode: &Mode) -> String {
 }
 
 #[test]
-fn the_ten_are_accepted_and_all_in_force_alone_and_together() {
+fn all_are_accepted_and_in_force_alone_and_together() {
     let all = recipes();
-    assert_eq!(all.len(), 10);
+    assert_eq!(all.len(), 11);
     for policy in &all {
         let name = policy.metadata.name.as_deref().unwrap_or_default();
         assert_eq!(
@@ -120,6 +120,18 @@ fn the_parts_that_the_page_shows_as_examples_are_read() {
     let router = Router::compile(Settings::default(), &[source]);
     assert!(router.findings(None)[0].ready);
     assert!(router.standing(1002, OPEN).is_some() && router.standing(1002, -5).is_none());
+    let (_, templates) = PAGE
+        .split_once("telegram.createTopics")
+        .expect("the page shows templates");
+    let (_, yaml) = templates.split_once("```yaml\n").expect("the page shows templates");
+    let yaml = format!(
+        "apiVersion: longshore.dev/v1alpha1\nkind: RoutingPolicy\nmetadata: {{name: a}}\n{}",
+        yaml.split_once("```").expect("a block ends").0
+    );
+    let policy = serde_saphyr::from_str::<RoutingPolicy>(&yaml).unwrap();
+    assert_eq!(validate_cel(&policy).err().map(|errors| errors.to_string()), None);
+    let router = Router::compile(Settings::default(), &[PolicySource::from(&policy)]);
+    assert!(router.findings(None)[0].ready && router.topic_template(OPEN, Some(42)).is_some());
 }
 
 #[test]
@@ -210,4 +222,22 @@ fn office_hours_are_as_the_page_says() {
         "says Agents work from 7 to 20. Write again then."
     );
     assert_eq!(at("2026-11-28T11:00:00Z"), "says Agents are back on Monday.");
+}
+
+#[test]
+fn projects_have_workspaces_as_the_page_says() {
+    let projects = recipe("projects");
+    let check = |place: (i64, Option<i64>), template: &str, class: &str, size: Option<&str>, clones: bool| {
+        let (name, topic) = projects.router.topic_template(place.0, place.1).unwrap();
+        assert_eq!(name.to_string(), format!("template {template} of policy projects"));
+        assert_eq!(topic.agent_class_name.as_deref(), Some(class));
+        let workspace = topic.workspace.clone().unwrap_or_default();
+        assert_eq!((workspace.size.as_deref(), topic.repository.is_some()), (size, clones));
+    };
+    check((OPEN, Some(42)), "shop", "large", Some("50Gi"), true);
+    check((OPEN, Some(43)), "shop", "large", Some("50Gi"), true);
+    check((OPEN, Some(7)), "engineering", "large", None, false);
+    check((OPEN, None), "engineering", "large", None, false);
+    check((-3, Some(42)), "others", "small", Some("2Gi"), false);
+    check((5, None), "others", "small", Some("2Gi"), false);
 }

@@ -10,22 +10,47 @@ use kube::{Resource, ResourceExt};
 use longshore_crds::conditions::{reasons, types};
 use longshore_crds::{
     ContainerTask, ContainerTaskSpec, Origin, PersistentSession, PersistentSessionSpec, TelegramBinding, Topic,
-    TopicRef, TopicSpec, Workspace, meta,
+    TopicDefaults, TopicRef, TopicSpec, Workspace, meta,
 };
+use longshore_routing::TemplateName;
 use serde_json::json;
 
 use super::{Cluster, place_of};
 use crate::chat::Place;
 
-/// What Topics look like that the bot makes.
+/// What Topics look like that the bot makes, where no template of a policy says otherwise.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TopicTemplate {
+pub struct TopicSettings {
     /// AgentClass.
     pub agent_class: String,
     /// Size of the volume; none leaves it to the kind's default.
     pub workspace_size: Option<String>,
     /// StorageClass; none leaves it to the cluster.
     pub storage_class: Option<String>,
+}
+
+impl TopicSettings {
+    /// The Topic of a place, by a template where there is one.
+    fn spec(&self, place: Place, display_name: Option<String>, template: TopicDefaults) -> TopicSpec {
+        let workspace = template.workspace.unwrap_or_default();
+        TopicSpec {
+            agent_class_name: template.agent_class_name.unwrap_or_else(|| self.agent_class.clone()),
+            display_name: display_name.map(|name| name.chars().take(128).collect()),
+            telegram: Some(TelegramBinding {
+                chat_id: place.chat,
+                thread_id: place.thread,
+            }),
+            workspace: Workspace {
+                size: workspace.size.or_else(|| self.workspace_size.clone()),
+                storage_class_name: workspace.storage_class_name.or_else(|| self.storage_class.clone()),
+                reclaim_policy: workspace.reclaim_policy,
+                ..Workspace::default()
+            },
+            repository: template.repository,
+            instructions: template.instructions,
+            session: template.session,
+        }
+    }
 }
 
 /// Why something was not written.
@@ -96,33 +121,34 @@ impl Cluster {
         name: &str,
         place: Place,
         display_name: Option<String>,
-        template: &TopicTemplate,
+        settings: &TopicSettings,
+        template: Option<(TemplateName, &TopicDefaults)>,
     ) -> Result<Topic, WriteError> {
-        let spec = TopicSpec {
-            agent_class_name: template.agent_class.clone(),
-            display_name: display_name.map(|name| name.chars().take(128).collect()),
-            telegram: Some(TelegramBinding {
-                chat_id: place.chat,
-                thread_id: place.thread,
-            }),
-            workspace: Workspace {
-                size: template.workspace_size.clone(),
-                storage_class_name: template.storage_class.clone(),
-                ..Workspace::default()
-            },
-            repository: None,
-            instructions: None,
-            session: None,
-        };
-        let topic = Topic {
+        let (by, template) = template.unzip();
+        let mut topic = Topic {
             metadata: metadata(name, name),
-            spec,
+            spec: settings.spec(place, display_name, template.cloned().unwrap_or_default()),
             status: None,
         };
+        if let Some(by) = &by {
+            // For people who wonder; the Topic does not follow its template.
+            let annotations = topic.metadata.annotations.get_or_insert_default();
+            annotations.insert(
+                meta::TOPIC_TEMPLATE.to_owned(),
+                format!("{}/{}", by.policy, by.template),
+            );
+        }
         match self.topic_api.create(&post(), &topic).await {
             Ok(topic) => {
                 self.remember(&topic);
-                tracing::info!(topic = name, chat = place.chat, thread = place.thread, "made a Topic");
+                let by = by.map(|by| by.to_string());
+                tracing::info!(
+                    topic = name,
+                    chat = place.chat,
+                    thread = place.thread,
+                    by,
+                    "made a Topic"
+                );
                 Ok(topic)
             }
             Err(error) if exists(&error) => {

@@ -33,9 +33,11 @@ pub fn from_files(wanted: &Explain) -> Result<Known, ExplainError> {
     for file in &wanted.file {
         policies.extend(read(file)?);
     }
-    let topic = match wanted.no_topic {
-        true => TopicState::Missing,
-        false => TopicState::Bound(names::telegram_topic(wanted.chat, wanted.thread)),
+    let name = names::telegram_topic(wanted.chat, wanted.thread);
+    let topic = match (wanted.no_topic, wanted.new_topic) {
+        (true, _) => TopicState::Missing,
+        (false, true) => TopicState::Creatable(name),
+        (false, false) => TopicState::Bound(name),
     };
     Ok(Known {
         policies,

@@ -11,6 +11,13 @@ pub fn write(out: &mut impl Write, found: &Explanation, router: &Router, notes: 
     let mode = &found.decision.mode;
     writeln!(out, "Decision  {}", plain(&mode.in_words()))?;
     writeln!(out, "Because   {}", plain(&found.decision.reason))?;
+    if let Some(topic) = &found.new_topic {
+        let by = topic.template.as_ref().map_or_else(
+            || "the bot's own settings, since no template matches".to_owned(),
+            ToString::to_string,
+        );
+        writeln!(out, "Topic     {} is made, by {}", plain(&topic.name), plain(&by))?;
+    }
     match mode {
         Mode::Reply { text } => writeln!(out, "It says:\n{}", indent(&plain(text), "  "))?,
         Mode::Task { prompt, .. }

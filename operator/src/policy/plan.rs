@@ -12,7 +12,7 @@ use crate::conditions::{merge, no, yes};
 /// What is to be said about it.
 pub fn status(policy: &StoredPolicy, findings: Findings, now: Timestamp) -> RoutingPolicyStatus {
     let ready = match &findings.problem {
-        None => yes(types::READY, findings.reason, "Every rule can decide about messages"),
+        None => yes(types::READY, findings.reason, "All of it is in force"),
         Some(problem) => no(types::READY, findings.reason, problem.clone()),
     };
     let count = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
@@ -26,6 +26,7 @@ pub fn status(policy: &StoredPolicy, findings: Findings, now: Timestamp) -> Rout
         resolved_count: count(resolved),
         problem: findings.problem,
         rules: findings.rules,
+        topic_templates: findings.topic_templates,
         conditions: merge(old.unwrap_or_default(), vec![ready], generation, now),
     }
 }

@@ -42,13 +42,14 @@ impl StoredPolicy {
         }
     }
 
-    /// Whether one of its rules names a class.
+    /// Whether one of its rules or templates names a class.
     pub fn names_class(&self, class: &str) -> bool {
-        let rules = self.spec.get("rules").and_then(Value::as_array);
-        rules.into_iter().flatten().any(|rule| {
-            let named = rule.pointer("/action/agentClassName").and_then(Value::as_str);
-            named == Some(class)
-        })
+        let named = |list: &str, pointer: &str| {
+            let entries = self.spec.get(list).and_then(Value::as_array).into_iter().flatten();
+            let mut named = entries.filter_map(|entry| entry.pointer(pointer)?.as_str());
+            named.any(|named| named == class)
+        };
+        named("rules", "/action/agentClassName") || named("topicTemplates", "/topic/agentClassName")
     }
 }
 

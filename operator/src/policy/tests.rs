@@ -120,5 +120,7 @@ fn a_status_of_another_version_is_as_good_as_none() {
 fn a_policy_knows_the_classes_that_it_names() {
     let named = policy("ns", "a", json!({ "rules": [17, session("x", "deploy", Some("big"))] }));
     assert!(named.names_class("big") && !named.names_class("small"));
+    let template = json!({ "topicTemplates": [{ "name": "t", "topic": { "agentClassName": "big" } }] });
+    assert!(policy("ns", "a", template).names_class("big"));
     assert!(!policy("ns", "a", json!("nonsense")).names_class("big"));
 }
