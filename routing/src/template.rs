@@ -110,7 +110,7 @@ impl Router {
     pub fn topic_template(&self, chat: i64, thread: Option<i64>) -> Option<(TemplateName, &TopicDefaults)> {
         self.readable_templates().find_map(|(_, name, template)| {
             let matches = template.matches(chat, thread);
-            matches.then(|| (name, &template.topic))
+            matches.then_some((name, &template.topic))
         })
     }
 

@@ -241,3 +241,25 @@ fn projects_have_workspaces_as_the_page_says() {
     check((-3, Some(42)), "others", "small", Some("2Gi"), false);
     check((5, None), "others", "small", Some("2Gi"), false);
 }
+
+#[test]
+fn the_policies_of_the_example_for_git_are_in_force_together() {
+    let read = |text| PolicySource::from(&serde_saphyr::from_str::<RoutingPolicy>(text).unwrap());
+    let sources = [
+        read(include_str!("../../manifests/gitops/base/routingpolicy.yaml")),
+        read(include_str!(
+            "../../manifests/gitops/overlays/production/office-hours.yaml"
+        )),
+    ];
+    let router = Router::compile(Settings::default(), &sources);
+    let classes = std::collections::BTreeSet::from(["engineering".to_owned()]);
+    for findings in router.findings(Some(&classes)) {
+        assert!(findings.ready, "{findings:?}");
+    }
+    let git = Recipe { router };
+    let at_night = |user, text| word(&git.decide(user, (OPEN, None), Ok(text), false, "2026-11-25T22:00:00Z"));
+    assert_eq!(at_night(1003, "the shop is down"), "session");
+    assert!(at_night(1003, "hello").starts_with("says Agents work from 7 to 20"));
+    assert_eq!(at_night(1001, "hello"), "task", "admins are not held up");
+    git.check(1003, (OPEN, None), "hello", "task", "to session");
+}
