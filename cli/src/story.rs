@@ -104,6 +104,11 @@ fn tell(event: &Event, prompts: &mut Prompts, zone: &TimeZone, answerable: bool)
         Event::EarlierSummary { session, summary } => {
             longshore(outcomes(&format!("Summary of {}", one_line(session, 64)), summary))
         }
+        Event::Escalation { escalation, .. } => longshore(format!(
+            "The agent asks for a session: {}\n{}",
+            plain(&escalation.reason),
+            indent(&plain(&escalation.plan), "    ")
+        )),
         Event::TurnStarted { .. } | Event::TurnFinished { .. } => None,
     }
 }

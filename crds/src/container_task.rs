@@ -38,6 +38,8 @@ use crate::{History, Origin, TopicRef, Usage};
     validation = Rule::new("self.prompt == oldSelf.prompt").message("prompt cannot be changed; create another ContainerTask"),
     validation = Rule::new("has(self.agentClassName) == has(oldSelf.agentClassName) && (!has(self.agentClassName) || self.agentClassName == oldSelf.agentClassName)")
         .message("agentClassName cannot be changed; create another ContainerTask"),
+    validation = Rule::new("has(self.escalation) == has(oldSelf.escalation) && (!has(self.escalation) || self.escalation == oldSelf.escalation)")
+        .message("escalation cannot be changed, since the agent was told of it; create another ContainerTask"),
     validation = Rule::new("has(self.origin) == has(oldSelf.origin) && (!has(self.origin) || self.origin == oldSelf.origin)")
         .message("origin cannot be changed, since the prompt is known to the runner by it; create another ContainerTask")
 )]
@@ -70,9 +72,23 @@ pub struct ContainerTaskSpec {
     /// What the task is told of the topic's earlier turns. Default: the class's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history: Option<History>,
+    /// Lets the agent ask for a session when one task is not enough, and tells it what becomes of that. What it says stands in
+    /// `status.escalation`; starting the session is left to whoever created the task: the bot does it for messages of a chat, as the
+    /// RoutingPolicies say. Default: the agent cannot ask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub escalation: Option<TaskEscalation>,
     /// The chat message behind this task, or the chat that its answer is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
+}
+
+/// What the agent of a task is told about its wish for a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum TaskEscalation {
+    /// A session takes over by itself when the task has ended.
+    Start,
+    /// A person is asked when the task has ended.
+    Ask,
 }
 
 /// Observed state of a ContainerTask.
@@ -114,6 +130,9 @@ pub struct ContainerTaskStatus {
     /// claude's answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<TaskResult>,
+    /// The agent asked for a session. Written together with the result; absent when it did not ask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub escalation: Option<Escalation>,
     /// Use of the model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
@@ -136,6 +155,18 @@ pub enum TaskPhase {
     Complete,
     /// There will be no answer; the condition `Failed` says why.
     Failed,
+}
+
+/// What the agent said when it asked for a session. A model wrote it, so it is not to be trusted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Escalation {
+    /// Why a task is not enough, at most 500 characters.
+    #[schemars(length(max = 500))]
+    pub reason: String,
+    /// What the session shall do, Markdown, at most 4 KiB.
+    #[schemars(length(max = 4096))]
+    pub plan: String,
 }
 
 /// claude's answer.

@@ -64,6 +64,10 @@ fn the_message_behind_a_prompt_stays_the_same() {
     let mut suspended = spec(Some(1));
     suspended["desiredState"] = json!("Suspended");
     check::<PersistentSession>(&spec(Some(1)), &suspended, None);
+    let mut asking = spec(Some(1));
+    asking["escalation"] = json!("Ask");
+    check::<ContainerTask>(&spec(Some(1)), &asking, Some("escalation cannot be changed"));
+    check::<ContainerTask>(&asking, &asking, None);
     let mut longer = spec(Some(1));
     longer["ttlSecondsAfterFinished"] = json!(9);
     check::<ContainerTask>(&spec(Some(1)), &longer, None);

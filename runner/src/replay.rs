@@ -230,6 +230,7 @@ impl Replay {
                     error.unwrap_or_default()
                 )
             }
+            Event::Escalation { escalation, .. } => format!("  asks for a session: {}", short(&escalation.reason)),
             Event::Accepted { .. }
             | Event::IdleWarning { .. }
             | Event::Memory { .. }
@@ -278,6 +279,9 @@ fn must_show(line: &Line) -> Option<(String, Shows)> {
         )),
         Line::CanUseTool(request) => Some((format!("approval for {}", request.tool_name), |output| {
             matches!(output, Output::Event(Event::Approval { .. }))
+        })),
+        Line::Mcp(request) => Some((format!("something for the MCP server {}", request.server), |output| {
+            matches!(output, Output::Write(_))
         })),
         Line::OtherRequest { subtype, .. } => Some((format!("request {subtype}"), |output| {
             matches!(output, Output::Write(_))

@@ -83,6 +83,9 @@ pub struct AgentConfig {
     /// What is cloned into the workspace while that is empty. Its credential comes in variables of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repository: Option<RepositoryConfig>,
+    /// What becomes of a task's wish for a session; without this the task is not told that it can have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub escalation: Option<EscalationOffer>,
 }
 
 /// A Git repository for the workspace.
@@ -96,6 +99,16 @@ pub struct RepositoryConfig {
     pub reference: Option<String>,
     /// Commits of history; 0 for all.
     pub depth: u32,
+}
+
+/// What becomes of a task's wish for a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum EscalationOffer {
+    /// A session takes over by itself.
+    Start,
+    /// A person is asked first.
+    Ask,
 }
 
 /// How much of a topic's earlier turns a task is told. The smaller of the two holds.

@@ -430,6 +430,31 @@ pub struct Undelivered {
     pub is_error: bool,
 }
 
+/// What the agent of a task says when it asks for a session. Written by a model: untrusted text.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Escalation {
+    /// Why a task is not enough, at most [`Self::REASON_CHARS`] characters.
+    pub reason: String,
+    /// What it would do, Markdown, at most [`Self::PLAN_BYTES`] bytes.
+    pub plan: String,
+}
+
+impl Escalation {
+    /// Longest reason, in characters.
+    pub const REASON_CHARS: usize = 500;
+    /// Longest plan, in bytes.
+    pub const PLAN_BYTES: usize = 4096;
+
+    /// The same within the bounds.
+    pub fn bounded(&self) -> Self {
+        Self {
+            reason: self.reason.chars().take(Self::REASON_CHARS).collect(),
+            plan: self.plan[..self.plan.floor_char_boundary(Self::PLAN_BYTES)].to_owned(),
+        }
+    }
+}
+
 /// `GET /v1/result` of a finished task; 404 while it runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -448,6 +473,9 @@ pub struct TaskResult {
     pub finished_at: Timestamp,
     /// Journal sequence to acknowledge once this is stored.
     pub seq: u64,
+    /// The agent asked for a session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub escalation: Option<Escalation>,
 }
 
 /// Body of every error.

@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::api::{Approval, Disk, IdleEnd, Memory, MessageId, Summary, Usage, Verdict};
+use crate::api::{Approval, Disk, Escalation, IdleEnd, Memory, MessageId, Summary, Usage, Verdict};
 
 /// One durable event with its place in the journal. Also the `data` of its SSE message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -156,6 +156,14 @@ pub enum Event {
         /// The summary.
         #[serde(flatten)]
         summary: Summary,
+    },
+    /// The agent of a task asked for a session. At most once in a task.
+    Escalation {
+        /// Turn.
+        turn: u64,
+        /// What it said.
+        #[serde(flatten)]
+        escalation: Escalation,
     },
 }
 

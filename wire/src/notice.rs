@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::agent::AgentKind;
+use crate::api::Escalation;
 
 /// Path of the endpoint.
 pub const NOTICE_PATH: &str = "/v1/notices";
@@ -59,6 +60,9 @@ pub struct TerminationMessage {
     pub is_error: bool,
     /// `terminal_reason`.
     pub reason: String,
-    /// Beginning of the answer, at most 3 KiB.
+    /// Beginning of the answer, at most 3 KiB; at most 1 KiB with an escalation.
     pub text: String,
+    /// The agent asked for a session; the beginning of its plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub escalation: Option<Escalation>,
 }

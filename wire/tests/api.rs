@@ -8,9 +8,11 @@ use jiff::Timestamp;
 use longshore_wire::MessageId;
 use longshore_wire::agent::AgentKind;
 use longshore_wire::api::{
-    Busy, Disk, IdleEnd, Memory, Quiesce, RunnerState, Status, Summary, Undelivered, Usage, Warn,
+    Busy, Disk, Escalation, IdleEnd, Memory, Quiesce, RunnerState, Status, Summary, TaskResult, Undelivered, Usage,
+    Warn,
 };
 use longshore_wire::event::{DiskLevel, Event, MemoryLevel, Record};
+use longshore_wire::notice::TerminationMessage;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -40,6 +42,52 @@ fn disk() -> Disk {
         free_bytes: 5,
         total_bytes: 6,
     }
+}
+
+fn escalation() -> Escalation {
+    Escalation {
+        reason: "r".to_owned(),
+        plan: "p".to_owned(),
+    }
+}
+
+#[test]
+fn what_a_task_says_last() {
+    let result = |escalation| TaskResult {
+        text: "t".to_owned(),
+        truncated: false,
+        is_error: false,
+        terminal_reason: "completed".to_owned(),
+        usage: Usage::default(),
+        finished_at: NOON,
+        seq: 3,
+        escalation,
+    };
+    let words = |escalation| TerminationMessage {
+        v: 1,
+        is_error: false,
+        reason: "completed".to_owned(),
+        text: "t".to_owned(),
+        escalation,
+    };
+    let goldens = [
+        golden(result(None)),
+        golden(result(Some(escalation()))),
+        golden(words(None)),
+        golden(words(Some(escalation()))),
+    ];
+    insta::with_settings!({sort_maps => true}, { assert_json_snapshot!(goldens) });
+}
+
+#[test]
+fn an_escalation_is_cut_to_its_bounds_and_no_further() {
+    let long = Escalation {
+        reason: "é".repeat(501),
+        plan: format!("a{}", "é".repeat(2048)),
+    };
+    let cut = long.bounded();
+    assert_eq!((cut.reason.chars().count(), cut.plan.len()), (500, 4095));
+    assert_eq!(escalation().bounded(), escalation());
 }
 
 #[test]
@@ -86,6 +134,10 @@ fn what_the_runner_tells() {
                 time: NOON,
                 text: "- done".to_owned(),
             },
+        },
+        Event::Escalation {
+            turn: 2,
+            escalation: escalation(),
         },
     ];
     let records = events.map(|event| {

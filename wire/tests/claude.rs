@@ -2,7 +2,7 @@
 
 use insta::{assert_debug_snapshot, assert_json_snapshot};
 use longshore_wire::api::Priority;
-use longshore_wire::claude::{Input, Line, PermissionAnswer, Request, UserContent, UserMessage, decode};
+use longshore_wire::claude::{Input, Line, McpAnswer, PermissionAnswer, Request, UserContent, UserMessage, decode};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -24,6 +24,11 @@ fn what_claude_is_told() {
         request_id: "p1".to_owned(),
         answer,
     };
+    let mcp = |id, answer| Input::Mcp {
+        request_id: "m1".to_owned(),
+        id,
+        answer,
+    };
     let inputs = [
         user(
             UserContent::Text("/clear @/etc/passwd\n\"é\u{2028}".to_owned()),
@@ -33,7 +38,10 @@ fn what_claude_is_told() {
             UserContent::Texts(vec!["From Ann:".to_owned(), "hello".to_owned()]),
             Priority::Now,
         ),
-        control(Request::Initialize),
+        control(Request::Initialize { mcp_servers: vec![] }),
+        control(Request::Initialize {
+            mcp_servers: vec!["longshore".to_owned()],
+        }),
         control(Request::Interrupt { cancel_queued: false }),
         control(Request::Interrupt { cancel_queued: true }),
         control(Request::SetModel { model: "m".to_owned() }),
@@ -55,6 +63,29 @@ fn what_claude_is_told() {
         permission(PermissionAnswer::Deny {
             message: "no".to_owned(),
         }),
+        mcp(
+            json!(0),
+            McpAnswer::Initialized {
+                protocol: "2025-11-25".to_owned(),
+                server: "longshore".to_owned(),
+            },
+        ),
+        mcp(Value::Null, McpAnswer::Empty),
+        mcp(json!(1), McpAnswer::Tools(vec![json!({"name": "t"})])),
+        mcp(
+            json!("2"),
+            McpAnswer::Called {
+                text: "done".to_owned(),
+                is_error: false,
+            },
+        ),
+        mcp(json!(3), McpAnswer::NoSuchTool { name: "u".to_owned() }),
+        mcp(
+            json!(4),
+            McpAnswer::NoSuchMethod {
+                method: "prompts/list".to_owned(),
+            },
+        ),
         Input::Refuse {
             request_id: "h1".to_owned(),
             error: "not served".to_owned(),
@@ -69,6 +100,7 @@ fn what_claude_is_told() {
 
 #[test]
 fn what_claude_says() {
+    let mcp = |message: Value| json!({"type": "control_request", "request_id": "m1", "request": {"subtype": "mcp_message", "server_name": "longshore", "message": message}});
     let lines = [
         json!({"type": "system", "subtype": "init", "model": "opus", "claude_code_version": "2.1.330", "new": 1}),
         json!({"type": "system", "subtype": "status", "status": "requesting", "user_message_uuids": [Uuid::nil(), "odd"]}),
@@ -84,6 +116,15 @@ fn what_claude_says() {
         json!({"type": "user", "message": {"content": [{"type": "tool_result", "tool_use_id": "t1", "is_error": true}]}}),
         json!({"type": "user", "isReplay": true, "uuid": Uuid::nil(), "message": {"content": "hello"}}),
         json!({"type": "control_request", "request_id": "p1", "request": {"subtype": "can_use_tool", "tool_name": "Bash", "input": {"command": "ls"}, "permission_suggestions": [{"type": "addRules"}]}}),
+        mcp(json!({"method": "initialize", "params": {"protocolVersion": "2025-11-25"}, "jsonrpc": "2.0", "id": 0})),
+        mcp(json!({"method": "notifications/initialized", "jsonrpc": "2.0"})),
+        mcp(json!({"method": "tools/list", "jsonrpc": "2.0", "id": 1})),
+        mcp(
+            json!({"method": "tools/call", "params": {"name": "t", "arguments": {"a": 1}}, "jsonrpc": "2.0", "id": "2"}),
+        ),
+        mcp(json!({"method": "ping", "jsonrpc": "2.0", "id": 3})),
+        mcp(json!({"method": "prompts/list", "jsonrpc": "2.0", "id": 4})),
+        mcp(json!(null)),
         json!({"type": "control_request", "request_id": "h1", "request": {"subtype": "hook_callback"}}),
         json!({"type": "control_response", "response": {"subtype": "success", "request_id": "r1", "response": {"pid": 7}}}),
         json!({"type": "control_response", "response": {"subtype": "error", "request_id": "r1", "error": "no"}}),

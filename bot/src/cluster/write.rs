@@ -180,6 +180,7 @@ impl Cluster {
             ttl_seconds_after_finished: None,
             retries: None,
             history: None,
+            escalation: None,
             origin: Some(origin.clone()),
         };
         let task = ContainerTask {

@@ -215,6 +215,8 @@ impl Conversation {
             // Outcomes are told when the session is over.
             Event::Summary { .. } => Vec::new(),
             Event::EarlierSummary { .. } => Outcomes::of(event).into_iter().map(Change::Outcomes).collect(),
+            // What a task's agent asks for is taken from the task, together with its answer.
+            Event::Escalation { .. } => Vec::new(),
         }
     }
 

@@ -11,11 +11,12 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use longshore_crds::{AgentClassSpec, CredentialsType, History, Instructions, Repository, meta};
+use longshore_crds::{AgentClassSpec, CredentialsType, History, Instructions, Repository, TaskEscalation, meta};
 use longshore_wire::RUNNER_PORT;
 use longshore_wire::agent::{
-    AGENT_CONFIG_ENV, API_KEY_ENV, AgentConfig, AgentKind, CLASS_INSTRUCTIONS_ENV, DEFAULT_BASE_URL, HistoryLimits,
-    OAUTH_TOKEN_ENV, REPOSITORY_PASSWORD_ENV, REPOSITORY_USERNAME_ENV, RepositoryConfig, TOPIC_INSTRUCTIONS_ENV,
+    AGENT_CONFIG_ENV, API_KEY_ENV, AgentConfig, AgentKind, CLASS_INSTRUCTIONS_ENV, DEFAULT_BASE_URL, EscalationOffer,
+    HistoryLimits, OAUTH_TOKEN_ENV, REPOSITORY_PASSWORD_ENV, REPOSITORY_USERNAME_ENV, RepositoryConfig,
+    TOPIC_INSTRUCTIONS_ENV,
 };
 use uuid::Uuid;
 
@@ -52,6 +53,8 @@ pub struct Agent<'a> {
     pub token_sha256: &'a [String],
     /// What it is told of the topic's earlier turns.
     pub history: Option<History>,
+    /// What a task is told about its wish for a session.
+    pub escalation: Option<TaskEscalation>,
 }
 
 /// Labels of everything that is made for an agent. The UID finds its pods even when their owner is gone.
@@ -338,6 +341,10 @@ fn config(agent: &Agent<'_>, settings: &Settings) -> AgentConfig {
             url: repository.url.clone(),
             reference: repository.reference.clone(),
             depth: repository.depth.unsigned_abs(),
+        }),
+        escalation: agent.escalation.map(|escalation| match escalation {
+            TaskEscalation::Start => EscalationOffer::Start,
+            TaskEscalation::Ask => EscalationOffer::Ask,
         }),
     }
 }

@@ -42,6 +42,8 @@ pub fn run(schedule: &ScheduledTask, topic: &Topic, calendar: &Calendar, at: Tim
             ttl_seconds_after_finished: None,
             retries: None,
             history: None,
+            // Nobody waits for what a schedule does, so there is nobody to ask.
+            escalation: None,
             origin: place.map(|place| Origin { telegram: Some(place) }),
         },
         status: None,

@@ -40,6 +40,7 @@ pub fn stateful_set(
         token_sha256,
         // A session has its own conversation.
         history: None,
+        escalation: None,
     };
     let template = template(&agent, settings);
     Some(StatefulSet {

@@ -409,6 +409,7 @@ impl World {
             usage: usage(journal),
             finished_at: at(finished),
             seq: 1,
+            escalation: None,
         };
         answer(200, &result)
     }

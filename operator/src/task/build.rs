@@ -38,6 +38,7 @@ pub fn job(
         class: &class.spec,
         token_sha256,
         history: Some(seen.task.spec.history.unwrap_or(class.spec.task.history)),
+        escalation: seen.task.spec.escalation,
     };
     Some(Job {
         metadata: ObjectMeta {

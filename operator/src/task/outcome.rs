@@ -4,7 +4,7 @@
 
 use k8s_openapi::api::batch::v1::Job;
 use longshore_crds::conditions::reasons;
-use longshore_crds::{TaskResult, Usage};
+use longshore_crds::{Escalation, TaskResult, Usage};
 use longshore_wire::api;
 use longshore_wire::notice::TerminationMessage;
 
@@ -17,11 +17,13 @@ const MAX_TEXT: usize = 64 * 1024;
 const MAX_REASON: usize = 64;
 /// A termination message holds at most 3 KiB of the answer; one that is about as long was probably cut.
 const WORDS_FULL: usize = 3 * 1024 - 4;
+/// The same beside an escalation.
+const WORDS_BESIDE: usize = 1024 - 4;
 
 /// How it ended.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    Result(TaskResult, Option<Usage>),
+    Result(Box<Ended>),
     /// It will have no result, for this reason.
     Failed(&'static str, String),
     /// Its pod is gone and left nothing.
@@ -30,15 +32,32 @@ pub enum Outcome {
     NotYet,
 }
 
+/// What a task has left behind.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ended {
+    pub result: TaskResult,
+    pub usage: Option<Usage>,
+    /// Its agent asked for a session, and could.
+    pub escalation: Option<Escalation>,
+}
+
 /// None while it has not ended.
 pub fn outcome(seen: &Observed, contact: &Contact) -> Option<Outcome> {
     if let Some(result) = contact.met().and_then(|met| met.result.as_ref()) {
-        return Some(Outcome::Result(bounded(result), Some(usage(&result.usage))));
+        return Some(Outcome::Result(Box::new(Ended {
+            result: bounded(result),
+            usage: Some(usage(&result.usage)),
+            escalation: escalation(seen, result.escalation.as_ref()),
+        })));
     }
     let job = seen.job.as_deref().filter(|job| seen.owns(*job))?;
     let pod = seen.pod.as_deref().filter(|pod| of_job(pod, job));
     if let Some(words) = pod.and_then(pod::last_words) {
-        return Some(Outcome::Result(from_words(&words), None));
+        return Some(Outcome::Result(Box::new(Ended {
+            result: from_words(&words),
+            usage: None,
+            escalation: escalation(seen, words.escalation.as_ref()),
+        })));
     }
     if !job_is_over(job) {
         return None;
@@ -94,10 +113,22 @@ fn bounded(result: &api::TaskResult) -> TaskResult {
     }
 }
 
+/// A pod whose agent was not offered to ask has nothing to ask for.
+fn escalation(seen: &Observed, said: Option<&api::Escalation>) -> Option<Escalation> {
+    seen.task.spec.escalation?;
+    let api::Escalation { reason, plan } = said?.bounded();
+    Some(Escalation { reason, plan })
+}
+
 fn from_words(words: &TerminationMessage) -> TaskResult {
     TaskResult {
         text: words.text.clone(),
-        truncated: words.text.len() >= WORDS_FULL,
+        truncated: words.text.len()
+            >= if words.escalation.is_some() {
+                WORDS_BESIDE
+            } else {
+                WORDS_FULL
+            },
         is_error: words.is_error,
         terminal_reason: truncate(&words.reason, MAX_REASON),
     }

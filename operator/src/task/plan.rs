@@ -7,13 +7,13 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use longshore_crds::conditions::{reasons, types};
-use longshore_crds::{ContainerTaskStatus, TaskPhase, TaskResult, meta};
+use longshore_crds::{ContainerTaskStatus, TaskPhase, meta};
 
 use super::admit::Admission;
 use super::build::{job, retries, timeout_seconds, ttl_seconds};
 use super::observe::Observed;
 use super::order::{Blocker, is_over};
-use super::outcome::{Outcome, outcome};
+use super::outcome::{Ended, Outcome, outcome};
 use super::release::is_held_back;
 use crate::agent::{Contact, Met, dial_again};
 use crate::cluster::Error;
@@ -59,7 +59,7 @@ pub fn plan(seen: &Observed, admission: &Admission, contact: &Contact, settings:
         return finished(seen, now);
     }
     match outcome(seen, contact) {
-        Some(Outcome::Result(result, usage)) => complete(seen, result, usage, now),
+        Some(Outcome::Result(ended)) => complete(seen, *ended, now),
         Some(Outcome::Failed(reason, message)) => failed(seen, reason, message, now),
         Some(Outcome::Lost(message)) => lost(seen, message, now),
         Some(Outcome::NotYet) => Draft {
@@ -323,7 +323,12 @@ fn reachable(met: &Met) -> (TaskPhase, Verdict) {
     }
 }
 
-fn complete(seen: &Observed, result: TaskResult, usage: Option<longshore_crds::Usage>, now: Timestamp) -> Plan {
+fn complete(seen: &Observed, ended: Ended, now: Timestamp) -> Plan {
+    let Ended {
+        result,
+        usage,
+        escalation,
+    } = ended;
     let mut draft = started(Draft::new(seen, now));
     draft.complete = yes(
         types::COMPLETE,
@@ -334,6 +339,7 @@ fn complete(seen: &Observed, result: TaskResult, usage: Option<longshore_crds::U
     draft.ready = no(types::READY, reasons::COMPLETED, "The task is over");
     draft.status.result = Some(result);
     draft.status.usage = usage;
+    draft.status.escalation = escalation;
     draft.status.completion_time = Some(Time(whole_seconds(now)));
     draft.status.pod_name = seen.pod.as_ref().map(|pod| pod.name_any()).or(draft.status.pod_name);
     draft.look = Some(now);

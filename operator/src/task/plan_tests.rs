@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Pod;
-use longshore_crds::{AgentClass, AgentClassSpec, ContainerTask, Topic, TopicStatus};
+use longshore_crds::{AgentClass, AgentClassSpec, ContainerTask, TaskEscalation, Topic, TopicStatus};
 use longshore_wire::agent::AgentKind;
 use longshore_wire::api::{self, Disk, Memory, RunnerState, Status};
 use serde_json::{Value, json};
@@ -168,6 +168,7 @@ fn result(text: &str) -> api::TaskResult {
         },
         finished_at: at(1),
         seq: 7,
+        escalation: None,
     }
 }
 
@@ -250,6 +251,26 @@ fn the_answer_is_kept_bounded_and_the_runner_is_met_once_more() {
 }
 
 #[test]
+fn what_the_agent_asked_for_comes_with_the_answer_bounded_and_only_if_it_could_ask() {
+    let mut world = World::started();
+    world.hears(Some(api::TaskResult {
+        escalation: Some(api::Escalation {
+            reason: "ä".repeat(600),
+            plan: "ä".repeat(3000),
+        }),
+        ..result("handed over")
+    }));
+    assert_eq!(world.plan().status.escalation, None, "it was not offered");
+    let mut task = (*world.seen.task).clone();
+    task.spec.escalation = Some(TaskEscalation::Ask);
+    world.seen.task = Arc::new(task);
+    let status = world.plan().status;
+    let asked = status.escalation.unwrap();
+    assert_eq!((asked.reason.chars().count(), asked.plan.len()), (500, 4096));
+    assert_eq!(status.result.unwrap().text, "handed over");
+}
+
+#[test]
 fn an_answer_with_an_error_is_an_answer() {
     let mut world = World::started();
     world.hears(Some(api::TaskResult {
@@ -271,6 +292,14 @@ fn last_words_of_a_pod_stand_in_for_the_answer() {
     );
     check(&world, "Complete/Completed +Admitted +Complete look+0s");
     assert_eq!(world.plan().status.result.unwrap().text, "hello");
+    let mut task = (*world.seen.task).clone();
+    task.spec.escalation = Some(TaskEscalation::Start);
+    world.seen.task = Arc::new(task);
+    world.ended(
+        "Completed",
+        r#"{"v":1,"isError":false,"reason":"completed","text":"hello","escalation":{"reason":"long","plan":"steps"}}"#,
+    );
+    assert_eq!(world.plan().status.escalation.unwrap().plan, "steps");
 }
 
 #[test]

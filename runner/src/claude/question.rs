@@ -28,7 +28,10 @@ pub async fn ask(command: Command, reaper: &Reaper, journal: Journal, question: 
         request_id: request_id.to_owned(),
         request,
     };
-    process.write(control(INITIALIZE, Request::Initialize).encode(), 0);
+    let initialize = Request::Initialize {
+        mcp_servers: Vec::new(),
+    };
+    process.write(control(INITIALIZE, initialize).encode(), 0);
     let question = question.to_owned();
     process.write(control(QUESTION, Request::SideQuestion { question }).encode(), 0);
     let answer = answer(&mut process).await;

@@ -7,8 +7,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use longshore_wire::agent::AgentKind;
-use longshore_wire::api::{TaskResult, Undelivered, Usage};
-use longshore_wire::event::Record;
+use longshore_wire::api::{Escalation, TaskResult, Undelivered, Usage};
+use longshore_wire::event::{Event, Record};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -35,6 +35,8 @@ pub struct Chronicle {
     exchanges: Exchanges,
     /// All exchanges of a task; of a session none is kept.
     of_task: Option<Vec<Exchange>>,
+    /// The agent of a task asked for a session.
+    escalation: Option<Escalation>,
     result: Option<TaskResult>,
     /// Newest answers of a session after what was acknowledged, by their sequence; of a task none is kept: it has a result.
     unacknowledged: VecDeque<(u64, Undelivered)>,
@@ -52,6 +54,7 @@ impl Chronicle {
         let mut chronicle = Self {
             exchanges: Exchanges::default(),
             of_task: (kind == AgentKind::Task).then(Vec::new),
+            escalation: None,
             result: past.result.clone(),
             unacknowledged: VecDeque::new(),
             history: Some(history),
@@ -72,6 +75,9 @@ impl Chronicle {
     }
 
     fn absorb(&mut self, record: &Record, entry: u64, written: u64) {
+        if let Event::Escalation { escalation, .. } = &record.event {
+            self.escalation = Some(escalation.clone());
+        }
         let Some(exchange) = self.exchanges.absorb(record) else {
             return;
         };
@@ -151,7 +157,11 @@ impl Chronicle {
     /// Makes the result from what was answered.
     pub fn conclude(&mut self, usage: Usage, seq: u64) -> Option<&TaskResult> {
         if self.result.is_none() {
-            self.result = outcome_of(self.of_task.as_deref()?, usage, seq);
+            let result = outcome_of(self.of_task.as_deref()?, usage, seq)?;
+            self.result = Some(TaskResult {
+                escalation: self.escalation.clone(),
+                ..result
+            });
         }
         self.result.as_ref()
     }
@@ -205,6 +215,7 @@ mod tests {
         let mut chronicle = Chronicle {
             exchanges: Exchanges::default(),
             of_task: None,
+            escalation: None,
             result: None,
             unacknowledged: VecDeque::new(),
             history: None,

@@ -273,7 +273,7 @@ impl Agent {
             space: Space::default(),
             recycled: past.recycled,
             memory: parts.memory.clone(),
-            machine: Machine::restore(past, parts.settings.limits, now),
+            machine: Machine::restore(past, parts.settings.limits, now).offering(parts.settings.agent.escalation),
             process: None,
             parts,
         }

@@ -195,10 +195,11 @@ impl Agent {
         record
     }
 
-    /// A message is written only once the disk has what was journalled before it; everything else at once.
+    /// A message, or an answer to a tool of ours, is written only once the disk has what was journalled before it; everything else
+    /// at once.
     fn write(&self, input: &claude::Input) {
         let after = match input {
-            claude::Input::User(_) => self.parts.journal.entries(),
+            claude::Input::User(_) | claude::Input::Mcp { .. } => self.parts.journal.entries(),
             _ => 0,
         };
         if let Some(process) = &self.process {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use longshore_wire::agent::AgentKind;
-use longshore_wire::api::{Busy, Quiesce, RunnerState};
+use longshore_wire::api::{Busy, Escalation, Quiesce, RunnerState, TaskResult};
 use longshore_wire::notice::{NoticeKind, TerminationMessage};
 use nix::sys::signal::Signal;
 use tokio::time::Instant;
@@ -36,6 +36,9 @@ const FLUSH: Duration = Duration::from_secs(3);
 const BACKGROUND: Duration = Duration::from_secs(600);
 /// Longest text of a termination message, in bytes.
 const TERMINATION_TEXT: usize = 3072;
+/// The same beside an escalation, of which the reason and the plan get the rest.
+const TERMINATION_PART: usize = 1024;
+const TERMINATION_REASON: usize = 512;
 
 /// How far the way to the end has come.
 #[derive(Debug, Default)]
@@ -214,12 +217,7 @@ impl Agent {
             until: Instant::now() + drain,
         };
         let Some(result) = self.chronicle.result() else { return };
-        let message = TerminationMessage {
-            v: 1,
-            is_error: result.is_error,
-            reason: result.terminal_reason.clone(),
-            text: cut(&result.text, TERMINATION_TEXT).to_owned(),
-        };
+        let message = last_words(result);
         let path = &self.parts.settings.flags.termination_log;
         let json = serde_json::to_string(&message).expect("a termination message has string keys only");
         if let Err(error) = std::fs::write(path, json) {
@@ -277,6 +275,22 @@ impl Agent {
         if let Err(error) = journal.wait(journal.entries(), FLUSH).await {
             tracing::error!(%error, "the last records are not on disk");
         }
+    }
+}
+
+/// What the kubelet finds when nobody has fetched the result.
+fn last_words(result: &TaskResult) -> TerminationMessage {
+    let escalation = result.escalation.as_ref().map(|asked| Escalation {
+        reason: cut(&asked.reason, TERMINATION_REASON).to_owned(),
+        plan: cut(&asked.plan, TERMINATION_PART).to_owned(),
+    });
+    let room = escalation.as_ref().map_or(TERMINATION_TEXT, |_| TERMINATION_PART);
+    TerminationMessage {
+        v: 1,
+        is_error: result.is_error,
+        reason: result.terminal_reason.clone(),
+        text: cut(&result.text, room).to_owned(),
+        escalation,
     }
 }
 

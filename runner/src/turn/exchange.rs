@@ -121,5 +121,6 @@ pub fn outcome_of(exchanges: &[Exchange], usage: Usage, seq: u64) -> Option<Task
         usage,
         finished_at: last.time,
         seq,
+        escalation: None,
     })
 }

@@ -34,6 +34,7 @@ impl Machine {
                 let expires_at = now.saturating_add(self.limits.approval).unwrap_or(Timestamp::MAX);
                 self.approvals.open(turn, *request, expires_at, out);
             }
+            Line::Mcp(request) => self.mcp(*request, out),
             Line::OtherRequest { request_id, subtype } => out.push(Output::Write(claude::Input::Refuse {
                 request_id,
                 error: format!("longshore does not serve {subtype}"),

@@ -14,6 +14,7 @@
 //! | `lines` | what a line of claude's means |
 //! | `running` | the turn that runs: its text, preview and tools |
 //! | `finish` | how a turn ended and what that costs |
+//! | `escalation` | the tool by which a task's agent asks for a session |
 //! | `approvals` | prompts, their answers and their expiry |
 //! | `commands` | interrupt, settings, questions, winding down |
 //! | `watch` | silence and endless retries |
@@ -24,6 +25,7 @@
 mod approvals;
 mod commands;
 mod describe;
+pub mod escalation;
 mod exchange;
 mod finish;
 mod lines;
@@ -229,6 +231,7 @@ pub struct Machine {
     usage: money::Total,
     not_logged_in: bool,
     settings: Settings,
+    desk: escalation::Desk,
 }
 
 /// An accepted message without a finished turn.
@@ -312,7 +315,8 @@ impl Machine {
 
     fn spawned(&mut self, now: Timestamp, out: &mut Vec<Output>) {
         self.watch.starts(now);
-        self.control(claude::Request::Initialize, Pending::Initialize, out);
+        let mcp_servers = self.mcp_servers();
+        self.control(claude::Request::Initialize { mcp_servers }, Pending::Initialize, out);
     }
 
     /// Writes what waits, continuations first: they belong to what was asked earlier.

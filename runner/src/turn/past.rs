@@ -8,6 +8,7 @@ use longshore_wire::api::{Priority, Settings, Summary, TaskResult};
 use longshore_wire::event::{Event, MemoryLevel, Record, ToolState};
 
 use super::approvals::Approvals;
+use super::escalation::Desk;
 use super::running::{Tool, Turn};
 use super::{Continuation, Limits, Machine, Message, Place, Unfinished, finish, money};
 use crate::journal::{Entry, Mark};
@@ -47,6 +48,8 @@ pub struct Past {
     untold_stop: bool,
     usage: money::Total,
     settings: Settings,
+    /// The agent of the task has asked for a session.
+    pub escalated: bool,
 }
 
 /// Whether an event is a sign that a person or claude works here. What the runner and the operator do about the agent is
@@ -59,6 +62,7 @@ pub fn is_activity(event: &Event) -> bool {
         | Event::Tool { .. }
         | Event::Approval { .. }
         | Event::ApprovalClosed { .. }
+        | Event::Escalation { .. }
         | Event::TurnFinished { .. } => true,
         Event::Memory { .. }
         | Event::Disk { .. }
@@ -175,6 +179,7 @@ impl Past {
                 self.summary = Some(summary.clone());
                 self.news = false;
             }
+            Event::Escalation { .. } => self.escalated = true,
             Event::IdleWarning { deadline, .. } => self.warned = Some(*deadline),
             Event::Disk { .. } | Event::Repository { .. } | Event::EarlierSummary { .. } => {}
             Event::Memory { level, memory, .. } => {
@@ -241,6 +246,10 @@ impl Past {
             usage: self.usage,
             not_logged_in: false,
             settings: self.settings,
+            desk: Desk {
+                offer: None,
+                asked: self.escalated,
+            },
         };
         machine.settle(&[]);
         machine.watch.sign(now);

@@ -3,6 +3,7 @@
 
 mod conversation;
 mod crashes;
+mod escalation;
 mod git_server;
 mod hostile;
 mod idle;

@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::mcp::McpAnswer;
 use crate::api::Priority;
 
 /// One line of stdin.
@@ -24,6 +25,15 @@ pub enum Input {
         request_id: String,
         /// The answer.
         answer: PermissionAnswer,
+    },
+    /// Answer to claude's `mcp_message`.
+    Mcp {
+        /// claude's id on the control channel.
+        request_id: String,
+        /// JSON-RPC id of what is answered; null for a notification.
+        id: Value,
+        /// The answer.
+        answer: McpAnswer,
     },
     /// Answer to a request of claude's that the runner does not serve; without one claude waits for ever.
     Refuse {
@@ -64,7 +74,11 @@ fn text_blocks<S: serde::Serializer>(texts: &[String], serializer: S) -> Result<
 #[serde(tag = "subtype", rename_all = "snake_case")]
 pub enum Request {
     /// Answered when the process is up.
-    Initialize,
+    Initialize {
+        /// Names of MCP servers that live in the runner.
+        #[serde(rename = "sdkMcpServers", skip_serializing_if = "Vec::is_empty")]
+        mcp_servers: Vec<String>,
+    },
     /// Stop the running turn.
     Interrupt {
         /// Also drop queued messages.
@@ -124,6 +138,14 @@ impl Input {
             Self::Permission { request_id, answer } => json!({
                 "type": "control_response",
                 "response": {"subtype": "success", "request_id": request_id, "response": answer.to_value()},
+            }),
+            Self::Mcp { request_id, id, answer } => json!({
+                "type": "control_response",
+                "response": {
+                    "subtype": "success",
+                    "request_id": request_id,
+                    "response": {"mcp_response": answer.to_message(id)},
+                },
             }),
             Self::Refuse { request_id, error } => json!({
                 "type": "control_response",

@@ -5,6 +5,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::mcp::McpRequest;
+
 /// One line of stdout.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Line {
@@ -20,6 +22,8 @@ pub enum Line {
     Result(Box<TurnResult>),
     /// `control_request` with `can_use_tool`.
     CanUseTool(Box<CanUseTool>),
+    /// `control_request` with `mcp_message`: something for an MCP server that lives in the runner.
+    Mcp(Box<McpRequest>),
     /// Any other `control_request`: it must be answered.
     OtherRequest {
         /// claude's id.
@@ -432,8 +436,10 @@ fn request(value: Value) -> Line {
     };
     let request = &value["request"];
     let subtype = string(request, "subtype").unwrap_or_default();
-    if subtype != "can_use_tool" {
-        return Line::OtherRequest { request_id, subtype };
+    match subtype.as_str() {
+        "can_use_tool" => {}
+        "mcp_message" => return Line::Mcp(Box::new(McpRequest::read(request_id, request))),
+        _ => return Line::OtherRequest { request_id, subtype },
     }
     Line::CanUseTool(Box::new(CanUseTool {
         request_id,
