@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::ResourceExt;
-use longshore_crds::{Origin, TelegramOrigin};
+use longshore_crds::{Origin, TaskEscalation, TelegramOrigin};
 use longshore_routing::Mode;
 use tokio::sync::{Notify, mpsc};
 
@@ -19,10 +19,11 @@ use crate::cluster::write::WriteError;
 use crate::deliver::Again;
 use crate::outbox::pace::Priority;
 use crate::store::StoreError;
+use crate::store::escalations::Wanted;
 use crate::store::messages::{MessageRow, MessageState};
 use crate::store::posts::Content;
 use crate::store::sessions::SessionState;
-use crate::{deliver, observe, words};
+use crate::{deliver, escalate, observe, words};
 
 /// What came of a try.
 enum Carried {
@@ -57,11 +58,18 @@ pub async fn run(bot: Arc<Bot>, mut places: mpsc::UnboundedReceiver<Place>) -> R
 async fn work(bot: Arc<Bot>, place: Place, lane: Arc<Notify>) -> Result<(), StoreError> {
     let mut wait = Duration::from_millis(500);
     loop {
-        let Some(row) = bot.store.next_in(place).await? else {
-            lane.notified().await;
-            continue;
+        // First, since messages that come behind it are for that session.
+        let carried = match bot.store.wanted_in(place).await? {
+            Some(wanted) => escalate(&bot, &wanted).await?,
+            None => match bot.store.next_in(place).await? {
+                Some(row) => carry_out(&bot, &row).await?,
+                None => {
+                    lane.notified().await;
+                    continue;
+                }
+            },
         };
-        match carry_out(&bot, &row).await? {
+        match carried {
             Carried::Done => wait = Duration::from_millis(500),
             Carried::Later => {
                 tokio::time::sleep(wait).await;
@@ -74,7 +82,14 @@ async fn work(bot: Arc<Bot>, place: Place, lane: Arc<Notify>) -> Result<(), Stor
 
 async fn carry_out(bot: &Arc<Bot>, row: &MessageRow) -> Result<Carried, StoreError> {
     match &row.decision.mode {
-        Mode::Task { prompt, agent_class } => start_task(bot, row, prompt, agent_class.clone()).await,
+        Mode::Task {
+            prompt,
+            agent_class,
+            escalation,
+        } => {
+            let escalation = escalation.as_ref().map(|escalation| escalation.mode);
+            start_task(bot, row, prompt, agent_class.clone(), escalation).await
+        }
         Mode::StartSession { prompt, agent_class } => {
             start_session(bot, row, prompt.clone(), agent_class.clone()).await
         }
@@ -161,6 +176,7 @@ async fn start_task(
     row: &MessageRow,
     prompt: &str,
     class: Option<String>,
+    escalation: Option<TaskEscalation>,
 ) -> Result<Carried, StoreError> {
     let topic = match topic(bot, row).await {
         Ok(topic) => topic,
@@ -169,7 +185,11 @@ async fn start_task(
     let Some(name) = &row.object else {
         return Ok(Carried::Done);
     };
-    match bot.cluster.create_task(name, &topic, prompt, class, origin(row)).await {
+    let made = bot
+        .cluster
+        .create_task(name, &topic, prompt, class, escalation, origin(row))
+        .await;
+    match made {
         Ok(()) => {
             bot.store.advance_message(row.row, MessageState::Handed).await?;
             Ok(Carried::Done)
@@ -211,6 +231,35 @@ async fn start_session(
                 bot.store.advance_session(name, SessionState::Ended).await?;
             }
             Ok(carried)
+        }
+    }
+}
+
+/// Makes the session that the agent of a task has asked for.
+async fn escalate(bot: &Arc<Bot>, wanted: &Wanted) -> Result<Carried, StoreError> {
+    let made = match topic(bot, &wanted.message).await {
+        Ok(topic) => escalate::make(bot, &topic, wanted).await,
+        Err(error) => Err(error),
+    };
+    let (place, session) = (wanted.message.place, &wanted.session);
+    match made {
+        Ok(made) => {
+            let uid = made.uid().unwrap_or_default();
+            bot.store
+                .observe_session(session.clone(), uid, place, SessionState::Live)
+                .await?;
+            bot.store.escalated(wanted.row).await?;
+            observe::session(bot, &made).await?;
+            Ok(Carried::Done)
+        }
+        Err(WriteError::Later(error)) => {
+            tracing::warn!(session, %error, "the session that an agent asked for is tried again");
+            Ok(Carried::Later)
+        }
+        Err(error) => {
+            tracing::warn!(session, %error, "the session that an agent asked for was refused");
+            bot.store.not_escalated(wanted.row, error.to_string()).await?;
+            Ok(Carried::Done)
         }
     }
 }

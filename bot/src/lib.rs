@@ -17,6 +17,7 @@ pub mod courier;
 pub mod deliver;
 pub mod dispatch;
 pub mod door;
+pub mod escalate;
 pub mod express;
 pub mod follow;
 pub mod health;

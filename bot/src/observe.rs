@@ -14,14 +14,14 @@ use tokio::sync::mpsc;
 use crate::bot::Bot;
 use crate::chat::Place;
 use crate::cluster::{Observed, place_of};
-use crate::conversation::{life, outcome};
+use crate::conversation::{life, outcome, wish};
 use crate::outbox::pace::Priority;
 use crate::render::Rich;
 use crate::store::StoreError;
 use crate::store::messages::{MessageRow, MessageState};
 use crate::store::posts::Content;
 use crate::store::sessions::SessionState;
-use crate::{preview, reach, words};
+use crate::{escalate, preview, reach, words};
 
 /// Follows the cluster until the bot stops.
 pub async fn run(bot: Arc<Bot>, mut events: mpsc::UnboundedReceiver<Observed>) -> Result<(), StoreError> {
@@ -95,7 +95,11 @@ async fn task(bot: &Arc<Bot>, task: &Arc<ContainerTask>) -> Result<(), StoreErro
         return Ok(());
     };
     if let Some((rich, error)) = outcome::of_task(task) {
-        return answer(bot, &row, Content::parts(&rich), error).await;
+        let parts = Content::parts(&rich);
+        return match wish::of_task(task, &row.decision) {
+            Some(wish) => escalate::take(bot, task, &row, parts, wish).await,
+            None => answer(bot, &row, parts, error).await,
+        };
     }
     if task.status.as_ref().is_some_and(|status| status.endpoint.is_some()) {
         preview::start(bot, task, &row);

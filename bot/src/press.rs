@@ -8,6 +8,7 @@ use longshore_wire::api::{Decision, Verdict};
 
 use crate::bot::Bot;
 use crate::conversation::prompt::{self, Choice};
+use crate::conversation::wish;
 use crate::express;
 use crate::store::StoreError;
 use crate::store::approvals::ApprovalRow;
@@ -39,6 +40,9 @@ async fn carry_out(bot: &Bot, press: &Press) -> Result<String, StoreError> {
         );
         return Ok(words::NOT_YOURS.to_owned());
     };
+    if let Some((row, yes)) = wish::read_data(&press.data) {
+        return escalation(bot, press, row, yes).await;
+    }
     let Some((row, choice)) = prompt::read_data(&press.data) else {
         return Ok(words::TOO_LATE.to_owned());
     };
@@ -70,6 +74,28 @@ async fn carry_out(bot: &Bot, press: &Press) -> Result<String, StoreError> {
             express::give_answer(bot, row, asked.text.clone(), label.clone(), &press.user_name).await
         }
     }
+}
+
+/// Whether a session shall take over from a task. Whoever may start one may say so.
+async fn escalation(bot: &Bot, press: &Press, row: i64, yes: bool) -> Result<String, StoreError> {
+    let (shown_at, by) = ((press.chat, press.message), press.user_name.clone());
+    let decided = bot.store.decide_escalation(row, shown_at, yes, by, bot.now()).await?;
+    let Some(place) = decided else {
+        return Ok(words::TOO_LATE.to_owned());
+    };
+    tracing::info!(
+        chat = press.chat,
+        user = press.user,
+        yes,
+        "a session that an agent asked for was decided about"
+    );
+    bot.wake(place);
+    Ok(if yes {
+        words::SESSION_STARTS
+    } else {
+        words::NO_SESSION_STARTS
+    }
+    .to_owned())
 }
 
 async fn verdict(bot: &Bot, approval: &ApprovalRow, verdict: Verdict, press: &Press) -> Result<String, StoreError> {

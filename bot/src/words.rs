@@ -26,6 +26,10 @@ pub const TOO_LATE: &str = "This has been decided already, or is no longer neede
 pub const NOT_YOURS: &str = "You are not on the list of people who may decide this.";
 /// A button about a permission, of somebody who may use the bot but not decide that.
 pub const NOT_AN_APPROVER: &str = "Only approvers may decide this.";
+/// A session takes over from a task.
+pub const SESSION_STARTS: &str = "A session takes over.";
+/// No session takes over from a task.
+pub const NO_SESSION_STARTS: &str = "No session is started.";
 /// The runner did not answer.
 pub const TRY_AGAIN: &str = "The session does not answer right now. Please try again in a moment.";
 /// `/end` is on its way.

@@ -78,6 +78,11 @@ async fn explain_says_what_the_router_says_in_every_case() {
             let expected = case.explanation(&router);
             let told = run(&args).await;
             assert!(told.contains(&expected.decision.reason), "{case:?}: {told}");
+            let wish = expected
+                .escalation
+                .iter()
+                .all(|wish| told.contains(&format!("And {wish}.\n")));
+            assert!(wish, "{case:?}: {told}");
             for passed in &expected.passed {
                 assert!(
                     told.contains(&format!("  {}: {}\n", passed.step, passed.why)),

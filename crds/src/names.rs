@@ -42,6 +42,11 @@ pub fn for_message(topic: &str, message_id: i64) -> String {
     format!("{topic}-{message_id}")
 }
 
+/// Session that takes over from the task of a message.
+pub fn for_escalation(task: &str) -> String {
+    format!("{task}-s")
+}
+
 /// Task of a ScheduledTask's run. `minute` counts from the Unix epoch, so both of two equal times of day on the night when clocks
 /// go back have a name of their own.
 pub fn for_run(schedule: &str, minute: i64) -> String {

@@ -41,8 +41,8 @@ pub const OWN_COMMANDS: [&str; 14] = [
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("has(self.access) || has(self.rules) || has(self.heuristics) || has(self.whileSessionActive) || has(self.topicTemplates)")
-        .message("spec: write access, rules, heuristics, whileSessionActive or topicTemplates; without any of them this policy says nothing")
+    validation = Rule::new("has(self.access) || has(self.rules) || has(self.heuristics) || has(self.whileSessionActive) || has(self.topicTemplates) || has(self.escalation)")
+        .message("spec: write access, rules, heuristics, whileSessionActive, topicTemplates or escalation; without any of them this policy says nothing")
 )]
 pub struct RoutingPolicySpec {
     /// Place of this policy among those of the namespace: lower comes first, and policies with the same number follow each other
@@ -75,6 +75,39 @@ pub struct RoutingPolicySpec {
     #[schemars(length(min = 1, max = 32))]
     #[x_kube(validation = Rule::new("self.all(a, self.exists_one(b, b.name == a.name))").message("topicTemplates: two of them have the same name; give each a name of its own"))]
     pub topic_templates: Vec<TopicTemplate>,
+    /// What happens when the agent of a task finds that the work needs a session. Of several policies the first that has this
+    /// counts, for messages that are written from then on. Default: the person is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub escalation: Option<EscalationPolicy>,
+}
+
+/// What happens when the agent of a task asks for a session.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.agentClassName) || self.mode != 'Never'")
+        .message("escalation.agentClassName: with mode: Never no session is started; remove it, or take another mode")
+)]
+pub struct EscalationPolicy {
+    /// `Start`: a session takes over by itself. `Ask`: the topic gets a message with a button for everybody who may use the bot
+    /// there. `Never`: agents of tasks cannot ask.
+    pub mode: EscalationMode,
+    /// AgentClass of such sessions. Default: the topic's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub agent_class_name: Option<String>,
+}
+
+/// What happens when the agent of a task asks for a session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum EscalationMode {
+    /// A session takes over by itself.
+    Start,
+    /// People of the topic are asked by a button.
+    #[default]
+    Ask,
+    /// The agent cannot ask.
+    Never,
 }
 
 /// What becomes of a message beside an active session.

@@ -34,6 +34,15 @@ fn a_policy_says_something() {
     );
     check(&json!({ "access": {} }), None);
     check(&json!({ "whileSessionActive": "QueueTask" }), None);
+    check(&json!({ "escalation": { "mode": "Never" } }), None);
+    check(
+        &json!({ "escalation": { "mode": "Start", "agentClassName": "big" } }),
+        None,
+    );
+    check(
+        &json!({ "escalation": { "mode": "Never", "agentClassName": "big" } }),
+        Some("with mode: Never no session is started"),
+    );
 }
 
 #[test]

@@ -74,6 +74,9 @@ pub enum SessionState {
 pub struct Expected {
     /// `ignore`, `reply`, `status`, `task`, `startSession`, `toSession`, `wakeSession`, `endSession`, `stop`, `answer`.
     pub mode: String,
+    /// What happens when the agent of a task asks for a session: `Start`, `Ask`, either with `/class`, or `Never`.
+    #[serde(default)]
+    pub escalation: Option<String>,
     /// What claude is given.
     #[serde(default)]
     pub text: Option<String>,
@@ -202,6 +205,15 @@ impl Expected {
             Some(piece) => whole.as_ref().is_some_and(|whole| whole.contains(piece)),
             None => true,
         };
+        let escalation = match &found.decision.mode {
+            Mode::Task {
+                escalation: Some(asks), ..
+            } => match &asks.agent_class {
+                Some(class) => format!("{:?}/{class}", asks.mode),
+                None => format!("{:?}", asks.mode),
+            },
+            _ => "Never".to_owned(),
+        };
         let reason = Some(found.decision.reason.clone());
         let missing = self.passed.iter().find(|expected| {
             let (step, why) = expected.split_once(": ").expect("step: why");
@@ -218,6 +230,8 @@ impl Expected {
             Some(format!("it says {says:?}"))
         } else if said("agentClass") != self.agent_class {
             Some(format!("class {:?}", said("agentClass")))
+        } else if self.escalation.as_ref().is_some_and(|expected| *expected != escalation) {
+            Some(format!("escalation {escalation}"))
         } else if rule != self.rule {
             Some(format!("rule {rule:?}"))
         } else if !has(&reason, &self.because) {

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::escalation::Escalation;
 use crate::template::NewTopic;
 
 /// What to do, and why.
@@ -35,6 +36,9 @@ pub enum Mode {
         /// AgentClass; none for the Topic's.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         agent_class: Option<String>,
+        /// What becomes of it when claude asks for a session; none when it cannot.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        escalation: Option<Escalation>,
     },
     /// A new PersistentSession.
     StartSession {
@@ -176,4 +180,7 @@ pub struct Explanation {
     /// The Topic that is made for it, if the place has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub new_topic: Option<NewTopic>,
+    /// Of a task: what becomes of it when its agent asks for a session, and who says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub escalation: Option<String>,
 }

@@ -54,7 +54,7 @@ impl Router {
                     found
                 });
                 let topic_templates = topic_templates.collect::<Vec<_>>();
-                let problems = self.problems(at, &rules, &topic_templates);
+                let problems = self.problems(at, &rules, &topic_templates, classes);
                 let worst = problems.into_iter().min_by_key(|(severity, ..)| *severity);
                 Findings {
                     policy: policy.name.clone(),
@@ -74,6 +74,7 @@ impl Router {
         at: usize,
         rules: &[RuleStatus],
         templates: &[RuleStatus],
+        classes: Option<&BTreeSet<String>>,
     ) -> Vec<(usize, &'static str, String)> {
         let policy = &self.policies[at];
         let mut problems = Vec::new();
@@ -104,6 +105,16 @@ impl Router {
                 problems.push((severity, reason, format!("topic template {}: {why}", found.name)));
             }
         }
+        let class = policy
+            .escalation
+            .as_ref()
+            .and_then(|says| says.agent_class_name.as_ref());
+        if let Some(class) = class.filter(|class| classes.is_some_and(|classes| !classes.contains(*class))) {
+            let told = format!(
+                "escalation.agentClassName: there is no AgentClass {class} in this namespace; such sessions wait for it"
+            );
+            problems.push((4, reasons::BROKEN_REFERENCE, told));
+        }
         let earlier = &self.policies[..at];
         for (part, says) in [
             (
@@ -111,6 +122,7 @@ impl Router {
                 (|policy| policy.heuristics.is_some()) as fn(&crate::read::Policy) -> bool,
             ),
             ("whileSessionActive", |policy| policy.while_session_active.is_some()),
+            ("escalation", |policy| policy.escalation.is_some()),
         ] {
             if let Some(first) = earlier.iter().find(|first| says(policy) && says(first)) {
                 let told = format!(

@@ -15,6 +15,7 @@
 mod access;
 mod command;
 mod decision;
+mod escalation;
 mod findings;
 mod heuristics;
 mod place;
@@ -30,6 +31,7 @@ pub mod words;
 pub use access::Standing;
 pub use command::{COMMANDS, Command};
 pub use decision::{Decision, Explanation, Mode, Passed, RuleName, StopTarget};
+pub use escalation::Escalation;
 pub use findings::Findings;
 pub use place::{ActiveSession, Message, Situation, TopicState};
 pub use read::PolicySource;

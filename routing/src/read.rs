@@ -6,7 +6,9 @@
 
 use std::collections::BTreeSet;
 
-use longshore_crds::{Access, Heuristics, OWN_COMMANDS, RoutingPolicy, RoutingRule, RuleMode, WhileSessionActive};
+use longshore_crds::{
+    Access, EscalationPolicy, Heuristics, OWN_COMMANDS, RoutingPolicy, RoutingRule, RuleMode, WhileSessionActive,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -54,6 +56,7 @@ pub(crate) struct Policy {
     pub heuristics: Option<Heuristics>,
     pub while_session_active: Option<WhileSessionActive>,
     pub templates: Vec<Template>,
+    pub escalation: Option<EscalationPolicy>,
     /// What is not right besides access and rules.
     pub problems: Vec<String>,
 }
@@ -89,6 +92,7 @@ pub(crate) fn policy(source: &PolicySource) -> Policy {
     let heuristics = part("heuristics");
     let beside = part("whileSessionActive");
     let templates = part("topicTemplates");
+    let escalation = part("escalation");
     Policy {
         name: source.name.clone(),
         order,
@@ -111,6 +115,7 @@ pub(crate) fn policy(source: &PolicySource) -> Policy {
                 Vec::new()
             }
         },
+        escalation: optional(escalation, &mut problems),
         problems,
     }
 }
@@ -308,14 +313,15 @@ mod tests {
             json!(null),
             json!(7),
             json!([]),
-            json!({ "rules": 1, "order": "first", "heuristics": [], "whileSessionActive": "Never" }),
+            json!({ "rules": 1, "order": "first", "heuristics": [], "whileSessionActive": "Never",
+                "escalation": { "mode": "Always" } }),
         ] {
             let policy = read(spec.clone());
             assert!(
                 policy.rules.is_empty() && policy.access.is_none() && policy.heuristics.is_none(),
                 "{spec}"
             );
-            assert!(policy.while_session_active.is_none() && policy.order == 0);
+            assert!(policy.while_session_active.is_none() && policy.escalation.is_none() && policy.order == 0);
             assert!(!policy.problems.is_empty(), "{spec}");
         }
     }

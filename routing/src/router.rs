@@ -6,6 +6,7 @@ use longshore_crds::{Role, RuleMode, WhileSessionActive};
 use crate::access::{AccessList, Standing};
 use crate::command::{self, Command};
 use crate::decision::{Decision, Explanation, Mode, Passed, RuleName, StopTarget, reply};
+use crate::escalation::Wishes;
 use crate::heuristics::Scoring;
 use crate::place::{ActiveSession, BesideSession, Message, Situation, TopicState};
 use crate::read::{self, Policy, PolicySource, ReadRule};
@@ -37,6 +38,7 @@ pub struct Router {
     access: AccessList,
     heuristics: Option<Scoring>,
     beside: Option<BesideSession>,
+    wishes: Wishes,
 }
 
 impl Router {
@@ -51,6 +53,7 @@ impl Router {
             .iter()
             .find_map(|policy| Some((policy.while_session_active?, policy.name.clone())));
         Self {
+            wishes: Wishes::new(&policies),
             access: AccessList::compile(&settings.allowed_users, &policies),
             settings,
             policies,
@@ -93,8 +96,11 @@ impl Router {
             also: Vec::new(),
         };
         let decision = way.decide();
+        let escalation =
+            matches!(decision.mode, Mode::Task { .. }).then(|| self.wishes.of_task(situation.session.as_ref()).1);
         Explanation {
             new_topic: self.new_topic(&decision.mode, situation, message),
+            escalation,
             decision,
             rule: way.rule,
             passed: way.passed,
@@ -365,7 +371,13 @@ impl<'a> Way<'a> {
             ),
             None => why.to_owned(),
         };
-        self.with_topic(Mode::Task { prompt, agent_class }, why)
+        let (escalation, _) = self.router.wishes.of_task(self.situation.session.as_ref());
+        let mode = Mode::Task {
+            prompt,
+            agent_class,
+            escalation,
+        };
+        self.with_topic(mode, why)
     }
 
     fn start(&self, prompt: &str, agent_class: Option<String>, why: &str) -> Decision {

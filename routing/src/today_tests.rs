@@ -78,6 +78,10 @@ fn task(prompt: &str) -> Mode {
     Mode::Task {
         prompt: prompt.into(),
         agent_class: None,
+        escalation: Some(crate::Escalation {
+            mode: longshore_crds::TaskEscalation::Ask,
+            agent_class: None,
+        }),
     }
 }
 fn start(prompt: Option<&str>) -> Mode {

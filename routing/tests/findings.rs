@@ -171,6 +171,22 @@ fn a_class_that_does_not_exist_is_told_by_who_knows_the_classes() {
 
 #[test]
 fn what_else_is_wrong_is_told_the_worst_first() {
+    let asks = json!({ "escalation": { "mode": "Start", "agentClassName": "big" } });
+    let found = findings(&[("a", asks.clone()), ("b", asks)], Some(&["small"]));
+    assert_eq!(
+        (found[0].reason, found[1].reason),
+        ("BrokenReference", "BrokenReference")
+    );
+    assert!(
+        found[0]
+            .problem
+            .as_deref()
+            .unwrap()
+            .contains("there is no AgentClass big")
+    );
+    let never = || json!({ "escalation": { "mode": "Never" } });
+    let found = findings(&[("a", never()), ("b", never())], Some(&[]));
+    assert_eq!((found[0].reason, found[1].reason), ("InForce", "Overridden"));
     let heuristics = json!({ "heuristics": { "repositoryLinks": 10 } });
     let found = findings(&[("a", heuristics.clone()), ("b", heuristics)], None);
     assert!(found[0].ready);

@@ -101,8 +101,9 @@ fn spec() -> impl Strategy<Value = Value> {
         prop::collection::vec(rule(), 0..5),
         any::<bool>(),
         any::<bool>(),
+        prop::option::of(prop_oneof![Just("Start"), Just("Ask"), Just("Never")]),
     );
-    let good = good.prop_map(|(order, access, rules, weighs, queues)| {
+    let good = good.prop_map(|(order, access, rules, weighs, queues, escalation)| {
         let mut spec = json!({ "order": order, "rules": rules });
         if let Some(access) = access {
             spec["access"] = access;
@@ -112,6 +113,9 @@ fn spec() -> impl Strategy<Value = Value> {
         }
         if queues {
             spec["whileSessionActive"] = json!("QueueTask");
+        }
+        if let Some(mode) = escalation {
+            spec["escalation"] = json!({ "mode": mode });
         }
         spec
     });

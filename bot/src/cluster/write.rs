@@ -9,8 +9,8 @@ use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Resource, ResourceExt};
 use longshore_crds::conditions::{reasons, types};
 use longshore_crds::{
-    ContainerTask, ContainerTaskSpec, Origin, PersistentSession, PersistentSessionSpec, TelegramBinding, Topic,
-    TopicDefaults, TopicRef, TopicSpec, Workspace, meta,
+    ContainerTask, ContainerTaskSpec, Origin, PersistentSession, PersistentSessionSpec, TaskEscalation,
+    TelegramBinding, Topic, TopicDefaults, TopicRef, TopicSpec, Workspace, meta,
 };
 use longshore_routing::TemplateName;
 use serde_json::json;
@@ -170,6 +170,7 @@ impl Cluster {
         topic: &str,
         prompt: &str,
         agent_class: Option<String>,
+        escalation: Option<TaskEscalation>,
         origin: Origin,
     ) -> Result<(), WriteError> {
         let spec = ContainerTaskSpec {
@@ -180,7 +181,7 @@ impl Cluster {
             ttl_seconds_after_finished: None,
             retries: None,
             history: None,
-            escalation: None,
+            escalation,
             origin: Some(origin.clone()),
         };
         let task = ContainerTask {

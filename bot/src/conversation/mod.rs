@@ -7,6 +7,7 @@
 pub mod life;
 pub mod outcome;
 pub mod prompt;
+pub mod wish;
 
 use std::collections::BTreeMap;
 

@@ -113,14 +113,14 @@ pub fn closed(
     }
 }
 
-fn button(text: &str, callback_data: String) -> Button {
+pub(super) fn button(text: &str, callback_data: String) -> Button {
     Button {
         text: text.to_owned(),
         callback_data,
     }
 }
 
-fn bold(text: String) -> Rich {
+pub(super) fn bold(text: String) -> Rich {
     let length = render::units(&text);
     Rich {
         text,
@@ -201,7 +201,7 @@ fn input(approval: &Approval) -> Rich {
     }
 }
 
-fn cut_end(rich: &Rich, limit: usize) -> Rich {
+pub(super) fn cut_end(rich: &Rich, limit: usize) -> Rich {
     let mut parts = render::split(rich, limit);
     match parts.len() {
         0 => Rich::default(),

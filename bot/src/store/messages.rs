@@ -142,6 +142,7 @@ pub(super) fn insert(tx: &Transaction<'_>, new: &NewMessage) -> Result<(), Store
                 "INSERT OR IGNORE INTO sessions (name, chat, thread, state) VALUES (?1, ?2, ?3, 'wanted')",
                 params![new.object, place.chat, place.thread_key()],
             )?;
+            super::escalations::moot(tx, place)?;
         }
         Mode::EndSession { session } => super::sessions::advance(tx, session, super::sessions::SessionState::Ending)?,
         _ => {}
@@ -263,7 +264,9 @@ impl Store {
         self.call(|connection| {
             let mut select = connection.prepare_cached(
                 "SELECT DISTINCT chat, thread FROM messages
-                 WHERE state <> 'closed' AND state IN ('routed', 'posting') AND express = 0",
+                 WHERE state <> 'closed' AND state IN ('routed', 'posting') AND express = 0
+                 UNION SELECT m.chat, m.thread FROM escalations e JOIN messages m ON m.row = e.message
+                 WHERE e.state <> 'closed' AND e.state = 'wanted'",
             )?;
             let rows = select.query_map([], |row| Ok(Place::from_key(row.get(0)?, row.get(1)?)))?;
             Ok(rows.collect::<Result<_, _>>()?)
@@ -310,6 +313,7 @@ impl Store {
                     "INSERT OR IGNORE INTO sessions (name, chat, thread, state) VALUES (?1, ?2, ?3, 'wanted')",
                     params![object, message.place.chat, message.place.thread_key()],
                 )?;
+                super::escalations::moot(tx, message.place)?;
             }
             Ok(())
         })

@@ -112,6 +112,19 @@ const STEPS: &[&str] = &[
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX results_open ON results (uid) WHERE told = 0;
 ",
+    "
+    -- Sessions that agents of tasks have asked for: whether people are asked, and whether the session is made.
+    CREATE TABLE escalations (
+        row         INTEGER PRIMARY KEY,
+        message     INTEGER NOT NULL UNIQUE REFERENCES messages (row),
+        session     TEXT NOT NULL,
+        wish        TEXT NOT NULL,
+        post        INTEGER NOT NULL REFERENCES posts (post),
+        state       TEXT NOT NULL,
+        since       INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX escalations_open ON escalations (state) WHERE state <> 'closed';
+",
 ];
 
 /// Brings a database to the newest version.

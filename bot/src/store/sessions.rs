@@ -121,10 +121,13 @@ impl Store {
         state: SessionState,
     ) -> Result<(), StoreError> {
         self.transaction(move |tx| {
-            tx.execute(
+            let new = tx.execute(
                 "INSERT OR IGNORE INTO sessions (name, chat, thread, state) VALUES (?1, ?2, ?3, 'wanted')",
                 params![name, place.chat, place.thread_key()],
             )?;
+            if new > 0 && state < SessionState::Ending {
+                super::escalations::moot(tx, place)?;
+            }
             tx.execute(
                 "UPDATE sessions SET uid = ?2, stored_seq = 0, noted = NULL, warning = NULL, held_up = NULL,
                     state = CASE WHEN uid IS NULL THEN state ELSE 'live' END

@@ -45,6 +45,7 @@ fn task(message: i64) -> NewMessage {
         Mode::Task {
             prompt: "why?".into(),
             agent_class: None,
+            escalation: None,
         },
         Some("ct"),
     )
@@ -458,4 +459,79 @@ async fn a_result_that_nobody_asked_for_is_posted_once_and_its_task_is_told_once
         .await
         .unwrap();
     assert_eq!(store.pending(PLACE.chat).await.unwrap().len(), 2);
+}
+
+fn wish(mode: longshore_crds::TaskEscalation) -> crate::conversation::wish::Wish {
+    crate::conversation::wish::Wish {
+        reason: "long".into(),
+        plan: "steps".into(),
+        handover: "go on".into(),
+        mode,
+        agent_class: None,
+    }
+}
+
+#[tokio::test]
+async fn a_wish_for_a_session_is_taken_over_once_and_expires() {
+    let (_folder, store) = store().await;
+    store.receive(vec![(1, json!({}))], 1).await.unwrap();
+    store.decide(1, task(1)).await.unwrap();
+    let id = MessageId::from_telegram(PLACE.chat, 1);
+    let row = store.message(id).await.unwrap().unwrap().row;
+    for now in [100, 900] {
+        let parts = vec![Content::plain("so far")];
+        let wish = wish(longshore_crds::TaskEscalation::Ask);
+        store
+            .answer_and_escalate(row, parts, "ct-s".into(), wish, now)
+            .await
+            .unwrap();
+    }
+    assert_eq!(store.expire_escalations(100 + 1799).await.unwrap(), Vec::<i64>::new());
+    assert_eq!(store.expire_escalations(100 + 1800).await.unwrap(), [PLACE.chat]);
+    assert_eq!(store.expire_escalations(100 + 1800).await.unwrap(), Vec::<i64>::new());
+    let pending = store.pending(PLACE.chat).await.unwrap();
+    let asked = pending.last().unwrap().content.clone().unwrap();
+    assert!(
+        asked
+            .rich
+            .text
+            .ends_with("Nobody answered in time. /deep starts a session."),
+        "{asked:?}"
+    );
+    assert!(asked.buttons.is_empty());
+    assert_eq!(store.wanted_in(PLACE).await.unwrap(), None);
+    assert_eq!(store.active_session(PLACE).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_pressed_button_counts_once_and_only_where_it_is_shown() {
+    let (_folder, store) = store().await;
+    store.receive(vec![(1, json!({}))], 1).await.unwrap();
+    store.decide(1, task(1)).await.unwrap();
+    let id = MessageId::from_telegram(PLACE.chat, 1);
+    let row = store.message(id).await.unwrap().unwrap().row;
+    let wish = wish(longshore_crds::TaskEscalation::Ask);
+    let parts = vec![Content::plain("so far")];
+    store
+        .answer_and_escalate(row, parts, "ct-s".into(), wish, 100)
+        .await
+        .unwrap();
+    let post = store.pending(PLACE.chat).await.unwrap().last().unwrap().post;
+    store.sent(post, 77).await.unwrap();
+    let press = async |at: (i64, i64), yes, now| {
+        let decided = store.decide_escalation(1, at, yes, "Ada".into(), now).await;
+        decided.unwrap().is_some()
+    };
+    assert!(!press((PLACE.chat, 78), true, 101).await);
+    assert!(!press((PLACE.chat + 1, 77), true, 101).await);
+    assert!(!press((PLACE.chat, 77), true, 100 + 1800).await, "too late");
+    assert!(press((PLACE.chat, 77), true, 101).await);
+    assert!(!press((PLACE.chat, 77), false, 102).await);
+    assert_eq!(store.places_with_work().await.unwrap(), [PLACE]);
+    let wanted = store.wanted_in(PLACE).await.unwrap().unwrap();
+    assert_eq!((wanted.session.as_str(), wanted.message.row), ("ct-s", row));
+    assert_eq!(store.active_session(PLACE).await.unwrap().unwrap().name, "ct-s");
+    store.not_escalated(wanted.row, "forbidden".into()).await.unwrap();
+    assert_eq!(store.wanted_in(PLACE).await.unwrap(), None);
+    assert_eq!(store.active_session(PLACE).await.unwrap(), None);
 }

@@ -29,6 +29,9 @@ pub fn write(out: &mut impl Write, found: &Explanation, router: &Router, notes: 
         }
         _ => {}
     }
+    if let Some(escalation) = &found.escalation {
+        writeln!(out, "And {}.", plain(escalation))?;
+    }
     if !found.passed.is_empty() {
         writeln!(out, "\nBefore that, in this order:")?;
         for passed in &found.passed {
