@@ -431,6 +431,23 @@ impl Install {
         Ok(())
     }
 
+    /// Applies a RoutingPolicy; returns once the bot goes by it.
+    ///
+    /// # Errors
+    /// When it is refused, or not in force after [`DEADLINE`].
+    pub async fn put_into_force(&self, policy: &Value) -> Result<()> {
+        let times = async || {
+            let log = self
+                .kubectl(&["logs", "-l", "app.kubernetes.io/component=bot", "--tail=-1"])
+                .await?;
+            anyhow::Ok(log.matches("RoutingPolicies are in force").count())
+        };
+        let before = times().await?;
+        self.apply(policy).await?;
+        self.until("the policy is in force", async || Ok(times().await? > before))
+            .await
+    }
+
     /// Waits until the session's first message is answered.
     ///
     /// # Errors

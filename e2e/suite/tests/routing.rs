@@ -3,23 +3,8 @@
 use anyhow::{Context as _, Result, ensure};
 use longshore_crds::PersistentSession;
 use longshore_e2e::chat::Chat;
-use longshore_e2e::install::{Install, Options, with_install};
+use longshore_e2e::install::{Options, with_install};
 use serde_json::{Value, json};
-
-/// Applies a policy; returns once the bot goes by it.
-async fn put_into_force(install: &Install, policy: &Value) -> Result<()> {
-    let times = async || {
-        let log = install
-            .kubectl(&["logs", "-l", "app.kubernetes.io/component=bot", "--tail=-1"])
-            .await?;
-        anyhow::Ok(log.matches("RoutingPolicies are in force").count())
-    };
-    let before = times().await?;
-    install.apply(policy).await?;
-    install
-        .until("the policy is in force", async || Ok(times().await? > before))
-        .await
-}
 
 #[tokio::test]
 async fn the_same_sentence_becomes_a_task_and_after_another_policy_a_session() -> Result<()> {
@@ -36,7 +21,7 @@ async fn the_same_sentence_becomes_a_task_and_after_another_policy_a_session() -
             "apiVersion": "longshore.dev/v1alpha1", "kind": "RoutingPolicy", "metadata": {"name": "team"},
             "spec": {"rules": [rule("deep", json!(["incident", "outage"])), rule("late", json!(["incident"]))]},
         });
-        put_into_force(install, &policy).await?;
+        install.put_into_force(&policy).await?;
         let asked = chat.say("Look into the incident. [[say A close look.]]").await?;
         chat.answer(asked, "A close look.").await?;
         let name = chat.object(asked);
