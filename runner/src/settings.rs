@@ -19,8 +19,8 @@ use url::Url;
 use crate::git::Login;
 use crate::turn::Limits;
 
-/// Names of variables that name proxies; git knows them in lower case, too.
-const PROXIES: [&str; 4] = ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"];
+/// Names of variables that name proxies. git heeds `http_proxy` in lower case alone.
+const PROXIES: [&str; 3] = ["https_proxy", "http_proxy", "no_proxy"];
 
 /// Why the settings do not hold.
 #[derive(Debug, thiserror::Error)]
@@ -111,7 +111,7 @@ pub struct Settings {
     pub instructions: [Option<String>; 2],
     /// The credential of the topic's repository.
     pub repository_login: Option<Login>,
-    /// Variables that name proxies, for git.
+    /// Variables that name proxies, with names in lower case, for git.
     pub proxies: Vec<(OsString, OsString)>,
 }
 
@@ -143,11 +143,10 @@ impl Settings {
             (!told.trim().is_empty()).then(|| told.trim().to_owned())
         });
         settings.repository_login = repository_login;
-        let proxies = std::env::vars_os().filter(|(name, _)| {
-            let name = name.to_str().unwrap_or_default().to_ascii_uppercase();
-            PROXIES.contains(&name.as_str())
-        });
-        settings.proxies = proxies.collect();
+        let proxies = std::env::vars_os().map(|(name, value)| (name.to_ascii_lowercase(), value));
+        settings.proxies = proxies
+            .filter(|(name, _)| PROXIES.iter().any(|proxy| name == proxy))
+            .collect();
         Ok(settings)
     }
 

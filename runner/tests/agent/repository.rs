@@ -303,3 +303,24 @@ async fn a_repository_without_a_commit_is_cloned_as_well() {
         .await;
     assert_eq!(turn.text(), empty);
 }
+
+#[tokio::test]
+async fn a_session_that_waits_for_its_repository_can_be_suspended_and_comes_back_corrected() {
+    let server = GitServer::start().await;
+    let mut rig = Rig::start(setup(&json!({"url": server.url.replace("app", "other"), "depth": 1}))).await;
+    rig.runner.until("a problem", |status| status.problem.is_some()).await;
+    rig.runner.say(id(1), "one").await;
+    let deadline = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(60);
+    rig.runner
+        .post("/v1/quiesce", json!({"deadline": deadline, "summarize": true}))
+        .await;
+    rig.runner
+        .until("quiesced", |status| status.state == RunnerState::Quiesced)
+        .await;
+    assert_eq!(rig.runner.events(0).await.turn_of(id(1)).await.reason, "quiesced");
+    assert_eq!(rig.runner.terminate().await, Some(0));
+    rig.setup.agent["repository"]["url"] = json!(server.url);
+    rig.start_again().await;
+    assert!(!rig.runner.ask(id(2), "two").await.is_error);
+    assert_eq!(read(&rig, "count.txt"), "three");
+}
