@@ -6,7 +6,7 @@
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use longshore_crds::conditions::{reasons, types};
-use longshore_crds::{DesiredState, PersistentSession, meta};
+use longshore_crds::{DesiredState, PersistentSession, meta, wish};
 
 use crate::bot::Bot;
 use crate::cluster::write::WriteError;
@@ -69,10 +69,12 @@ fn plan(session: &PersistentSession, cause: &str, now: Timestamp) -> Step {
         Step::Nothing(Wake::HeldDown)
     } else if asked.is_some() && asked != observed {
         Step::Nothing(Wake::Asked)
-    } else if let Some(until) = rests_until(session).filter(|until| is_for(asked, cause) && *until > now) {
+    } else if let Some(until) =
+        rests_until(session).filter(|until| asked.is_some_and(|asked| wish::is_for(asked, cause)) && *until > now)
+    {
         Step::Nothing(Wake::Rests(until))
     } else {
-        Step::Ask(another(cause, asked))
+        Step::Ask(wish::another(cause, asked))
     }
 }
 
@@ -80,23 +82,6 @@ fn rests_until(session: &PersistentSession) -> Option<Timestamp> {
     let conditions = &session.status.as_ref()?.conditions;
     let suspended = condition(conditions, types::SUSPENDED)?;
     (suspended.reason == reasons::RESUME_FAILED).then(|| suspended.last_transition_time.0 + PAUSE)
-}
-
-/// Whether the last wish was for this.
-fn is_for(last: Option<&str>, cause: &str) -> bool {
-    last.and_then(|last| last.strip_prefix(cause))
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-/// A value that differs from the one that was acted upon, also when the session fell asleep again before it took what it was
-/// woken for.
-fn another(cause: &str, last: Option<&str>) -> String {
-    let again = |last: &str| last.strip_prefix(cause)?.strip_prefix('/')?.parse::<u32>().ok();
-    match last {
-        Some(last) if last == cause => format!("{cause}/2"),
-        Some(last) => again(last).map_or(cause.to_owned(), |times| format!("{cause}/{}", times.saturating_add(1))),
-        None => cause.to_owned(),
-    }
 }
 
 #[cfg(test)]

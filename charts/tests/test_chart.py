@@ -110,7 +110,7 @@ class Access(unittest.TestCase):
             self.assertFalse({"create", "update", "patch"} & allowed(self.objects, "-operator", resource), resource)
         # Runs of schedules are created, and never changed.
         self.assertEqual({"get", "list", "watch", "create", "delete"}, allowed(self.objects, "-operator", "containertasks"))
-        # Of a session it sets and lifts the finalizer; there is no smaller right for that.
+        # Of a session it sets and lifts the finalizer, and asks it to wake up for a schedule; there is no smaller right for that.
         self.assertEqual({"get", "list", "watch", "patch"}, allowed(self.objects, "-operator", "persistentsessions"))
 
     def test_the_operator_never_deletes_volumes_or_topics_and_never_runs_commands_in_pods(self):

@@ -162,6 +162,12 @@ pub mod reasons {
     pub const PREVIOUS_RUN_ACTIVE: &str = "PreviousRunActive";
     /// The last run was left out because a session of the topic had a pod (`whileSessionActive: Skip`).
     pub const SESSION_ACTIVE: &str = "SessionActive";
+    /// A run waits for the topic's session to take it (`whileSessionActive: ToSession`).
+    pub const HANDING_OVER: &str = "HandingOver";
+    /// The last run was left out because `desiredState: Suspended` keeps the topic's session asleep (`whileSessionActive: ToSession`).
+    pub const SESSION_SUSPENDED: &str = "SessionSuspended";
+    /// The topic's session went away while the last run was given to it, and may or may not have taken it.
+    pub const HAND_OVER_UNCERTAIN: &str = "HandOverUncertain";
     /// The bot can post in the topic's chat.
     pub const REACHABLE: &str = "Reachable";
     /// The person has blocked the bot, or never wrote to it.

@@ -21,6 +21,7 @@ mod scheduled_task;
 mod shared;
 mod topic;
 mod topic_template;
+pub mod wish;
 
 pub use agent_class::*;
 pub use container_task::*;

@@ -21,7 +21,7 @@ pub const CLASS_LABEL: &str = "longshore.dev/class";
 pub const SPEC_HASH: &str = "longshore.dev/spec-hash";
 /// Annotation on a PersistentSession, set by the bot or a person: end it. The value says why, for people.
 pub const END: &str = "longshore.dev/end";
-/// Annotation on a PersistentSession, set by the bot or a person: wake it from its suspension. Any value that differs from
+/// Annotation on a PersistentSession, set by the bot, a schedule or a person: wake it from its suspension. Any value that differs from
 /// `status.observedWake` is a new wish; `desiredState: Suspended` and `Ended` beat it.
 pub const WAKE: &str = "longshore.dev/wake";
 /// Finalizer on a PersistentSession that may have had a pod: its deletion waits, bounded, until its outcomes are summarised.

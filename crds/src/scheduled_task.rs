@@ -1,4 +1,4 @@
-//! ScheduledTask: a schedule that makes ContainerTasks.
+//! ScheduledTask: a schedule that makes ContainerTasks, or gives its prompt to the topic's session.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
@@ -20,7 +20,7 @@ use crate::TopicRef;
     status = "ScheduledTaskStatus",
     derive = "PartialEq",
     selectable = ".spec.topicRef.name",
-    doc = "A prompt that claude answers again and again, by a schedule. Each run is a ContainerTask on the topic's workspace; its answer is posted in the topic's chat, if it has one.",
+    doc = "A prompt that claude answers again and again, by a schedule. Each run is a ContainerTask on the topic's workspace, or, with `whileSessionActive: ToSession`, a message to the topic's session; its answer is posted in the topic's chat, if it has one.",
     printcolumn(name = "Topic", type_ = "string", json_path = ".spec.topicRef.name"),
     printcolumn(name = "Schedule", type_ = "string", json_path = ".spec.schedule"),
     printcolumn(name = "TimeZone", type_ = "string", json_path = ".spec.timeZone"),
@@ -62,20 +62,21 @@ pub struct ScheduledTaskSpec {
     #[schemars(length(max = 65536))]
     #[x_kube(validation = Rule::new("self.matches('\\\\S')").message("prompt: write what claude shall do; it is empty"))]
     pub prompt: String,
-    /// AgentClass in the same namespace. Default: the topic's.
+    /// AgentClass in the same namespace. Default: the topic's. A run that a session takes runs as that session does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub agent_class_name: Option<String>,
-    /// Seconds after which a run is stopped and reported as failed. Default: the class's task timeout.
+    /// Seconds after which a run is stopped and reported as failed. Default: the class's task timeout. A run that a session takes
+    /// has no such limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 10, max = 86400))]
     pub timeout_seconds: Option<i32>,
     /// What to do when a run is due while an earlier one is not over. Default: Forbid. Tasks of one topic run one after the other
-    /// in any case.
+    /// in any case. A run that goes to a session is over, as far as this goes, once the session has taken it.
     #[serde(default)]
     pub concurrency_policy: ConcurrencyPolicy,
-    /// What to do when a run is due while a session of the topic has a pod. A session that sleeps does not count. Default:
-    /// QueueTask.
+    /// What to do when a run is due while a session of the topic has a pod. A session that sleeps counts for ToSession only.
+    /// Default: QueueTask.
     #[serde(default)]
     pub while_session_active: BesideSession,
     /// How many seconds late a run may start, e.g. because the operator was down; a later one is left out and recorded in
@@ -124,6 +125,11 @@ pub enum ConcurrencyPolicy {
 /// What to do when a run is due while a session of the topic has a pod.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum BesideSession {
+    /// Give the prompt to the session as a message, and wake it first if it sleeps. It is answered in the session's conversation,
+    /// after what the session is at. A session that `desiredState: Suspended` keeps asleep is not woken: the run is left out. If the
+    /// session ends before it takes the message, or cannot be brought back, the run becomes a task. Without a session it is a task
+    /// from the start.
+    ToSession,
     /// Make the task; it waits until the session has ended or sleeps.
     #[default]
     QueueTask,
@@ -145,12 +151,15 @@ pub struct ScheduledTaskStatus {
     /// Times up to this one are nobody's business: it was created, resumed, or given another schedule then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counts_from: Option<Time>,
-    /// The time that the last started run was scheduled for.
+    /// The time that the last started run was scheduled for. One that goes to a session has started once the session has taken it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_schedule_time: Option<Time>,
     /// The last run that was left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_missed: Option<MissedRun>,
+    /// The run that waits for a session to take it; at most one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<PendingRun>,
     /// When it is due next; absent while it is suspended or cannot be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_schedule_time: Option<Time>,
@@ -158,7 +167,7 @@ pub struct ScheduledTaskStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
     pub active: Vec<String>,
-    /// How many runs are not over.
+    /// How many runs are not over; one that waits for a session is among them.
     #[serde(default)]
     pub active_count: i32,
     /// `Ready`.
@@ -173,7 +182,36 @@ pub struct ScheduledTaskStatus {
 pub struct MissedRun {
     /// The time that it was scheduled for.
     pub schedule_time: Time,
-    /// Why: `MissedDeadline`, `LaterRunDue`, `PreviousRunActive`, `SessionActive` or `NameConflict`.
+    /// Why: `MissedDeadline`, `LaterRunDue`, `PreviousRunActive`, `SessionActive`, `SessionSuspended`, `HandOverUncertain` or
+    /// `NameConflict`.
     #[schemars(length(max = 64))]
     pub reason: String,
+}
+
+/// A run on its way to a session.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PendingRun {
+    /// The time that it was scheduled for.
+    pub schedule_time: Time,
+    /// Name of the PersistentSession.
+    #[schemars(length(max = 253))]
+    pub session: String,
+    /// UID of that; another one of the same name does not get the run.
+    #[schemars(length(max = 64))]
+    pub session_uid: String,
+    /// How far it has come.
+    pub step: HandOver,
+    /// It is not tried again before this time, since the session was winding down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_time: Option<Time>,
+}
+
+/// How far a run has come on its way to a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum HandOver {
+    /// The session is woken, or is on its way to being Ready. It has not got the message.
+    Waiting,
+    /// The message is given to it. Whether it has it is known when it has answered.
+    Giving,
 }

@@ -153,6 +153,7 @@ impl Wake {
         let (namespace, name) = place(session);
         send(&self.sessions, &namespace, &name);
         self.waiting_for_topic(index, &namespace, &session.spec.topic_ref.name);
+        self.waiting_for_session(index, session);
         let own = session.spec.agent_class_name.as_deref();
         self.class_of(index, &namespace, &session.spec.topic_ref.name, own);
     }
@@ -218,6 +219,19 @@ impl Wake {
         }
         for task in index.tasks_of(namespace, topic).iter().filter(|t| task_waits(t)) {
             send(&self.tasks, namespace, &task.name_any());
+        }
+    }
+
+    /// Schedules with a run for it.
+    fn waiting_for_session(&self, index: &Index, session: &PersistentSession) {
+        let (namespace, uid) = (session.namespace(), session.uid());
+        let waits = |schedule: &ScheduledTask| {
+            let pending = schedule.status.as_ref().and_then(|status| status.pending.as_ref());
+            schedule.namespace() == namespace
+                && pending.is_some_and(|pending| Some(&pending.session_uid) == uid.as_ref())
+        };
+        for schedule in index.schedules.state_filter(waits) {
+            self.on_schedule(&schedule);
         }
     }
 

@@ -35,6 +35,14 @@ impl MessageId {
         ))
     }
 
+    /// Id of a run of the ScheduledTask with this UID. `minute` counts from the Unix epoch.
+    pub fn from_run(schedule_uid: &str, minute: i64) -> Self {
+        Self(Uuid::new_v5(
+            &Self::NAMESPACE,
+            format!("schedule/{schedule_uid}/{minute}").as_bytes(),
+        ))
+    }
+
     /// Id of the prompt in the spec of the object with this UID, for objects that no chat message stands behind.
     pub fn from_object(uid: &str) -> Self {
         Self(Uuid::new_v5(&Self::NAMESPACE, format!("object/{uid}").as_bytes()))

@@ -1,7 +1,8 @@
 //! The JSON that crosses Longshore's processes.
 //!
 //! Owns the shapes of the runner's HTTP API ([`api`]), of its event stream ([`event`]), of the notices it posts to the
-//! operator ([`notice`]), the questions inside a prompt ([`question`]), of what the operator tells a new pod ([`agent`]), the topic tokens ([`token`]), and the lines
+//! operator ([`notice`]), the questions inside a prompt ([`question`]), the
+//! authors that are no people ([`author`]), of what the operator tells a new pod ([`agent`]), the topic tokens ([`token`]), and the lines
 //! that the `claude` CLI reads and writes ([`claude`]).
 //!
 //! Knows nothing of Kubernetes, Telegram, HTTP servers or clocks. Decoding never panics; every reader ignores fields and
@@ -10,6 +11,7 @@
 
 pub mod agent;
 pub mod api;
+pub mod author;
 pub mod claude;
 pub mod event;
 pub mod notice;

@@ -12,8 +12,9 @@
 - apiGroups: [longshore.dev]
   resources: [agentclasses/status, topics/status, containertasks/status, persistentsessions/status, routingpolicies/status, scheduledtasks/status]
   verbs: [patch]
-# The finalizer of a session, so that deleting it leaves a summary first. RBAC knows no smaller right for metadata than patch on
-# the whole object; the operator sends nothing but metadata.finalizers.
+# The finalizer of a session, so that deleting it leaves a summary first, and the annotation that wakes one for a schedule. RBAC
+# knows no smaller right for metadata than patch on the whole object; the operator sends nothing but metadata.finalizers and
+# longshore.dev/wake.
 - apiGroups: [longshore.dev]
   resources: [persistentsessions]
   verbs: [patch]

@@ -4,9 +4,11 @@
 //! environment are not used, and a runner that is not the object's own is not talked to. A runner that cannot be reached is
 //! an observation, not an error.
 
+mod hand;
 mod quiesced;
 mod runner;
 
+pub use hand::{Handed, hand};
 pub use quiesced::Quiesced;
 pub use runner::Dialer;
 

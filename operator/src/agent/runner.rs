@@ -20,7 +20,12 @@ pub enum CallError {
     #[error("the runner cannot be reached: {0}")]
     Unreachable(String),
     #[error("the runner refused with {status}: {problem}")]
-    Refused { status: StatusCode, problem: String },
+    Refused {
+        status: StatusCode,
+        /// The problem's name, empty without one.
+        kind: String,
+        problem: String,
+    },
     #[error("the runner does not accept the topic's token")]
     Unauthorized,
     #[error("the runner sent more than {MAX_ANSWER} bytes")]
@@ -184,9 +189,13 @@ fn understand<T: DeserializeOwned>(body: &[u8]) -> Result<T, CallError> {
 }
 
 fn refused(status: StatusCode, body: &[u8]) -> CallError {
-    let problem = serde_json::from_slice::<Problem>(body).map_or_else(|_| "no reason given".to_owned(), |p| p.message);
+    let problem = serde_json::from_slice::<Problem>(body).unwrap_or_else(|_| Problem {
+        error: String::new(),
+        message: "no reason given".to_owned(),
+    });
     CallError::Refused {
         status,
-        problem: crate::conditions::truncate(&problem, 300),
+        kind: crate::conditions::truncate(&problem.error, 60),
+        problem: crate::conditions::truncate(&problem.message, 300),
     }
 }

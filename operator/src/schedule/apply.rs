@@ -1,9 +1,10 @@
 //! Effects of a schedule's plan.
 
 use kube::{Api, Client, ResourceExt};
-use longshore_crds::{ContainerTask, ScheduledTask};
+use longshore_crds::{ContainerTask, PersistentSession, meta};
+use serde_json::{Value, json};
 
-use super::observe::Observed;
+use super::observe::{Observed, is_current};
 use super::plan::{Plan, Step};
 use crate::cluster::{self, Created, Error};
 
@@ -21,10 +22,15 @@ pub async fn apply(plan: &Plan, seen: &Observed, client: &Client) -> Result<Appl
     for step in &plan.steps {
         match step {
             Step::Start(run) => {
-                is_current(seen, client).await?;
+                is_current(&seen.schedule, client).await?;
                 if let Created::Foreign(_) = cluster::create(&api, run).await? {
                     return Ok(Applied::NameTaken);
                 }
+            }
+            Step::Wake { session, wish } => {
+                is_current(&seen.schedule, client).await?;
+                let api: Api<PersistentSession> = Api::namespaced(client.clone(), &namespace);
+                cluster::merge(&api, &session.name_any(), &wake_patch(session, wish)).await?;
             }
             Step::Delete { name, uid } => cluster::delete(&api, name, uid).await?,
         }
@@ -32,21 +38,12 @@ pub async fn apply(plan: &Plan, seen: &Observed, client: &Client) -> Result<Appl
     Ok(Applied::All)
 }
 
-/// The name of a run keeps it from being started twice only as long as its task is there. So somebody whose cache is old, as a
-/// leader that was replaced without knowing it, must not start what another has started, seen finished and deleted.
-async fn is_current(seen: &Observed, client: &Client) -> Result<(), Error> {
-    let schedule = seen.schedule.as_ref();
-    let api: Api<ScheduledTask> = Api::namespaced(client.clone(), &schedule.namespace().unwrap_or_default());
-    let live = cluster::get(&api, &schedule.name_any()).await?;
-    let same =
-        |live: ScheduledTask| live.uid() == schedule.uid() && live.resource_version() == schedule.resource_version();
-    if live.is_some_and(same) {
-        Ok(())
-    } else {
-        Err(Error::Conflict {
-            what: cluster::describe(schedule),
-        })
-    }
+/// Sets nothing but the annotation, and only on the session that this was decided by: what has changed since may be a wish, or the
+/// end.
+fn wake_patch(session: &PersistentSession, wish: &str) -> Value {
+    json!({ "metadata": {
+        "uid": session.uid(), "resourceVersion": session.resource_version(), "annotations": { meta::WAKE: wish },
+    }})
 }
 
 #[cfg(test)]
@@ -79,10 +76,10 @@ mod tests {
             schedule: Arc::new(serde_json::from_value(schedule("7")).unwrap()),
             topic: Some(Arc::new(Topic::new("t", serde_json::from_value(json!({})).unwrap()))),
             runs: Vec::new(),
-            session: None,
+            sessions: Vec::new(),
         };
         let now: Timestamp = "2026-01-01T09:00:00Z".parse().unwrap();
-        let applied = apply(&plan(&seen, now), &seen, &client).await;
+        let applied = apply(&plan(&seen, None, now), &seen, &client).await;
         assert_eq!(applied.ok(), expected);
         let lines: Vec<String> = record.lock().unwrap().iter().map(|(line, _)| line.clone()).collect();
         assert_eq!(lines, asked);

@@ -7,9 +7,14 @@ use longshore_crds::{ContainerTask, ContainerTaskSpec, Origin, ScheduledTask, Te
 
 use super::calendar::Calendar;
 
+/// The minute of a run, from the Unix epoch.
+pub fn minute(at: Timestamp) -> i64 {
+    at.as_second().div_euclid(60)
+}
+
 /// Name of the task of a run.
 pub fn run_name(schedule: &ScheduledTask, at: Timestamp) -> String {
-    names::for_run(&schedule.name_any(), at.as_second().div_euclid(60))
+    names::for_run(&schedule.name_any(), minute(at))
 }
 
 /// Nobody wrote a message for it, so its answer is for the place that the topic is bound to.

@@ -1,7 +1,7 @@
-//! ScheduledTask: makes a ContainerTask whenever its schedule says so.
+//! ScheduledTask: makes a ContainerTask whenever its schedule says so, or gives its prompt to the topic's session.
 //!
-//! `calendar` reads cron and time zones, `due` says which run is due, `plan` what becomes of it; all three are pure. A run's
-//! task is named after its minute, so that making it twice is a harmless 409, whoever does it. The status keeps the last run
+//! `calendar` reads cron and time zones, `due` says which run is due, `plan` what becomes of it, and `hand_over` how a session
+//! comes by it; all four are pure. A run's task is named after its minute, so that making it twice is a harmless 409, whoever does it. The status keeps the last run
 //! that was started or left out, and nothing up to it is ever started again, whatever the clock says. What a run's task does
 //! is none of its business; it only counts those that are not over, and deletes old ones.
 
@@ -9,6 +9,7 @@ mod apply;
 mod build;
 mod calendar;
 mod due;
+mod hand_over;
 mod history;
 mod observe;
 mod plan;
@@ -30,7 +31,8 @@ pub async fn reconcile(schedule: Arc<ScheduledTask>, ctx: Arc<Context>) -> Resul
     }
     let seen = observe::observe(schedule, &ctx);
     let now = ctx.clock.now();
-    let mut plan = plan::plan(&seen, now);
+    let handed = observe::hand(&seen, &ctx).await?;
+    let mut plan = plan::plan(&seen, handed.as_ref(), now);
     let applied = apply::apply(&plan, &seen, &ctx.client).await;
     match &applied {
         Ok(apply::Applied::All) => {}

@@ -1,11 +1,14 @@
-//! What is known of a schedule. Caches only.
+//! What is known of a schedule: caches, and the runner that a run is being given to.
 
 use std::sync::Arc;
 
-use kube::ResourceExt;
-use longshore_crds::{ContainerTask, ScheduledTask, Topic};
+use kube::{Api, Client, ResourceExt};
+use longshore_crds::{ContainerTask, HandOver, PendingRun, PersistentSession, ScheduledTask, Topic};
 
-use crate::cluster;
+use super::calendar::Calendar;
+use super::hand_over;
+use crate::agent::Handed;
+use crate::cluster::{self, Error};
 use crate::context::Context;
 use crate::index::lookup;
 use crate::session;
@@ -16,8 +19,27 @@ pub struct Observed {
     pub topic: Option<Arc<Topic>>,
     /// Tasks of its runs, oldest first.
     pub runs: Vec<Arc<ContainerTask>>,
-    /// A session of the topic that has a pod, or may get one at any moment.
-    pub session: Option<String>,
+    /// Sessions of the topic, in the order of names.
+    pub sessions: Vec<Arc<PersistentSession>>,
+}
+
+impl Observed {
+    /// Whether a session of the topic has a pod, or may get one at any moment.
+    pub fn has_session_pod(&self) -> bool {
+        self.sessions.iter().any(|session| session::occupies(session))
+    }
+
+    /// The session that the topic belongs to, awake or asleep.
+    pub fn holder(&self) -> Option<&Arc<PersistentSession>> {
+        let holders = self.sessions.iter().filter(|session| session::holds_topic(session));
+        holders.min_by_key(|session| session::claim(session))
+    }
+
+    /// The session that a run waits for, unless it is gone.
+    pub fn session_of(&self, pending: &PendingRun) -> Option<&Arc<PersistentSession>> {
+        let is_it = |session: &&Arc<PersistentSession>| session.uid().as_ref() == Some(&pending.session_uid);
+        self.sessions.iter().find(is_it)
+    }
 }
 
 pub fn observe(schedule: Arc<ScheduledTask>, ctx: &Context) -> Observed {
@@ -29,14 +51,51 @@ pub fn observe(schedule: Arc<ScheduledTask>, ctx: &Context) -> Observed {
         .tasks
         .state_filter(|task| uid.is_some() && cluster::controller(task) == uid);
     runs.sort_by_key(|run| (run.creation_timestamp().map(|at| at.0), run.name_any()));
-    let sessions = ctx.index.sessions_of(&namespace, topic);
     Observed {
         topic: lookup(&ctx.index.topics, &namespace, topic),
         runs,
-        session: sessions
-            .iter()
-            .find(|session| session::occupies(session))
-            .map(|session| session.name_any()),
+        sessions: ctx.index.sessions_of(&namespace, topic),
         schedule,
+    }
+}
+
+/// Gives the run to its session, if the status says that this is the step. None when there is nobody to give it to.
+///
+/// # Errors
+/// When the schedule is not the one that was looked at: somebody else may have settled the run.
+pub async fn hand(seen: &Observed, ctx: &Context) -> Result<Option<Handed>, Error> {
+    let schedule = seen.schedule.as_ref();
+    let spec = &schedule.spec;
+    let pending = schedule.status.as_ref().and_then(|status| status.pending.as_ref());
+    let giving = pending.filter(|pending| pending.step == HandOver::Giving);
+    let session = giving.and_then(|pending| seen.session_of(pending));
+    let (Some(pending), Some(session)) = (giving, session) else {
+        return Ok(None);
+    };
+    let Ok(calendar) = Calendar::read(&spec.schedule, &spec.time_zone) else {
+        return Ok(None);
+    };
+    if schedule.metadata.deletion_timestamp.is_some() {
+        return Ok(None);
+    }
+    is_current(schedule, &ctx.client).await?;
+    let message = hand_over::message(schedule, &calendar, pending.schedule_time.0);
+    session::hand(Arc::clone(session), &message, ctx).await
+}
+
+/// The name of a run keeps it from being started twice only as long as its task is there, and a session takes it once only as long
+/// as it is there. So somebody whose cache is old, as a leader that was replaced without knowing it, must not start what another
+/// has settled.
+pub async fn is_current(schedule: &ScheduledTask, client: &Client) -> Result<(), Error> {
+    let api: Api<ScheduledTask> = Api::namespaced(client.clone(), &schedule.namespace().unwrap_or_default());
+    let live = cluster::get(&api, &schedule.name_any()).await?;
+    let same =
+        |live: ScheduledTask| live.uid() == schedule.uid() && live.resource_version() == schedule.resource_version();
+    if live.is_some_and(same) {
+        Ok(())
+    } else {
+        Err(Error::Conflict {
+            what: cluster::describe(schedule),
+        })
     }
 }

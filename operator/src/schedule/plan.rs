@@ -1,5 +1,6 @@
 //! What to do about a schedule. Pure.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -7,14 +8,17 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use longshore_crds::conditions::{reasons, types};
 use longshore_crds::{
-    BesideSession, ConcurrencyPolicy, ContainerTask, MissedRun, ScheduledTaskSpec, ScheduledTaskStatus,
+    BesideSession, ConcurrencyPolicy, ContainerTask, MissedRun, PendingRun, PersistentSession, ScheduledTaskSpec,
+    ScheduledTaskStatus,
 };
 
 use super::build::{run, run_name};
 use super::calendar::{Calendar, Unreadable};
 use super::due::{Due, due};
+use super::hand_over::{self, Case, First, Next};
 use super::history::surplus;
 use super::observe::Observed;
+use crate::agent::Handed;
 use crate::cluster::Error;
 use crate::conditions::{Verdict, find, merge, no, whole_seconds, yes};
 use crate::events::{News, news};
@@ -22,6 +26,8 @@ use crate::task;
 
 /// Reason of the event about a run that was started.
 const STARTED: &str = "Started";
+/// Reason of the event about a run that a session has taken.
+const HANDED_OVER: &str = "HandedOver";
 /// As many active runs are listed in the status.
 const MOST_LISTED: usize = 100;
 /// A mark that lies further in the future than this was made by a clock that was wrong.
@@ -39,10 +45,19 @@ pub struct Plan {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
     Start(Box<ContainerTask>),
-    Delete { name: String, uid: String },
+    /// Ask the session to wake up, by this value of the annotation.
+    Wake {
+        session: Arc<PersistentSession>,
+        wish: String,
+    },
+    Delete {
+        name: String,
+        uid: String,
+    },
 }
 
-pub fn plan(seen: &Observed, now: Timestamp) -> Plan {
+/// `handed` is what a session answered in this pass to the run that it was given.
+pub fn plan(seen: &Observed, handed: Option<&Handed>, now: Timestamp) -> Plan {
     let mut draft = Draft::new(seen, now);
     if seen.schedule.metadata.deletion_timestamp.is_some() {
         return draft.unchanged();
@@ -53,19 +68,23 @@ pub fn plan(seen: &Observed, now: Timestamp) -> Plan {
         Ok(calendar) => calendar,
         Err(unreadable) => return draft.state(unreadable_verdict(&unreadable)),
     };
+    let deadline = spec
+        .starting_deadline_seconds
+        .map(|seconds| Duration::from_secs(u64::from(seconds.unsigned_abs())));
+    if let Some(pending) = draft.status.pending.take() {
+        // What has begun goes on, also when the schedule is suspended.
+        draft.advance(&calendar, pending, handed, deadline);
+    }
     if spec.suspend {
         let verdict = no(types::READY, reasons::SUSPENDED, "suspend is true: no runs are started");
         return draft.state(verdict);
     }
-    let deadline = spec
-        .starting_deadline_seconds
-        .map(|seconds| Duration::from_secs(u64::from(seconds.unsigned_abs())));
     match due(&calendar, draft.done(), deadline, now) {
         Due::Nothing => {}
         Due::TooLate(at) => draft.leave_out(at, reasons::MISSED_DEADLINE),
         Due::Run { at, earlier } => {
             if !draft.start(&calendar, at, earlier) {
-                draft.look = deadline.map(|deadline| at + deadline + Duration::from_secs(1));
+                draft.look_at(deadline.map(|deadline| at + deadline + Duration::from_secs(1)));
             }
         }
     }
@@ -89,9 +108,9 @@ fn unreadable_verdict(unreadable: &Unreadable) -> Verdict {
 }
 
 impl Plan {
-    /// The same, when the run's task could not be made. It stays due.
+    /// The same, when the run's task could not be made, or its session not be woken. It stays due.
     pub fn hindered(self, seen: &Observed, error: &Error, now: Timestamp) -> Self {
-        let starts = self.steps.iter().any(|step| matches!(step, Step::Start(_)));
+        let starts = self.steps.iter().any(|step| !matches!(step, Step::Delete { .. }));
         if !starts {
             return self;
         }
@@ -113,6 +132,7 @@ impl Plan {
     /// The same, when the run's task belongs to somebody else. The run is left out: its name will not become free for it.
     pub fn name_taken(self, seen: &Observed, now: Timestamp) -> Self {
         let mut draft = Draft::new(seen, now);
+        draft.status.pending = self.status.pending;
         if let Some(at) = self.status.last_schedule_time.clone() {
             draft.leave_out(at.0, reasons::NAME_CONFLICT);
         }
@@ -166,6 +186,7 @@ impl<'a> Draft<'a> {
             self.status.counts_from.as_ref().map(|at| at.0),
             self.status.last_schedule_time.as_ref().map(|at| at.0),
             self.status.last_missed.as_ref().map(|missed| missed.schedule_time.0),
+            self.status.pending.as_ref().map(|pending| pending.schedule_time.0),
         ];
         marks.into_iter().flatten().max().unwrap_or(self.now)
     }
@@ -183,47 +204,131 @@ impl<'a> Draft<'a> {
         }));
     }
 
+    /// A later run may have been left out before.
     fn leave_out(&mut self, at: Timestamp, reason: &str) {
+        let last = self.status.last_missed.as_ref().map(|missed| missed.schedule_time.0);
+        if last.is_some_and(|last| last > at) {
+            return;
+        }
         self.status.last_missed = Some(MissedRun {
             schedule_time: Time(at),
             reason: reason.to_owned(),
         });
     }
 
+    fn look_at(&mut self, at: Option<Timestamp>) {
+        self.look = match (self.look, at) {
+            (Some(look), Some(at)) => Some(look.min(at)),
+            (look, at) => look.or(at),
+        };
+    }
+
+    /// Takes the run that waits for a session further.
+    fn advance(
+        &mut self,
+        calendar: &Calendar,
+        pending: PendingRun,
+        handed: Option<&Handed>,
+        deadline: Option<Duration>,
+    ) {
+        let schedule = self.seen.schedule.as_ref();
+        let at = pending.schedule_time.0;
+        let name = run_name(schedule, at);
+        if self.seen.runs.iter().any(|run| run.name_any() == name) {
+            // It has become a task, and the status could not be written.
+            return self.started(at);
+        }
+        let session = self.seen.session_of(&pending);
+        let case = Case {
+            pending: &pending,
+            session: session.map(Arc::as_ref),
+            handed,
+            cause: &hand_over::cause(schedule, at),
+            wanted: schedule.spec.while_session_active == BesideSession::ToSession,
+            late: deadline.is_some_and(|deadline| self.now > at + deadline),
+        };
+        match hand_over::next(&case, self.now) {
+            Next::Taken => {
+                self.news.push(News {
+                    warning: false,
+                    reason: HANDED_OVER.to_owned(),
+                    note: format!("Session {} has taken the run of {}", pending.session, calendar.show(at)),
+                });
+                self.started(at);
+            }
+            Next::Task if self.make(calendar, at) => {}
+            // Its Topic is gone; it waits for it until its deadline.
+            Next::Task => {
+                self.look_at(deadline.map(|deadline| at + deadline + Duration::from_secs(1)));
+                self.status.pending = Some(pending);
+            }
+            Next::LeftOut(reason) => self.leave_out(at, reason),
+            Next::Waits { pending, wish, look } => {
+                let wake = session.zip(wish).map(|(session, wish)| Step::Wake {
+                    session: Arc::clone(session),
+                    wish,
+                });
+                self.steps.extend(wake);
+                self.look_at(Some(look));
+                self.status.pending = Some(pending);
+            }
+        }
+    }
+
+    fn started(&mut self, at: Timestamp) {
+        let last = self.status.last_schedule_time.take().map(|last| last.0);
+        self.status.last_schedule_time = Some(Time(last.map_or(at, |last| last.max(at))));
+    }
+
     /// Settles a run that is due. False when it has to wait.
     fn start(&mut self, calendar: &Calendar, at: Timestamp, earlier: Option<Timestamp>) -> bool {
         let schedule = self.seen.schedule.as_ref();
-        let Some(topic) = &self.seen.topic else { return false };
-        let name = run_name(schedule, at);
+        if self.seen.topic.is_none() {
+            return false;
+        }
         // It is there when the status could not be written after it was made.
-        let others: Vec<_> = self
-            .seen
-            .runs
-            .iter()
-            .filter(|run| self.active.contains(&run.name_any()) && run.name_any() != name)
-            .cloned()
-            .collect();
-        let made = self.active.contains(&name);
-        let policy = schedule.spec.concurrency_policy;
-        if !made && self.seen.session.is_some() && schedule.spec.while_session_active == BesideSession::Skip {
+        let name = run_name(schedule, at);
+        let made = self.seen.runs.iter().any(|run| run.name_any() == name);
+        let busy = self.status.pending.is_some() || self.active.iter().any(|active| *active != name);
+        let (policy, beside) = (schedule.spec.concurrency_policy, schedule.spec.while_session_active);
+        if !made && beside == BesideSession::Skip && self.seen.has_session_pod() {
             self.leave_out(at, reasons::SESSION_ACTIVE);
             return true;
         }
-        if !made && !others.is_empty() && policy == ConcurrencyPolicy::Forbid {
+        if !made && busy && policy == ConcurrencyPolicy::Forbid {
             self.leave_out(at, reasons::PREVIOUS_RUN_ACTIVE);
             return true;
+        }
+        if policy == ConcurrencyPolicy::Replace {
+            self.replace_others(&name);
+        }
+        if self.status.pending.is_some() {
+            // One run at a time is on its way to a session.
+            return false;
         }
         if let Some(earlier) = earlier {
             self.leave_out(earlier, reasons::LATER_RUN_DUE);
         }
+        let holder = self
+            .seen
+            .holder()
+            .filter(|_| !made && beside == BesideSession::ToSession);
+        let cause = hand_over::cause(schedule, at);
+        match holder.map_or(First::Task, |session| hand_over::first(session, &cause, at)) {
+            First::Task => return self.make(calendar, at),
+            First::LeftOut(reason) => self.leave_out(at, reason),
+            First::Waits(pending) => self.status.pending = Some(pending),
+        }
+        true
+    }
+
+    /// Makes the task of a run. False without its Topic.
+    fn make(&mut self, calendar: &Calendar, at: Timestamp) -> bool {
+        let schedule = self.seen.schedule.as_ref();
+        let Some(topic) = &self.seen.topic else { return false };
+        let name = run_name(schedule, at);
         let start = Step::Start(Box::new(run(schedule, topic, calendar, at)));
         self.steps.insert(0, start);
-        if policy == ConcurrencyPolicy::Replace {
-            for other in &others {
-                self.delete(other);
-            }
-            self.active.clear();
-        }
         self.active.retain(|active| *active != name);
         self.news.push(News {
             warning: false,
@@ -231,30 +336,46 @@ impl<'a> Draft<'a> {
             note: format!("Started {name} for {}", calendar.show(at)),
         });
         self.active.push(name);
-        self.status.last_schedule_time = Some(Time(at));
+        self.started(at);
         true
+    }
+
+    /// Whatever else is not over makes room for this run.
+    fn replace_others(&mut self, name: &str) {
+        let seen = self.seen;
+        for other in &seen.runs {
+            if self.active.contains(&other.name_any()) && other.name_any() != name {
+                self.delete(other);
+            }
+        }
+        self.active.retain(|active| active == name);
+        if let Some(pending) = self.status.pending.take() {
+            self.leave_out(pending.schedule_time.0, reasons::LATER_RUN_DUE);
+        }
     }
 
     /// The schedule is understood and in force.
     fn scheduled(mut self, calendar: &Calendar) -> Plan {
         let next = calendar.next(self.done().max(self.now));
         self.status.next_schedule_time = next.map(Time);
-        self.look = match (self.look, next) {
-            (Some(look), Some(next)) => Some(look.min(next)),
-            (look, next) => look.or(next),
-        };
+        self.look_at(next);
         let verdict = if self.seen.topic.is_none() {
             let name = &self.seen.schedule.spec.topic_ref.name;
             let message = format!("Topic {name} does not exist; create it");
             no(types::READY, reasons::TOPIC_NOT_FOUND, message)
         } else {
             let next = next.map_or_else(String::new, |at| format!("Next run: {}", calendar.show(at)));
-            match last_left_out(&self.status) {
-                Some((reason, why, at)) => {
+            match (&self.status.pending, last_left_out(&self.status)) {
+                (Some(pending), _) => {
+                    let (at, session) = (calendar.show(pending.schedule_time.0), &pending.session);
+                    let message = format!("The run of {at} waits until session {session} takes it. {next}");
+                    yes(types::READY, reasons::HANDING_OVER, message)
+                }
+                (None, Some((reason, why, at))) => {
                     let message = format!("The run of {} was left out: {why}. {next}", calendar.show(at));
                     yes(types::READY, reason, message)
                 }
-                None => yes(types::READY, reasons::SCHEDULED, next),
+                (None, None) => yes(types::READY, reasons::SCHEDULED, next),
             }
         };
         self.state(verdict)
@@ -263,7 +384,8 @@ impl<'a> Draft<'a> {
     fn state(mut self, ready: Verdict) -> Plan {
         let schedule = self.seen.schedule.as_ref();
         let old = schedule.status.as_ref().map_or(&[][..], |status| &status.conditions);
-        self.status.active_count = i32::try_from(self.active.len()).unwrap_or(i32::MAX);
+        let active = self.active.len() + usize::from(self.status.pending.is_some());
+        self.status.active_count = i32::try_from(active).unwrap_or(i32::MAX);
         self.active.truncate(MOST_LISTED);
         self.status.active = self.active;
         self.status.observed_generation = schedule.metadata.generation;
@@ -293,6 +415,14 @@ fn last_left_out(status: &ScheduledTaskStatus) -> Option<(&'static str, &'static
         reasons::SESSION_ACTIVE => (
             reasons::SESSION_ACTIVE,
             "a session of the topic had a pod (whileSessionActive: Skip)",
+        ),
+        reasons::SESSION_SUSPENDED => (
+            reasons::SESSION_SUSPENDED,
+            "the topic's session is kept asleep by its desiredState (whileSessionActive: ToSession)",
+        ),
+        reasons::HAND_OVER_UNCERTAIN => (
+            reasons::HAND_OVER_UNCERTAIN,
+            "the topic's session went away while it was given to it, and may or may not have taken it",
         ),
         reasons::PREVIOUS_RUN_ACTIVE => (
             reasons::PREVIOUS_RUN_ACTIVE,

@@ -8,11 +8,14 @@ use serde_json::{Value, json};
 use super::*;
 use crate::conditions::holds;
 
+#[path = "hand_over_tests.rs"]
+mod handing_over;
+
 struct World {
     now: Timestamp,
     schedule: ScheduledTask,
     topic: Option<Arc<Topic>>,
-    session: Option<String>,
+    sessions: Vec<Arc<PersistentSession>>,
     runs: Vec<Arc<ContainerTask>>,
     /// Times that runs were started for, as clocks in the schedule's time zone show them.
     started: Vec<String>,
@@ -40,7 +43,7 @@ impl World {
             now: at(now),
             schedule,
             topic: Some(Arc::new(Topic::new("t", serde_json::from_value(telegram).unwrap()))),
-            session: None,
+            sessions: Vec::new(),
             runs: Vec::new(),
             started: Vec::new(),
             born: 0,
@@ -52,19 +55,27 @@ impl World {
             schedule: Arc::new(self.schedule.clone()),
             topic: self.topic.clone(),
             runs: self.runs.clone(),
-            session: self.session.clone(),
+            sessions: self.sessions.clone(),
         }
     }
 
     fn plan(&self) -> Plan {
-        plan(&self.seen(), self.now)
+        plan(&self.seen(), None, self.now)
     }
 
-    /// One pass; a second one right after it has nothing to do.
+    /// One pass; a second one right after it has nothing to do, unless this one has only persisted what the next one begins.
     fn pass(&mut self) -> Plan {
-        let plan = self.plan();
+        self.pass_with(None)
+    }
+
+    /// The same, when a session has answered this to the run that it was given.
+    fn pass_with(&mut self, handed: Option<&Handed>) -> Plan {
+        let plan = plan(&self.seen(), handed, self.now);
         self.carry_out(&plan);
-        self.schedule.status = Some(plan.status.clone());
+        let before = self.schedule.status.replace(plan.status.clone());
+        if before.is_some_and(|before| before.pending != plan.status.pending) {
+            return plan;
+        }
         let again = self.plan();
         let expected = Plan {
             steps: Vec::new(),
@@ -92,6 +103,7 @@ impl World {
                     self.runs.push(Arc::new(run));
                 }
                 Step::Start(_) => {}
+                Step::Wake { session, wish } => self.annotate(session, wish),
                 Step::Delete { uid, .. } => self.runs.retain(|run| run.uid().as_ref() != Some(uid)),
             }
         }
@@ -392,14 +404,14 @@ fn while_a_session_is_active_a_run_is_queued_or_left_out() {
     for (mode, started) in [("QueueTask", 1), ("Skip", 0)] {
         let spec = json!({ "schedule": "0 * * * *", "whileSessionActive": mode });
         let mut world = World::new("2026-01-01T08:30:00Z", spec);
-        world.session = Some("deep".to_owned());
+        world.sessions = vec![Arc::new(handing_over::session("deep", "Running"))];
         world.until("2026-01-01T09:30:00Z");
         assert_eq!(world.started.len(), started, "{mode}");
         assert_eq!(
             world.ready().1,
             if started == 0 { "SessionActive" } else { "Scheduled" }
         );
-        world.session = None;
+        world.sessions.clear();
         world.until("2026-01-01T10:00:00Z");
         assert_eq!(world.started.len(), started + 1, "{mode}");
         assert_eq!(world.ready(), ("True", "Scheduled"));
@@ -505,7 +517,7 @@ fn a_name_that_is_taken_costs_the_run_and_is_said() {
     world.pass();
     world.at("2026-01-01T09:00:00Z");
     let seen = world.seen();
-    let refused = plan(&seen, world.now).name_taken(&seen, world.now);
+    let refused = plan(&seen, None, world.now).name_taken(&seen, world.now);
     assert!(
         refused.news.iter().all(|news| news.reason != STARTED),
         "{:?}",
@@ -531,9 +543,9 @@ fn a_run_that_cannot_be_made_stays_due_and_says_why() {
             what: "ContainerTask ns/daily-29454300".to_owned(),
         },
     };
-    let unchanged = plan(&seen, world.now).hindered(&seen, &error(true), world.now);
+    let unchanged = plan(&seen, None, world.now).hindered(&seen, &error(true), world.now);
     assert_eq!(Some(&unchanged.status), world.schedule.status.as_ref());
-    let refused = plan(&seen, world.now).hindered(&seen, &error(false), world.now);
+    let refused = plan(&seen, None, world.now).hindered(&seen, &error(false), world.now);
     world.schedule.status = Some(refused.status);
     assert_eq!(world.ready(), ("False", "CannotStart"));
     world.at("2026-01-01T09:00:30Z").pass();

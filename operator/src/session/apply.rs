@@ -69,7 +69,7 @@ async fn finalizers(seen: &Observed, ctx: &Context, ours: bool) -> Result<(), Er
     Ok(())
 }
 
-/// The only change of a session that is not one of its status. It touches nothing but metadata.
+/// The only change of a session but those of its status, and its waking for a schedule. It touches nothing but metadata.
 fn finalizers_patch(session: &PersistentSession, ours: bool) -> Value {
     let mut wanted: Vec<&str> = session.finalizers().iter().map(String::as_str).collect();
     wanted.retain(|name| *name != meta::SUMMARY_FINALIZER);

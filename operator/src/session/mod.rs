@@ -2,7 +2,7 @@
 //!
 //! A pass looks at the caches, asks for what is missing (slot, topic, a free name), talks to the runner, plans, acts, writes
 //! the status. What is persisted leads: winding down begins in the status before the runner hears of it, and a slot is held
-//! before a pod can be. The spec is never written.
+//! before a pod can be. The spec is never written. Schedules ask here how a session stands to their messages (`standing`).
 
 mod admit;
 mod apply;
@@ -16,6 +16,7 @@ mod order;
 mod plan;
 mod reclaim;
 mod stage;
+mod standing;
 mod status;
 
 use std::sync::Arc;
@@ -27,7 +28,9 @@ use crate::cluster::Error;
 use crate::context::Context;
 use crate::requeue::requeue;
 
+pub use observe::hand;
 pub use order::{claim, holds_topic, is_over, occupies, rests};
+pub use standing::{Standing, standing};
 
 /// One pass over one PersistentSession.
 pub async fn reconcile(session: Arc<PersistentSession>, ctx: Arc<Context>) -> Result<Action, Error> {

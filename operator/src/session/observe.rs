@@ -9,13 +9,14 @@ use kube::ResourceExt;
 use longshore_crds::conditions::types;
 use longshore_crds::{AgentClass, PersistentSession, SessionPhase, Topic, meta, names};
 use longshore_wire::api::{PostMessage, Quiesce, RunnerState};
+use secrecy::SecretString;
 use uuid::Uuid;
 
 use super::cause::{EndCause, RestCause};
 use super::deadlines::{Spans, spans};
 use super::order::rival;
 use super::stage::{Stage, is_wanted_back, stage};
-use crate::agent::{self, Contact, Errand, meet};
+use crate::agent::{self, Contact, Errand, Handed, meet};
 use crate::cluster::{self, Error, Superseded};
 use crate::conditions::holds;
 use crate::context::Context;
@@ -150,14 +151,40 @@ pub async fn look(seen: &Observed, ctx: &Context) -> Result<Contact, Error> {
 }
 
 async fn call(seen: &Observed, errand: &Errand, ctx: &Context) -> Result<Contact, Error> {
+    Ok(match door(seen, ctx).await? {
+        Some(door) => meet(&ctx.dialer, &door.endpoint, &door.tokens, door.uid, errand).await,
+        None => Contact::NotTried,
+    })
+}
+
+/// Gives a message to the session's runner; none when there is none to talk to.
+pub async fn hand(
+    session: Arc<PersistentSession>,
+    message: &PostMessage,
+    ctx: &Context,
+) -> Result<Option<Handed>, Error> {
+    Ok(match door(&observe(session, ctx), ctx).await? {
+        Some(door) => Some(agent::hand(&ctx.dialer, &door.endpoint, &door.tokens, door.uid, message).await),
+        None => None,
+    })
+}
+
+/// Where the session's runner listens, and what opens it.
+struct Door {
+    uid: Uuid,
+    endpoint: String,
+    tokens: Vec<SecretString>,
+}
+
+async fn door(seen: &Observed, ctx: &Context) -> Result<Option<Door>, Error> {
     let (Some(uid), Some(pod)) = (seen.uid(), seen.pod.as_deref()) else {
-        return Ok(Contact::NotTried);
+        return Ok(None);
     };
     let (Some(endpoint), Some(topic_uid)) = (pod::endpoint(pod), pod::topic_uid(pod, seen.topic.as_deref())) else {
-        return Ok(Contact::NotTried);
+        return Ok(None);
     };
     let tokens = ctx.access.tokens(&seen.namespace(), &topic_uid).await?;
-    Ok(meet(&ctx.dialer, &endpoint, &tokens, uid, errand).await)
+    Ok(Some(Door { uid, endpoint, tokens }))
 }
 
 /// What to want of the runner, by what the status already says: winding down is asked for only once that is persisted, the

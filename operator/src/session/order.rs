@@ -10,7 +10,8 @@ use super::cause::RestCause;
 use crate::conditions::{holds, truncate};
 use crate::ledger::Claim;
 
-fn has(session: &PersistentSession, condition: &str) -> bool {
+/// Whether this condition of it is True.
+pub fn has(session: &PersistentSession, condition: &str) -> bool {
     session
         .status
         .as_ref()
