@@ -12,7 +12,7 @@ pub mod wish;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use longshore_wire::MessageId;
+use longshore_wire::{MessageId, author};
 use longshore_wire::api::Approval;
 use longshore_wire::event::{ApprovalOutcome, DiskLevel, Event, MemoryLevel, Preview, Record, ToolState};
 
@@ -107,6 +107,8 @@ pub struct Progress {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Conversation {
     turns: BTreeMap<u64, Turn>,
+    /// Messages that a schedule gave to the session and that have no answer yet, with the run that each is.
+    runs: BTreeMap<MessageId, String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -182,9 +184,14 @@ impl Conversation {
                 ..
             } => {
                 let said = self.turns.remove(turn).unwrap_or_default();
+                let heading = self.heading(message_ids);
+                message_ids.iter().for_each(|id| drop(self.runs.remove(id)));
                 let mut rich = said.said();
                 if *is_error {
                     rich = rich.paragraph(Rich::plain(outcome::sentence(terminal_reason, error.as_deref())));
+                }
+                if !rich.text.is_empty() {
+                    rich = heading.unwrap_or_default().paragraph(rich);
                 }
                 vec![Change::Answer {
                     turn: *turn,
@@ -197,8 +204,12 @@ impl Conversation {
             Event::Restarted { message } | Event::Repository { message } => {
                 vec![Change::Notice { text: message.clone() }]
             }
-            // What was accepted is known from the chat.
-            Event::Accepted { .. } => vec![Change::Stirred],
+            // What people wrote is known from the chat.
+            Event::Accepted { id, author, .. } => {
+                let run = author.as_deref().and_then(author::as_run);
+                self.runs.extend(run.map(|run| (*id, run.to_owned())));
+                vec![Change::Stirred]
+            }
             Event::IdleWarning { deadline, then } => vec![Change::Idle {
                 text: life::idle_warning(*deadline, *then),
                 deadline: *deadline,
@@ -256,11 +267,21 @@ impl Conversation {
             rich = rich.paragraph(Rich::plain(line.clone()));
         }
         let shows = !rich.text.trim().is_empty();
+        if let Some(heading) = self.heading(&turn.messages) {
+            rich = heading.paragraph(rich);
+        }
         shows.then(|| Progress {
             turn: *number,
             messages: turn.messages.clone(),
             rich,
         })
+    }
+
+    /// What stands above the answer of a turn that none but schedules asked for: which runs.
+    fn heading(&self, messages: &[MessageId]) -> Option<Rich> {
+        let runs = messages.iter().map(|id| Some(outcome::run_heading(self.runs.get(id)?)));
+        let lines = runs.collect::<Option<Vec<_>>>().filter(|lines| !lines.is_empty())?;
+        Some(Rich::plain(lines.join("\n")))
     }
 
     fn turn(&mut self, number: u64) -> &mut Turn {

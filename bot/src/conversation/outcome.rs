@@ -48,9 +48,14 @@ pub fn heading(task: &ContainerTask) -> String {
     // The clock of the schedule's time zone, as people there read it; its offset says nothing to them.
     let run = task.annotations().get(meta::SCHEDULED_FOR).and_then(|at| at.get(..16));
     match run {
-        Some(run) => format!("⏰ {schedule}, {}", run.replace('T', " ")),
-        None => format!("⏰ {schedule}"),
+        Some(run) => run_heading(&format!("{schedule}, {}", run.replace('T', " "))),
+        None => run_heading(schedule),
     }
+}
+
+/// What stands above the answer of this run of a schedule, be it a task's or a session's.
+pub fn run_heading(run: &str) -> String {
+    format!("⏰ {run}")
 }
 
 /// The final words about a task, once there are any, and whether it failed.

@@ -259,3 +259,38 @@ fn the_end_of_messages_that_were_dropped_leaves_the_running_turn_its_words() {
     let (_, said) = answer(conversation.take(&finished(1, &[1], None)));
     assert_eq!(said, "half an answer");
 }
+
+fn accepted(n: i64, author: &str) -> Event {
+    Event::Accepted {
+        id: id(n),
+        author: Some(author.into()),
+        text: "Report.".into(),
+        attachments: Vec::new(),
+    }
+}
+
+#[test]
+fn an_answer_to_a_schedule_says_which_run_it_is_unless_somebody_else_asked_too() {
+    let run = author::of_run("tick", "2026-01-01 09:00");
+    let mut talk = Conversation::default();
+    talk.take(&accepted(1, &run));
+    talk.take(&started(1, &[1]));
+    assert_eq!(shows(&talk), None, "a heading alone is nothing to show");
+    talk.take(&text(1, 0, "All is well."));
+    let whole = "⏰ tick, 2026-01-01 09:00\n\nAll is well.";
+    assert_eq!(shows(&talk).unwrap(), whole);
+    assert_eq!(answer(talk.take(&finished(1, &[1], None))).1, whole);
+    assert_eq!(talk, Conversation::default());
+
+    for (author, text) in [(run.as_str(), "⏰ tick, 2026-01-01 09:00\n\nStopped."), ("Ada", "Stopped.")] {
+        talk.take(&accepted(2, author));
+        let stopped = finished(2, &[2], Some(("aborted_tools", None)));
+        assert_eq!(answer(talk.take(&stopped)).1, text);
+    }
+    talk.take(&accepted(3, &run));
+    talk.take(&accepted(4, "Ada"));
+    talk.take(&text(3, 0, "Both."));
+    assert_eq!(answer(talk.take(&finished(3, &[3, 4], None))).1, "Both.");
+    talk.take(&accepted(5, &run));
+    assert_eq!(answer(talk.take(&finished(4, &[5], None))).1, "", "who has nothing to say says nothing");
+}

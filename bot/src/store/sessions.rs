@@ -202,11 +202,14 @@ fn apply(tx: &Transaction<'_>, uid: &str, place: Place, seq: u64, change: Change
             error,
         } => {
             answer_turn(tx, uid, place, turn, &messages, parts, &refer, error)?;
-            // The turn is over: nothing of it is needed to rebuild the conversation, but another may still run.
+            // The turn is over: nothing of it is needed to rebuild the conversation, but another may still run, and of messages
+            // that wait for theirs it is still to be known who sent them.
             tx.execute(
                 "DELETE FROM events WHERE session = ?1 AND seq <= ?2
-                 AND coalesce(json_extract(record, '$.turn'), ?3) = ?3",
-                params![uid, seq, turn],
+                 AND coalesce(json_extract(record, '$.turn'), ?3) = ?3
+                 AND (json_extract(record, '$.type') <> 'accepted'
+                      OR json_extract(record, '$.id') IN (SELECT value FROM json_each(?4)))",
+                params![uid, seq, turn, Json(&messages)],
             )?;
         }
         Change::Ask { approval } => approvals::open(tx, uid, place, &approval)?,
@@ -222,7 +225,8 @@ fn apply(tx: &Transaction<'_>, uid: &str, place: Place, seq: u64, change: Change
     Ok(())
 }
 
-/// The newest message of a turn gets the text; the others refer to it. A turn without a message of ours speaks for itself.
+/// The newest message of a turn gets the text; the others refer to it. A turn without a message of ours speaks for itself: claude
+/// began it, a schedule or somebody at a terminal.
 #[allow(clippy::too_many_arguments)]
 pub(super) fn answer_turn(
     tx: &Transaction<'_>,
@@ -241,7 +245,7 @@ pub(super) fn answer_turn(
     }
     known.sort_by_key(|message| message.message);
     let Some(newest) = known.pop() else {
-        // Claude began by itself, or somebody wrote from a terminal. An empty turn of that kind says nothing.
+        // An empty turn of that kind says nothing.
         for (part, content) in parts.into_iter().enumerate() {
             let post = posts::ensure(tx, &format!("turn/{uid}/{turn}/{part}"), place, None, None)?;
             posts::show(tx, post, &content, priority)?;

@@ -354,6 +354,30 @@ async fn the_end_of_one_turn_keeps_the_events_of_another() {
     assert_eq!(store.events("uid").await.unwrap(), [first]);
 }
 
+#[tokio::test]
+async fn who_sent_a_message_is_known_until_its_turn_is_over() {
+    let (_folder, store) = store().await;
+    session(&store).await;
+    let accepted = |seq, message| Record {
+        event: Event::Accepted {
+            id: MessageId::from_telegram(PLACE.chat, message),
+            author: Some("Ada".into()),
+            text: "hi".into(),
+            attachments: Vec::new(),
+        },
+        ..record(seq)
+    };
+    let (first, second) = (accepted(1, 71), accepted(2, 72));
+    for record in [first, second.clone()] {
+        store.take_event("uid", PLACE, record, Vec::new()).await.unwrap();
+    }
+    let end = |message| vec![answer(&[message], "")];
+    store.take_event("uid", PLACE, record(3), end(71)).await.unwrap();
+    assert_eq!(store.events("uid").await.unwrap(), [second]);
+    store.take_event("uid", PLACE, record(4), end(72)).await.unwrap();
+    assert_eq!(store.events("uid").await.unwrap(), []);
+}
+
 async fn with_session(store: &Store, uid: &str) {
     store
         .observe_session("ps".into(), uid.into(), PLACE, SessionState::Live)
