@@ -12,9 +12,9 @@ pub mod wish;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use longshore_wire::{MessageId, author};
 use longshore_wire::api::Approval;
 use longshore_wire::event::{ApprovalOutcome, DiskLevel, Event, MemoryLevel, Preview, Record, ToolState};
+use longshore_wire::{MessageId, author};
 
 use crate::render::{self, Rich};
 use crate::store::posts::Content;

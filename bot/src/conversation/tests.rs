@@ -282,7 +282,10 @@ fn an_answer_to_a_schedule_says_which_run_it_is_unless_somebody_else_asked_too()
     assert_eq!(answer(talk.take(&finished(1, &[1], None))).1, whole);
     assert_eq!(talk, Conversation::default());
 
-    for (author, text) in [(run.as_str(), "⏰ tick, 2026-01-01 09:00\n\nStopped."), ("Ada", "Stopped.")] {
+    for (author, text) in [
+        (run.as_str(), "⏰ tick, 2026-01-01 09:00\n\nStopped."),
+        ("Ada", "Stopped."),
+    ] {
         talk.take(&accepted(2, author));
         let stopped = finished(2, &[2], Some(("aborted_tools", None)));
         assert_eq!(answer(talk.take(&stopped)).1, text);
@@ -292,5 +295,9 @@ fn an_answer_to_a_schedule_says_which_run_it_is_unless_somebody_else_asked_too()
     talk.take(&text(3, 0, "Both."));
     assert_eq!(answer(talk.take(&finished(3, &[3, 4], None))).1, "Both.");
     talk.take(&accepted(5, &run));
-    assert_eq!(answer(talk.take(&finished(4, &[5], None))).1, "", "who has nothing to say says nothing");
+    assert_eq!(
+        answer(talk.take(&finished(4, &[5], None))).1,
+        "",
+        "who has nothing to say says nothing"
+    );
 }

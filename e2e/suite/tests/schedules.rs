@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result, ensure};
 use kube::ResourceExt as _;
 use kube::api::ListParams;
-use longshore_crds::{ContainerTask, ScheduledTask};
+use longshore_crds::{ContainerTask, PersistentSession, ScheduledTask, SessionPhase};
 use longshore_e2e::chat::Chat;
 use longshore_e2e::install::{Install, Options, RELEASE, with_install};
 use longshore_e2e::kinds::{list, schedule, topic};
@@ -133,6 +133,60 @@ async fn a_schedule_says_when_it_runs_next_and_what_to_write_instead() -> Result
             .kubectl(&["patch", "st", "zone", "--type=merge", "-p", &correct])
             .await?;
         ready(install, "zone", "Scheduled").await?;
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_schedule_wakes_the_topics_session_which_answers_in_its_conversation_once() -> Result<()> {
+    let class = json!({"agentClass": {"session": {"idleTimeoutSeconds": 12}}});
+    with_install(Options::named("to-session").with(class), async |install| {
+        let chat = Chat::open(install, "standup").await?;
+        let asked = chat.say("/deep Remember guillemot [[say Noted.]]").await?;
+        chat.answer(asked, "Noted.").await?;
+        let name = chat.object(asked);
+        let asleep = |found: Option<&PersistentSession>| {
+            let phase = found.and_then(|session| session.status.as_ref()?.phase);
+            phase == Some(SessionPhase::Suspended)
+        };
+        install.wait_for(&name, "asleep", asleep).await?;
+        install.gone("pod", &format!("ls-{}-0", chat.topic)).await?;
+
+        let mut tick = schedule("tick", &chat.topic, "* * * * *", "What was the first thing? [[recall]]");
+        tick["spec"]["whileSessionActive"] = json!("ToSession");
+        install.apply(&tick).await?;
+        let taken = |found: Option<&ScheduledTask>| {
+            let status = found.and_then(|schedule| schedule.status.as_ref());
+            status.is_some_and(|status| status.last_schedule_time.is_some())
+        };
+        let tick: ScheduledTask = install.wait_for("tick", "with a run that was taken", taken).await?;
+        let pause = json!({"spec": {"suspend": true}}).to_string();
+        install
+            .kubectl(&["patch", "st", "tick", "--type=merge", "-p", &pause])
+            .await?;
+        ready(install, "tick", "Suspended").await?;
+
+        let status = tick.status.context("status")?;
+        let minute = status.last_schedule_time.context("a run was taken")?.0;
+        let heading = format!("⏰ tick, {}", minute.strftime("%Y-%m-%d %H:%M"));
+        let shown = chat.answer(asked, &heading).await?;
+        let remembers = async || {
+            let all = chat.from_bot().await?;
+            Ok(all
+                .iter()
+                .any(|one| one.message_id == shown.message_id && one.text.contains("guillemot")))
+        };
+        install.until("the session remembers", remembers).await?;
+        chat.exactly_once(&heading).await?;
+        ensure!(runs(install, "tick").await?.is_empty(), "the run was a task, too");
+        let session = install.api::<PersistentSession>().get(&name).await?;
+        let wish = session
+            .annotations()
+            .get("longshore.dev/wake")
+            .context("it was woken")?;
+        ensure!(wish.starts_with("schedule/"), "{wish}");
+        chat.ask("And again? [[say Still here.]]", "Still here.").await?;
         Ok(())
     })
     .await

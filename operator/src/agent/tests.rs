@@ -22,6 +22,8 @@ struct Fake {
     state: String,
     result: Option<Value>,
     refuse_messages: bool,
+    /// Name of the problem that it refuses messages with.
+    problem: Option<(u16, &'static str)>,
     active: bool,
     flood: bool,
 }
@@ -46,6 +48,11 @@ async fn answer(State(fake): State<Fake>, request: Request) -> Response {
     match line.as_str() {
         "GET /v1/status" if fake.flood => Bytes::from(vec![b' '; 3 << 20]).into_response(),
         "GET /v1/status" => Json(status(&fake.state)).into_response(),
+        "POST /v1/messages" if fake.problem.is_some() => {
+            let (status, error) = fake.problem.unwrap();
+            let problem = Json(json!({ "error": error, "message": "no" }));
+            (StatusCode::from_u16(status).unwrap(), problem).into_response()
+        }
         "POST /v1/messages" if fake.refuse_messages => StatusCode::SERVICE_UNAVAILABLE.into_response(),
         "POST /v1/quiesce" if fake.active => StatusCode::CONFLICT.into_response(),
         "GET /v1/result" => fake.result.map_or(StatusCode::NOT_FOUND.into_response(), |result| {
@@ -226,4 +233,40 @@ async fn a_runner_of_another_object_gets_no_prompt() {
     server.abort();
     assert!(failed(&contact).contains("another object"));
     assert_eq!(*fake.asked.lock().unwrap(), ["GET /v1/status"]);
+}
+
+#[tokio::test]
+async fn a_message_is_known_not_to_be_taken_only_by_a_runner_that_takes_no_more() {
+    let hand = async |fake: &Fake, uid: Uuid| {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = listener.local_addr().unwrap().to_string();
+        let server =
+            tokio::spawn(axum::serve(listener, Router::new().fallback(answer).with_state(fake.clone())).into_future());
+        let tokens = [SecretString::from("current".to_owned())];
+        let handed = super::hand(&Dialer::new().unwrap(), &endpoint, &tokens, uid, &message()).await;
+        server.abort();
+        handed
+    };
+    let refusing = |status, error| Fake {
+        problem: Some((status, error)),
+        ..fake("ready")
+    };
+    assert_eq!(hand(&fake("ready"), UID).await, Handed::Taken);
+    for (status, error) in [(503, "Quiescing"), (409, "Ended")] {
+        assert_eq!(hand(&refusing(status, error), UID).await, Handed::WindsDown, "{error}");
+    }
+    // It may have been written down all the same, or may be the next time.
+    for (status, error) in [
+        (503, "Unavailable"),
+        (503, "Starting"),
+        (429, "QueueFull"),
+        (500, "Internal"),
+    ] {
+        let handed = hand(&refusing(status, error), UID).await;
+        assert!(matches!(handed, Handed::Unknown(_)), "{error}: {handed:?}");
+    }
+    let other = fake("ready");
+    let handed = hand(&other, Uuid::from_u128(8)).await;
+    assert!(matches!(handed, Handed::Unknown(why) if why.contains("another object")));
+    assert_eq!(*other.asked.lock().unwrap(), ["GET /v1/status"], "it gets no prompt");
 }

@@ -118,4 +118,44 @@ mod tests {
         check(vec![(404, failure(404, "NotFound"))], None, &look).await;
         check(vec![(500, failure(500, "InternalError"))], None, &look).await;
     }
+
+    #[tokio::test]
+    async fn a_session_is_woken_after_a_live_look_by_its_annotation_and_nothing_else() {
+        let deep = json!({
+            "apiVersion": "longshore.dev/v1alpha1", "kind": "PersistentSession",
+            "metadata": { "name": "deep", "namespace": "ns", "uid": "s", "resourceVersion": "3" },
+            "spec": { "topicRef": { "name": "t" } },
+        });
+        let seen = Observed {
+            schedule: Arc::new(serde_json::from_value(schedule("7")).unwrap()),
+            topic: None,
+            runs: Vec::new(),
+            sessions: Vec::new(),
+        };
+        let wake = Plan {
+            steps: vec![Step::Wake {
+                session: Arc::new(serde_json::from_value(deep.clone()).unwrap()),
+                wish: "schedule/u/1".to_owned(),
+            }],
+            status: longshore_crds::ScheduledTaskStatus::default(),
+            news: Vec::new(),
+            next_look: None,
+        };
+        let (client, record) = server(vec![(200, schedule("7")), (200, deep)]);
+        assert_eq!(apply(&wake, &seen, &client).await.ok(), Some(Applied::All));
+        let patch = record.lock().unwrap()[1].clone();
+        assert_eq!(
+            patch,
+            (
+                "PATCH /apis/longshore.dev/v1alpha1/namespaces/ns/persistentsessions/deep".to_owned(),
+                json!({ "metadata": { "uid": "s", "resourceVersion": "3", "annotations": { "longshore.dev/wake": "schedule/u/1" } } })
+            )
+        );
+        let (client, record) = server(vec![(200, schedule("8"))]);
+        assert!(matches!(
+            apply(&wake, &seen, &client).await,
+            Err(Error::Conflict { .. })
+        ));
+        assert_eq!(record.lock().unwrap().len(), 1);
+    }
 }

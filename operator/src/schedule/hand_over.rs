@@ -5,6 +5,7 @@
 //! only the session's runner knows, and its journal takes the id once. So an operator that dies between any two steps repeats one
 //! that may be repeated.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -17,6 +18,7 @@ use longshore_wire::{MessageId, author};
 
 use super::build::minute;
 use super::calendar::Calendar;
+use super::observe::Observed;
 use crate::agent::Handed;
 use crate::conditions::whole_seconds;
 use crate::session::{self, Standing};
@@ -78,6 +80,14 @@ pub fn message(schedule: &ScheduledTask, calendar: &Calendar, at: Timestamp) -> 
         // Nobody waits for it: what the session is at comes first, and is not mixed with it.
         priority: Priority::Later,
     }
+}
+
+/// The run that is to be given to a session now, by what the status says, and the session.
+pub fn to_give(seen: &Observed) -> Option<(&PendingRun, &Arc<PersistentSession>)> {
+    let schedule = seen.schedule.as_ref();
+    let pending = schedule.status.as_ref()?.pending.as_ref()?;
+    let now = pending.step == HandOver::Giving && schedule.metadata.deletion_timestamp.is_none();
+    Some((pending, seen.session_of(pending).filter(|_| now)?))
 }
 
 /// How a run that is due begins.

@@ -53,7 +53,7 @@ impl World {
     }
 
     /// The session goes on to this phase, and has seen the last wish.
-    fn becomes(&mut self, phase: &str) -> &mut Self {
+    pub fn becomes(&mut self, phase: &str) -> &mut Self {
         for one in &mut self.sessions {
             let one = Arc::make_mut(one);
             let wish = one.annotations().get(meta::WAKE).cloned();
@@ -66,7 +66,7 @@ impl World {
         self
     }
 
-    fn edit(&mut self, change: impl Fn(&mut PersistentSession)) -> &mut Self {
+    pub fn edit(&mut self, change: impl Fn(&mut PersistentSession)) -> &mut Self {
         self.sessions.iter_mut().for_each(|one| change(Arc::make_mut(one)));
         self
     }

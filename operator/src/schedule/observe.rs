@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kube::{Api, Client, ResourceExt};
-use longshore_crds::{ContainerTask, HandOver, PendingRun, PersistentSession, ScheduledTask, Topic};
+use longshore_crds::{ContainerTask, PendingRun, PersistentSession, ScheduledTask, Topic};
 
 use super::calendar::Calendar;
 use super::hand_over;
@@ -65,19 +65,12 @@ pub fn observe(schedule: Arc<ScheduledTask>, ctx: &Context) -> Observed {
 /// When the schedule is not the one that was looked at: somebody else may have settled the run.
 pub async fn hand(seen: &Observed, ctx: &Context) -> Result<Option<Handed>, Error> {
     let schedule = seen.schedule.as_ref();
-    let spec = &schedule.spec;
-    let pending = schedule.status.as_ref().and_then(|status| status.pending.as_ref());
-    let giving = pending.filter(|pending| pending.step == HandOver::Giving);
-    let session = giving.and_then(|pending| seen.session_of(pending));
-    let (Some(pending), Some(session)) = (giving, session) else {
+    let Some((pending, session)) = hand_over::to_give(seen) else {
         return Ok(None);
     };
-    let Ok(calendar) = Calendar::read(&spec.schedule, &spec.time_zone) else {
+    let Ok(calendar) = Calendar::read(&schedule.spec.schedule, &schedule.spec.time_zone) else {
         return Ok(None);
     };
-    if schedule.metadata.deletion_timestamp.is_some() {
-        return Ok(None);
-    }
     is_current(schedule, &ctx.client).await?;
     let message = hand_over::message(schedule, &calendar, pending.schedule_time.0);
     session::hand(Arc::clone(session), &message, ctx).await

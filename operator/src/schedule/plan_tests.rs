@@ -10,6 +10,8 @@ use crate::conditions::holds;
 
 #[path = "hand_over_tests.rs"]
 mod handing_over;
+#[path = "race_tests.rs"]
+mod race;
 
 struct World {
     now: Timestamp,
