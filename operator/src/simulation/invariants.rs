@@ -18,7 +18,8 @@ const DRAIN: i64 = 120_000;
 /// How long an object may stay in between, with nobody disturbing it: winding down, a resync and the longest back-off.
 const BETWEEN: i64 = 10 * 60_000;
 
-/// How often an object may change in a minute, whatever happens: a ledger that everybody wants is changed most.
+/// How often an object may change in a minute while one operator leads: a ledger that everybody wants is changed most. Two leaders of
+/// which one sees less correct each other's statuses for as long as both lead, which a lease ends within seconds.
 const MOST_CHANGES: u32 = 80;
 
 /// A broken promise.
@@ -72,7 +73,7 @@ impl Watchdog {
         self.operators
     }
 
-    fn breaks(&mut self, rule: &'static str, topic: &str, what: String) {
+    pub fn breaks(&mut self, rule: &'static str, topic: &str, what: String) {
         self.broken.get_or_insert(Broken {
             rule,
             what,
@@ -89,10 +90,10 @@ impl Watchdog {
         }
     }
 
-    pub fn sees(&mut self, change: &Change, now: i64) {
+    pub fn sees(&mut self, change: &Change, now: i64, leaders: usize) {
         self.touched = true;
         let (since, times) = self.changes.entry(change.object.uid.clone()).or_insert((now, 0));
-        if now - *since > 60_000 {
+        if now - *since > 60_000 || leaders > 1 {
             (*since, *times) = (now, 0);
         }
         *times += 1;
@@ -130,11 +131,11 @@ impl Watchdog {
     }
 }
 
-fn topic(object: &Object) -> &str {
+pub fn topic(object: &Object) -> &str {
     object.value["spec"]["topicRef"]["name"].as_str().unwrap_or_default()
 }
 
-fn is_finished(pod: &Object) -> bool {
+pub fn is_finished(pod: &Object) -> bool {
     matches!(pod.value["status"]["phase"].as_str(), Some("Succeeded" | "Failed"))
 }
 
@@ -162,25 +163,6 @@ impl World {
         }
         if let Some((topic, what)) = found {
             self.watchdog.breaks("one writer per workspace", &topic, what);
-        }
-    }
-
-    fn check_limits(&mut self) {
-        let limits = self.script.limit;
-        for (kind, limit) in [("session", limits.sessions), ("task", limits.tasks)] {
-            let Some(limit) = limit else { continue };
-            let pods = self
-                .server
-                .all(Kind::Pod)
-                .filter(|pod| pod.label("longshore.dev/kind") == kind && !is_finished(pod));
-            let names: Vec<&str> = pods.map(|pod| pod.name.as_str()).collect();
-            if i32::try_from(names.len()).unwrap() > limit {
-                let what = format!(
-                    "the limit for {kind}s is {limit}, and there are pods {}",
-                    names.join(", ")
-                );
-                self.watchdog.breaks("limits hold", "", what);
-            }
         }
     }
 
@@ -220,18 +202,16 @@ impl World {
         let mut stuck: Vec<(String, String)> = Vec::new();
         let now = self.now;
         let watchdog = &self.watchdog;
-        let stays = |object: &Object| {
-            watchdog
-                .phases
-                .get(&object.uid)
-                .is_none_or(|since| now - since > BETWEEN)
-        };
-        for session in self.server.all(Kind::Session).filter(|session| stays(session)) {
+        for session in self
+            .server
+            .all(Kind::Session)
+            .filter(|session| self.is_at_rest(session))
+        {
             if let Some(why) = self.unsettled_session(session) {
                 stuck.push((topic(session).to_owned(), format!("{}: {why}", session.name)));
             }
         }
-        for task in self.server.all(Kind::Task).filter(|task| stays(task)) {
+        for task in self.server.all(Kind::Task).filter(|task| self.is_at_rest(task)) {
             if let Some(why) = self.unsettled_task(task) {
                 stuck.push((topic(task).to_owned(), format!("{}: {why}", task.name)));
             }
@@ -245,6 +225,7 @@ impl World {
                 stuck.push((String::new(), format!("{name} holds a slot and needs none")));
             }
         }
+        stuck.extend(self.unsettled_ledger().map(|why| (String::new(), why)));
         for mail in self.mail.iter().filter(|mail| mail.state == MailState::Waiting) {
             let session = self.server.get(Kind::Session, &mail.session);
             if let Some(session) = session.filter(|found| found.uid == mail.uid && found.holds("Ready")) {
@@ -257,6 +238,12 @@ impl World {
         if let Some((topic, what)) = stuck.into_iter().next() {
             self.watchdog.breaks("everything settles", &topic, what);
         }
+    }
+
+    /// Whether an object has been as it is for so long that it must have settled.
+    pub fn is_at_rest(&self, object: &Object) -> bool {
+        let since = self.watchdog.phases.get(&object.uid);
+        since.is_none_or(|since| self.now - since > BETWEEN)
     }
 
     /// How long the runner of a session has had nothing to do.
@@ -289,9 +276,14 @@ impl World {
     }
 
     /// Whether a class has no free slot of a kind.
-    fn is_full(&self, kind: &str, limit: Option<i32>) -> bool {
-        let held = self.slots().filter(|slot| slot["kind"] == kind).count();
-        limit.is_some_and(|limit| i32::try_from(held).unwrap() >= limit)
+    fn is_full(&self, kind: Kind) -> bool {
+        let held = self
+            .slots()
+            .filter(|slot| slot["kind"] == if kind == Kind::Session { "Session" } else { "Task" })
+            .count();
+        self.limit(kind)
+            .most
+            .is_some_and(|limit| i32::try_from(held).unwrap() >= limit)
     }
 
     fn unsettled_session(&self, session: &Object) -> Option<String> {
@@ -330,7 +322,7 @@ impl World {
             .server
             .all(Kind::Session)
             .any(|other| topic(other) == topic(session) && other.uid != session.uid && !other.holds("Ended"));
-        let full = self.is_full("Session", self.script.limit.sessions);
+        let full = self.is_full(Kind::Session);
         (!rival && !full).then(|| says("it waits for nothing"))?
     }
 
@@ -353,7 +345,7 @@ impl World {
             .server
             .all(Kind::Session)
             .any(|session| topic(session) == topic(task) && session.holds("Admitted") && !session.holds("Ended"));
-        let full = self.is_full("Task", self.script.limit.tasks);
+        let full = self.is_full(Kind::Task);
         (!busy && !full).then(|| {
             format!(
                 "it waits for nothing (Ready: {})",

@@ -14,11 +14,12 @@
 //! A clock that is wrong makes deadlines late by as much as it was wrong, and no more (`invariants`).
 //!
 //! Not modelled: the network between people and the API server, admission (people are careful), quotas, more than one node,
-//! changes of a class, deletion of a topic, loss of a node, answers that nobody fetches.
+//! changes of a class but for its limits, deletion of a topic, loss of a node, answers that nobody fetches.
 
 mod chance;
 mod invariants;
 mod kind;
+mod limits;
 mod machines;
 mod operator;
 mod people;

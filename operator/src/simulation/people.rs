@@ -54,16 +54,7 @@ impl World {
     /// What is there before anything happens.
     pub fn found(&mut self) {
         let limit = self.script.limit;
-        let mut limits = json!({});
-        if let Some(most) = limit.sessions {
-            limits["maxActiveSessions"] = most.into();
-        }
-        if let Some(most) = limit.tasks {
-            limits["maxRunningTasks"] = most.into();
-        }
-        if let Some(longest) = limit.queue {
-            limits["queueTimeoutSeconds"] = longest.into();
-        }
+        let limits = self.first_limits();
         let session = json!({
             "idleTimeoutSeconds": limit.idle, "maxDurationSeconds": limit.life, "suspendedTtlSeconds": limit.rest,
             "onIdle": limit.on_idle, "whenFull": limit.when_full,
@@ -115,6 +106,7 @@ impl World {
                     .server
                     .delete(Kind::Task, &task_name(*topic, *number), &Value::Null);
             }
+            Input::SetLimits { sessions, tasks } => self.set_limits(*sessions, *tasks),
             trouble => self.begin(place, trouble),
         }
         self.publish();

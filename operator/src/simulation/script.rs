@@ -44,6 +44,10 @@ pub enum Input {
         topic: usize,
         number: usize,
     },
+    SetLimits {
+        sessions: Option<i32>,
+        tasks: Option<i32>,
+    },
     KillOperator {
         down: i64,
     },
@@ -203,6 +207,9 @@ impl Script {
             length = length.max(lives(topic, rush, &mut chance, &mut inputs));
         }
         faults(topics, length, &mut chance, &mut inputs);
+        if !rush {
+            new_limits(topics, length, &mut chance, &mut inputs);
+        }
         for timed in &mut inputs {
             // Much happens in the same moment.
             if !rush && chance.percent(30) {
@@ -319,10 +326,27 @@ fn faults(topics: usize, length: i64, chance: &mut Chance, inputs: &mut Vec<Time
     }
 }
 
+/// Limits go up, down and away.
+fn new_limits(topics: usize, length: i64, chance: &mut Chance, inputs: &mut Vec<Timed>) {
+    let most = i64::try_from(topics).unwrap();
+    for _ in 0..chance.index(5) {
+        let mut limit = |most: i64| (!chance.percent(20)).then(|| i32::try_from(chance.between(1, most)).unwrap());
+        let input = Input::SetLimits {
+            sessions: limit(most),
+            tasks: limit(2),
+        };
+        inputs.push(Timed {
+            at: chance.between(0, length),
+            input,
+        });
+    }
+}
+
 impl Input {
-    /// What goes wrong, in words; none for what people mean to do.
+    /// What is counted, in words; none for what people do all the time.
     pub fn trouble(&self) -> Option<&'static str> {
         Some(match self {
+            Self::SetLimits { .. } => "limits changed",
             Self::KillOperator { .. } => "operator killed",
             Self::SecondLeader { .. } => "two leaders",
             Self::ApiTrouble { .. } => "calls that fail or whose answer is lost",

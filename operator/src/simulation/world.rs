@@ -12,6 +12,7 @@ use kube::client::Body;
 use super::chance::Chance;
 use super::invariants::Watchdog;
 use super::kind::{Kind, WATCHED};
+use super::limits::Limit;
 use super::machines::PodRun;
 use super::operator::{Call, Desk, Exchange, Key, Operator, refusal};
 use super::people::Mail;
@@ -81,6 +82,8 @@ pub struct World {
     pub journals: BTreeMap<String, Journal>,
     pub mail: Vec<Mail>,
     pub trouble: Trouble,
+    /// For sessions and for tasks.
+    pub limits: [Limit; 2],
     /// When Jobs run out of time, by UID.
     pub job_deadlines: BTreeMap<String, i64>,
     /// Jobs whose last pod was disrupted, by UID.
@@ -111,6 +114,7 @@ impl World {
             journals: BTreeMap::new(),
             mail: Vec::new(),
             trouble: Trouble::default(),
+            limits: Default::default(),
             job_deadlines: BTreeMap::new(),
             disrupted: BTreeSet::new(),
             watchdog: Watchdog::default(),
@@ -310,7 +314,8 @@ impl World {
     pub fn publish(&mut self) {
         while !self.server.changes.is_empty() {
             for change in std::mem::take(&mut self.server.changes) {
-                self.watchdog.sees(&change, self.now);
+                self.watchdog.sees(&change, self.now, self.operators.len());
+                self.check_ledger(&change);
                 if WATCHED.contains(&change.object.kind) {
                     self.broadcast(&change);
                 }
