@@ -55,6 +55,11 @@ impl Watchdog {
         self.calm = self.calm.max(until);
     }
 
+    /// Whether nothing has gone wrong since then.
+    pub fn is_calm_since(&self, at: i64) -> bool {
+        self.calm < at
+    }
+
     /// The clock is wrong by so much until then.
     pub fn clock_is_wrong(&mut self, until: i64, by: i64) {
         self.clocks.push((until, by.abs()));
@@ -207,7 +212,10 @@ impl World {
             .all(Kind::Session)
             .filter(|session| self.is_at_rest(session))
         {
-            if let Some(why) = self.unsettled_session(session) {
+            if let Some(why) = self
+                .unsettled_session(session)
+                .or_else(|| self.unsettled_answer(session))
+            {
                 stuck.push((topic(session).to_owned(), format!("{}: {why}", session.name)));
             }
         }

@@ -59,7 +59,10 @@ impl World {
                 self.later(delay, Event::Sync(object.kind, object.name.clone()));
             }
             Kind::Pod => self.pod_changed(change),
-            Kind::Session => self.lives.sessions += u64::from(is_last(change, &["Ended"])),
+            Kind::Session => {
+                self.lives.sessions += u64::from(is_last(change, &["Ended"]));
+                self.session_changed(change);
+            }
             Kind::Task => self.lives.tasks += u64::from(is_last(change, &["Complete", "Failed"])),
             _ => {}
         }

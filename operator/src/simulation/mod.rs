@@ -14,8 +14,9 @@
 //! A clock that is wrong makes deadlines late by as much as it was wrong, and no more (`invariants`).
 //!
 //! Not modelled: the network between people and the API server, admission (people are careful), quotas, more than one node,
-//! changes of a class but for its limits, deletion of a topic, loss of a node, answers that nobody fetches.
+//! changes of a class but for its limits, deletion of a topic, loss of a node.
 
+mod answers;
 mod chance;
 mod invariants;
 mod kind;
@@ -252,6 +253,15 @@ fn messages_run_twice_without_the_id_check_of_the_journal() {
         ..Guards::default()
     };
     expect_broken(guards, Script::of, "a message runs once");
+}
+
+#[test]
+fn answers_are_lost_when_runners_do_not_say_which_ones_nobody_fetched() {
+    let guards = Guards {
+        silent_runners: true,
+        ..Guards::default()
+    };
+    expect_broken(guards, Script::of, "answers are kept");
 }
 
 /// The create of a Job was on its way while its task was deleted, and its pod began beside that of the next task.

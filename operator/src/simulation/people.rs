@@ -63,7 +63,9 @@ impl World {
         let class = json!({ "metadata": { "name": "default" }, "spec": { "limits": limits, "session": session, "task": task } });
         self.put(Kind::Class, class);
         for topic in 0..self.script.topics {
-            let value = json!({ "metadata": { "name": topic_name(topic) }, "spec": { "agentClassName": "default" } });
+            let chat = json!({ "chatId": -1000, "threadId": topic + 2 });
+            let spec = json!({ "agentClassName": "default", "telegram": chat });
+            let value = json!({ "metadata": { "name": topic_name(topic) }, "spec": spec });
             self.put(Kind::Topic, value);
         }
         self.server.changes.clear();
@@ -76,7 +78,9 @@ impl World {
     pub fn input(&mut self, place: usize) {
         let input = self.input_of(place);
         self.note(|| format!("* {input:?}"));
-        self.watchdog.disturbed(self.now + input.lasts());
+        if !matches!(input, Input::BotAway { .. }) {
+            self.watchdog.disturbed(self.now + input.lasts());
+        }
         if let Some(name) = input.trouble() {
             *self.troubles.entry(name).or_default() += 1;
         }
@@ -129,6 +133,7 @@ impl World {
             Input::ApiTrouble { .. } => trouble.api.push(place),
             Input::SlowWatch { kind, lasts } => trouble.watches.push((place, kind, self.now + lasts)),
             Input::LoseNotices { .. } => trouble.notices.push(place),
+            Input::BotAway { .. } => trouble.bot.push(place),
             Input::SlowKubelets { .. } => trouble.kubelets.push(place),
             Input::Unreachable { topic, .. } => trouble.network.push((place, topic)),
             Input::ClockStep { by, .. } => trouble.clock.push((place, by)),
@@ -154,12 +159,16 @@ impl World {
         let trouble = &mut self.trouble;
         trouble.api.retain(|one| *one != place);
         trouble.notices.retain(|one| *one != place);
+        trouble.bot.retain(|one| *one != place);
         trouble.kubelets.retain(|one| *one != place);
         trouble.watches.retain(|(one, ..)| *one != place);
         trouble.network.retain(|(one, _)| *one != place);
         trouble.clock.retain(|(one, _)| *one != place);
         let input = self.input_of(place);
         self.note(|| format!("* over: {input:?}"));
+        if matches!(input, Input::BotAway { .. }) && self.trouble.bot.is_empty() {
+            self.bot_returns();
+        }
         if matches!(input, Input::SecondLeader { .. }) && self.operators.len() > 1 {
             // The old leader finds out that it leads no more.
             self.kill_operator(0);
@@ -194,6 +203,10 @@ impl World {
     pub fn deliver_mail(&mut self, place: usize) {
         let mail = &mut self.mail[place];
         if mail.state != MailState::Waiting {
+            return;
+        }
+        if !self.trouble.bot.is_empty() {
+            self.later(5_000, Event::Mail(place));
             return;
         }
         mail.tries += 1;

@@ -25,6 +25,8 @@ pub struct Entry {
     /// How often it was begun afresh; going on after a death does not count.
     pub runs: u32,
     pub done: bool,
+    /// Its author has the answer.
+    pub told: bool,
 }
 
 /// What a session or task has on its topic's volume.
@@ -33,6 +35,8 @@ pub struct Journal {
     pub entries: Vec<Entry>,
     pub last_activity: i64,
     pub turns: u64,
+    /// It wound down in order the last time.
+    pub kept: bool,
     summary: Option<i64>,
     summary_failed: bool,
     news: bool,
@@ -62,6 +66,8 @@ pub struct Process {
     pub orphan: bool,
     /// When it began to listen.
     pub since: i64,
+    /// When it had wound down.
+    pub quiesced: Option<i64>,
     endpoint: String,
     state: State,
     /// The turn that runs: its token, and the place in the journal.
@@ -79,6 +85,7 @@ impl Process {
             job: pod.owners().next().map(str::to_owned),
             orphan: false,
             since: 0,
+            quiesced: None,
             endpoint,
             state: State::Locked,
             turn: None,
@@ -146,9 +153,11 @@ impl World {
             process.since = self.now;
         }
         let now = self.now;
-        self.journals.entry(uid).or_default().last_activity = now;
+        let journal = self.journals.entry(uid).or_default();
+        (journal.last_activity, journal.kept) = (now, false);
         self.note(|| format!("process {pid} listens"));
         self.announce(pid);
+        self.stream(pid);
         if finished {
             self.later(300_000, Event::Exit(pid, true));
         }
@@ -193,12 +202,14 @@ impl World {
             return;
         };
         process.turn = None;
-        let kind = process.kind;
-        let journal = self.journals.entry(process.uid.clone()).or_default();
+        let (kind, uid) = (process.kind, process.uid.clone());
+        let journal = self.journals.entry(uid.clone()).or_default();
         journal.entries[place].done = true;
         journal.turns += 1;
         journal.last_activity = now;
         journal.news = true;
+        self.stream(pid);
+        let journal = self.journals.entry(uid).or_default();
         if kind == SlotKind::Task && journal.finished.is_none() {
             journal.finished = Some(now);
             self.announce(pid);
@@ -316,7 +327,10 @@ impl World {
             }),
             summary_error: journal.summary_failed.then(|| "claude did not answer".to_owned()),
             recycled: 0,
-            undelivered: Vec::new(),
+            undelivered: match process.state {
+                State::Quiesced if !self.server.guards.silent_runners => journal.undelivered(),
+                _ => Vec::new(),
+            },
         })
     }
 
@@ -336,6 +350,7 @@ impl World {
             id: message.id.0,
             runs: 0,
             done: false,
+            told: false,
         });
         let (owner, id) = (process.owner.clone(), message.id);
         self.note(|| format!("process {pid} of {owner} accepts {id}"));
@@ -386,6 +401,7 @@ impl World {
             return;
         };
         process.state = State::Quiesced;
+        process.quiesced = Some(now);
         let journal = self.journals.entry(process.uid.clone()).or_default();
         journal.entries.iter_mut().for_each(|entry| entry.done = true);
         if journal.news && !journal.summary_failed {
@@ -393,6 +409,7 @@ impl World {
         }
         self.note(|| format!("process {pid} is wound down"));
         self.announce(pid);
+        self.stream(pid);
     }
 
     fn result(&self, pid: u64) -> Answer {

@@ -72,6 +72,9 @@ pub enum Input {
     LoseNotices {
         lasts: i64,
     },
+    BotAway {
+        lasts: i64,
+    },
     SlowKubelets {
         lasts: i64,
     },
@@ -209,6 +212,14 @@ impl Script {
         faults(topics, length, &mut chance, &mut inputs);
         if !rush {
             new_limits(topics, length, &mut chance, &mut inputs);
+            for _ in 0..chance.index(4) {
+                let lasts = chance.between(1_000, 300_000);
+                let at = chance.between(0, length);
+                inputs.push(Timed {
+                    at,
+                    input: Input::BotAway { lasts },
+                });
+            }
         }
         for timed in &mut inputs {
             // Much happens in the same moment.
@@ -354,6 +365,7 @@ impl Input {
             Self::DropWatch { .. } => "watch dropped",
             Self::ClockStep { .. } => "clock set",
             Self::LoseNotices { .. } => "notices lost",
+            Self::BotAway { .. } => "bot away",
             Self::SlowKubelets { .. } => "slow kubelets",
             Self::Unreachable { .. } => "runner unreachable",
             Self::KillProcess { .. } => "runner killed",
@@ -379,6 +391,7 @@ impl Input {
             | Self::DropWatch { pause: lasts, .. }
             | Self::ClockStep { lasts, .. }
             | Self::LoseNotices { lasts }
+            | Self::BotAway { lasts }
             | Self::SlowKubelets { lasts }
             | Self::Unreachable { lasts, .. } => *lasts,
             _ => 0,

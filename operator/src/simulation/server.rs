@@ -108,6 +108,8 @@ pub struct Guards {
     pub forgetful_journal: bool,
     /// Jobs have their pods at once, suspended or not.
     pub eager_jobs: bool,
+    /// Runners that have wound down do not say which answers nobody fetched.
+    pub silent_runners: bool,
 }
 
 #[derive(Default)]

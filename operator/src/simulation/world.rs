@@ -47,6 +47,8 @@ pub enum Event {
     Quiesced(u64),
     Exit(u64, bool),
     Notice(u64),
+    /// The bot's stream of a process.
+    Fetch(u64),
     /// A message, by its place in the inbox.
     Mail(usize),
 }
@@ -57,6 +59,8 @@ pub struct Trouble {
     pub api: Vec<usize>,
     pub watches: Vec<(usize, Kind, i64)>,
     pub notices: Vec<usize>,
+    /// Nobody reads messages or fetches answers.
+    pub bot: Vec<usize>,
     pub kubelets: Vec<usize>,
     /// Topics whose pods the operator cannot reach.
     pub network: Vec<(usize, usize)>,
@@ -204,6 +208,7 @@ impl World {
             Event::Quiesced(pid) => self.quiesced(pid),
             Event::Exit(pid, success) => self.exit(pid, success),
             Event::Notice(pid) => self.notice(pid),
+            Event::Fetch(pid) => self.fetch(pid),
             Event::Mail(place) => self.deliver_mail(place),
         }
         self.publish();
