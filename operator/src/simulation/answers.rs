@@ -68,7 +68,8 @@ impl World {
         if !self.trouble.bot.is_empty() {
             return;
         }
-        let Some(process) = self.processes.get(&pid).filter(|process| process.listens()) else {
+        let process = self.processes.get(&pid).filter(|process| process.listens());
+        let Some(process) = process.filter(|process| !self.is_silent(process.node)) else {
             return;
         };
         let journal = self.journals.entry(process.uid.clone()).or_default();
@@ -116,7 +117,9 @@ impl World {
     /// Nothing may be missing if nothing went wrong since the runner was through.
     fn check_answers(&mut self, session: &Object) {
         let calm = |process: &&super::runners::Process| {
-            process.uid == session.uid && process.quiesced.is_some_and(|at| self.watchdog.is_calm_since(at))
+            process.uid == session.uid
+                && !self.is_silent(process.node)
+                && process.quiesced.is_some_and(|at| self.watchdog.is_calm_since(at))
         };
         if !self.processes.values().any(|process| calm(&process)) {
             return;

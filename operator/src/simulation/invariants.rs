@@ -178,7 +178,7 @@ impl World {
             let heard = || {
                 self.processes
                     .values()
-                    .any(|process| process.uid == session.uid && process.accepts())
+                    .any(|process| process.uid == session.uid && process.accepts() && !self.is_silent(process.node))
             };
             self.watchdog
                 .claims("Ready means reachable", session, !ready || heard(), now);
@@ -190,6 +190,17 @@ impl World {
             let suspended = session.holds("Suspended") && !session.is_leaving();
             self.watchdog
                 .claims("Suspended means no pod", session, !suspended || !wanted(), now);
+            let runs =
+                session.holds("Admitted") && !session.is_leaving() && session.value["spec"]["desiredState"] != "Ended";
+            let phase = session.value["status"]["phase"].as_str();
+            let lost = runs && matches!(phase, Some("Starting" | "Running")) && self.is_on_silent_node(&session.uid);
+            let named = || {
+                session
+                    .condition("Ready")
+                    .is_some_and(|ready| ready["reason"] == "NodeLost")
+            };
+            self.watchdog
+                .claims("lost nodes are named", session, !lost || named(), now);
             let expires = session.expires().filter(|_| !session.holds("Ended"));
             // Winding down takes its time.
             let late = expires.is_some_and(|at| at + DRAIN + self.watchdog.lateness(at) < now);

@@ -20,6 +20,7 @@ pub struct PodRun {
     pub name: String,
     pub topic: String,
     pub process: Option<u64>,
+    pub node: usize,
     restarts: i64,
     disrupted: bool,
     ip: String,
@@ -62,6 +63,7 @@ impl World {
             Kind::Session => {
                 self.lives.sessions += u64::from(is_last(change, &["Ended"]));
                 self.session_changed(change);
+                self.count_lost(change);
             }
             Kind::Task => self.lives.tasks += u64::from(is_last(change, &["Complete", "Failed"])),
             _ => {}
@@ -222,10 +224,14 @@ impl World {
         if pod.is_leaving() {
             return;
         }
+        let Some(node) = self.pods.get(uid).map(|run| run.node).or_else(|| self.schedule_pod()) else {
+            return self.later(5_000, Event::Start(uid.to_owned()));
+        };
         let run = self.pods.entry(uid.to_owned()).or_insert_with(|| PodRun {
             name: pod.name.clone(),
             topic: pod.label("longshore.dev/topic").to_owned(),
             process: None,
+            node,
             restarts: 0,
             disrupted: false,
             ip: String::new(),
@@ -259,7 +265,7 @@ impl World {
         };
         let Some(run) = self.pods.get_mut(uid) else { return };
         run.process = Some(pid);
-        let process = Process::new(uid, kind, &pod, format!("{}:7411", run.ip));
+        let process = Process::new(uid, kind, &pod, format!("{}:7411", run.ip), run.node);
         self.note(|| format!("process {pid} of pod {} starts", pod.name));
         self.processes.insert(pid, process);
         self.report_pod(uid, false);
@@ -283,10 +289,13 @@ impl World {
                 "Running",
             ),
         };
-        let disrupted = if run.disrupted { "True" } else { "False" };
+        let word = |is: bool| if is { "True" } else { "False" };
         let status = json!({ "status": {
             "phase": phase, "podIP": run.ip, "startTime": self.time(),
-            "conditions": [{ "type": "DisruptionTarget", "status": disrupted }],
+            "conditions": [
+                { "type": "DisruptionTarget", "status": word(run.disrupted) },
+                { "type": "Ready", "status": word(ready) },
+            ],
             "containerStatuses": [{ "name": "agent", "image": "agent:1", "imageID": "", "ready": ready, "restartCount": run.restarts, "state": state }],
         }});
         let name = run.name.clone();
@@ -358,13 +367,13 @@ impl World {
             .delete(Kind::Pod, &pod.name, &json!({ "gracePeriodSeconds": 0 }));
     }
 
-    /// UID of a pod of the topic whose process runs.
-    fn pod_of(&self, topic: usize) -> Option<String> {
+    /// UID of a pod of the topic whose process runs, where somebody can get at it.
+    pub fn pod_of(&self, topic: usize) -> Option<String> {
         let topic = topic_name(topic);
         let found = self
             .pods
             .iter()
-            .find(|(_, run)| run.topic == topic && run.process.is_some());
+            .find(|(_, run)| run.topic == topic && run.process.is_some() && !self.is_silent(run.node));
         found.map(|(uid, _)| uid.clone())
     }
 

@@ -13,8 +13,8 @@
 //!
 //! A clock that is wrong makes deadlines late by as much as it was wrong, and no more (`invariants`).
 //!
-//! Not modelled: the network between people and the API server, admission (people are careful), quotas, more than one node,
-//! changes of a class but for its limits, deletion of a topic, loss of a node.
+//! Not modelled: the network between people and the API server, admission (people are careful), quotas,
+//! changes of a class but for its limits, deletion of a topic.
 
 mod answers;
 mod chance;
@@ -22,6 +22,7 @@ mod invariants;
 mod kind;
 mod limits;
 mod machines;
+mod nodes;
 mod operator;
 mod people;
 mod runners;

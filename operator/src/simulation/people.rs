@@ -78,8 +78,11 @@ impl World {
     pub fn input(&mut self, place: usize) {
         let input = self.input_of(place);
         self.note(|| format!("* {input:?}"));
-        if !matches!(input, Input::BotAway { .. }) {
-            self.watchdog.disturbed(self.now + input.lasts());
+        match &input {
+            Input::BotAway { .. } => {}
+            // What is to be said of it is said soon.
+            Input::LoseNode { .. } => self.watchdog.disturbed(self.now + 60_000),
+            other => self.watchdog.disturbed(self.now + other.lasts()),
         }
         if let Some(name) = input.trouble() {
             *self.troubles.entry(name).or_default() += 1;
@@ -144,6 +147,7 @@ impl World {
                 self.kill_operator(place);
                 self.later(down, Event::StartOperator);
             }
+            Input::LoseNode { topic, .. } => self.lose_node(place, topic),
             Input::KillProcess { topic } => self.kill_process(topic),
             Input::DeletePod { topic, force } => self.delete_pod(topic, force),
             Input::Evict { topic } => self.evict(topic),
@@ -168,6 +172,9 @@ impl World {
         self.note(|| format!("* over: {input:?}"));
         if matches!(input, Input::BotAway { .. }) && self.trouble.bot.is_empty() {
             self.bot_returns();
+        }
+        if let Input::LoseNode { back, .. } = input {
+            self.end_silence(place, back);
         }
         if matches!(input, Input::SecondLeader { .. }) && self.operators.len() > 1 {
             // The old leader finds out that it leads no more.

@@ -64,6 +64,7 @@ pub struct Process {
     pub job: Option<String>,
     /// Its pod was deleted by force.
     pub orphan: bool,
+    pub node: usize,
     /// When it began to listen.
     pub since: i64,
     /// When it had wound down.
@@ -75,7 +76,7 @@ pub struct Process {
 }
 
 impl Process {
-    pub fn new(pod_uid: &str, kind: SlotKind, pod: &Object, endpoint: String) -> Self {
+    pub fn new(pod_uid: &str, kind: SlotKind, pod: &Object, endpoint: String, node: usize) -> Self {
         Self {
             pod: pod_uid.to_owned(),
             kind,
@@ -84,6 +85,7 @@ impl Process {
             topic: pod.label("longshore.dev/topic").to_owned(),
             job: pod.owners().next().map(str::to_owned),
             orphan: false,
+            node,
             since: 0,
             quiesced: None,
             endpoint,
@@ -268,7 +270,8 @@ impl World {
         let found = self
             .processes
             .iter()
-            .find(|(_, process)| process.endpoint == request.endpoint && process.listens());
+            .find(|(_, process)| process.endpoint == request.endpoint && process.listens())
+            .filter(|(_, process)| !self.is_silent(process.node));
         let pid = *found?.0;
         match request.route.as_str() {
             "GET /v1/status" => answer(200, &self.status(pid)?),

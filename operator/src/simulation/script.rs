@@ -75,6 +75,12 @@ pub enum Input {
     BotAway {
         lasts: i64,
     },
+    /// The node of the topic's pod. It comes back, or is known to be off.
+    LoseNode {
+        topic: usize,
+        lasts: i64,
+        back: bool,
+    },
     SlowKubelets {
         lasts: i64,
     },
@@ -212,14 +218,7 @@ impl Script {
         faults(topics, length, &mut chance, &mut inputs);
         if !rush {
             new_limits(topics, length, &mut chance, &mut inputs);
-            for _ in 0..chance.index(4) {
-                let lasts = chance.between(1_000, 300_000);
-                let at = chance.between(0, length);
-                inputs.push(Timed {
-                    at,
-                    input: Input::BotAway { lasts },
-                });
-            }
+            absences(topics, length, &mut chance, &mut inputs);
         }
         for timed in &mut inputs {
             // Much happens in the same moment.
@@ -353,6 +352,27 @@ fn new_limits(topics: usize, length: i64, chance: &mut Chance, inputs: &mut Vec<
     }
 }
 
+/// The bot is away, or a node.
+fn absences(topics: usize, length: i64, chance: &mut Chance, inputs: &mut Vec<Timed>) {
+    for _ in 0..chance.index(4) {
+        let lasts = chance.between(1_000, 300_000);
+        let at = chance.between(0, length);
+        inputs.push(Timed {
+            at,
+            input: Input::BotAway { lasts },
+        });
+    }
+    for _ in 0..chance.index(3) {
+        let input = Input::LoseNode {
+            topic: chance.index(topics),
+            lasts: chance.between(5_000, 600_000),
+            back: chance.percent(50),
+        };
+        let at = chance.between(0, length);
+        inputs.push(Timed { at, input });
+    }
+}
+
 impl Input {
     /// What is counted, in words; none for what people do all the time.
     pub fn trouble(&self) -> Option<&'static str> {
@@ -366,6 +386,8 @@ impl Input {
             Self::ClockStep { .. } => "clock set",
             Self::LoseNotices { .. } => "notices lost",
             Self::BotAway { .. } => "bot away",
+            Self::LoseNode { back: true, .. } => "node lost that comes back",
+            Self::LoseNode { .. } => "node lost for good",
             Self::SlowKubelets { .. } => "slow kubelets",
             Self::Unreachable { .. } => "runner unreachable",
             Self::KillProcess { .. } => "runner killed",
@@ -392,6 +414,7 @@ impl Input {
             | Self::ClockStep { lasts, .. }
             | Self::LoseNotices { lasts }
             | Self::BotAway { lasts }
+            | Self::LoseNode { lasts, .. }
             | Self::SlowKubelets { lasts }
             | Self::Unreachable { lasts, .. } => *lasts,
             _ => 0,

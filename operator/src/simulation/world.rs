@@ -47,6 +47,8 @@ pub enum Event {
     Quiesced(u64),
     Exit(u64, bool),
     Notice(u64),
+    /// What the node controller does about a silent node, by the input that made it so; whether it deletes the pods.
+    NodeControl(usize, bool),
     /// The bot's stream of a process.
     Fetch(u64),
     /// A message, by its place in the inbox.
@@ -62,6 +64,8 @@ pub struct Trouble {
     /// Nobody reads messages or fetches answers.
     pub bot: Vec<usize>,
     pub kubelets: Vec<usize>,
+    /// Nodes that are silent.
+    pub nodes: Vec<(usize, usize)>,
     /// Topics whose pods the operator cannot reach.
     pub network: Vec<(usize, usize)>,
     pub clock: Vec<(usize, i64)>,
@@ -188,6 +192,7 @@ impl World {
     }
 
     fn handle(&mut self, event: Event) {
+        let Some(event) = self.stalls(event) else { return };
         match event {
             Event::Input(place) => self.input(place),
             Event::Over(place) => self.over(place),
@@ -208,6 +213,7 @@ impl World {
             Event::Quiesced(pid) => self.quiesced(pid),
             Event::Exit(pid, success) => self.exit(pid, success),
             Event::Notice(pid) => self.notice(pid),
+            Event::NodeControl(place, drains) => self.control_node(place, drains),
             Event::Fetch(pid) => self.fetch(pid),
             Event::Mail(place) => self.deliver_mail(place),
         }
