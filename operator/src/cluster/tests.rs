@@ -360,6 +360,21 @@ async fn a_session_that_waits_for_a_slot_yields_its_topic_to_tasks_as_their_orde
 }
 
 #[tokio::test]
+async fn pods_that_still_stop_are_in_the_way_of_whoever_has_the_topic_now() {
+    let pod = |phase: &str| json!({ "metadata": { "name": "ls-t-0" }, "status": { "phase": phase } });
+    for (pods, expected) in [
+        (vec![], 0),
+        (vec![pod("Succeeded"), pod("Failed")], 0),
+        (vec![pod("Failed"), pod("Running")], 1),
+    ] {
+        let (client, asked) = server(vec![list_of(pods)]);
+        let found = pods_of_topic(&client, "ns", "t").await.unwrap();
+        assert_eq!(found.len(), expected);
+        assert_eq!(lines(&asked), ["GET /api/v1/namespaces/ns/pods"]);
+    }
+}
+
+#[tokio::test]
 async fn a_job_that_came_late_is_seen_by_whoever_has_the_topic_now() {
     let job = |uid: &str, over: bool| {
         let conditions = json!([{ "type": "Failed", "status": if over { "True" } else { "False" } }]);

@@ -154,6 +154,17 @@ pub async fn has_jobs_of_others(
     Ok(jobs.iter().any(|job| other(job) && !task::job_is_over(job)))
 }
 
+/// Pods of a topic that are not finished, whoever's they are: sessions and tasks that are gone may leave one behind that still stops.
+///
+/// To be asked by whoever has claimed the topic. As a rule the claim has looked at the last writer's pods; but a Topic that was
+/// deleted and made anew does not know who wrote its volume last.
+pub async fn pods_of_topic(client: &Client, namespace: &str, topic: &str) -> Result<Vec<Pod>, Error> {
+    let of_topic = ListParams::default().labels(&format!("{}={topic}", meta::TOPIC_LABEL));
+    let mut pods = list(&Api::<Pod>::namespaced(client.clone(), namespace), &of_topic).await?;
+    pods.retain(|found| !pod::is_finished(found));
+    Ok(pods)
+}
+
 /// Whether it has a pod, or something that may still make one.
 ///
 /// Pods of finished tasks stay to be read; those of sessions are deleted, and count until they are gone.

@@ -140,6 +140,11 @@ async fn remains(seen: &Observed, ctx: &Context) -> Result<Option<Admission>, Er
             None => return Ok(Some(Admission::NameTaken(cluster::describe(&set)))),
         }
     }
+    let left = cluster::pods_of_topic(&ctx.client, &namespace, seen.topic_name()).await?;
+    if !left.is_empty() {
+        return Ok(Some(Admission::Settling));
+    }
+    // One that is over still has its name.
     let pods: Api<Pod> = Api::namespaced(ctx.client.clone(), &namespace);
     let pod = cluster::get(&pods, &names::session_pod(seen.topic_name())).await?;
     Ok(pod.map(|_| Admission::Settling))

@@ -5,11 +5,10 @@
 //! a session does the same the other way round. So of two that come at once at least one sees the other, and the task gives way.
 
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ListParams};
 use kube::{Resource, ResourceExt};
 use longshore_crds::conditions::types;
-use longshore_crds::{ContainerTask, PersistentSession, SlotKind, TaskPhase, Topic, meta};
+use longshore_crds::{ContainerTask, PersistentSession, SlotKind, TaskPhase, Topic};
 
 use super::observe::Observed;
 use super::order::{Blocker, blocker, claim, is_over};
@@ -17,7 +16,7 @@ use crate::cluster::{self, Error, Hold};
 use crate::context::Context;
 use crate::index::{Index, lookup};
 use crate::ledger::{Claim, Grant, Keepers};
-use crate::{class, furniture, pod, session, topic};
+use crate::{class, furniture, session, topic};
 
 /// How far a task has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,15 +147,8 @@ async fn remains(seen: &Observed, ctx: &Context) -> Result<Option<Admission>, Er
         }));
     }
     let (topic, uid) = (&seen.task.spec.topic_ref.name, seen.task.uid());
-    if cluster::has_jobs_of_others(&ctx.client, &namespace, topic, uid.as_deref()).await? {
-        return Ok(Some(Admission::Settling));
-    }
-    let pods: Api<Pod> = Api::namespaced(ctx.client.clone(), &namespace);
-    let mine = ListParams::default().labels(&format!("{}={}", meta::UID_LABEL, uid.unwrap_or_default()));
-    let left = cluster::list(&pods, &mine)
-        .await?
-        .iter()
-        .any(|found| !pod::is_finished(found));
+    let left = cluster::has_jobs_of_others(&ctx.client, &namespace, topic, uid.as_deref()).await?
+        || !cluster::pods_of_topic(&ctx.client, &namespace, topic).await?.is_empty();
     Ok(left.then_some(Admission::Settling))
 }
 
