@@ -69,7 +69,7 @@ impl World {
             return;
         }
         let process = self.processes.get(&pid).filter(|process| process.listens());
-        let Some(process) = process.filter(|process| !self.is_silent(process.node)) else {
+        let Some(process) = process.filter(|process| !self.is_silent(process.node) && self.is_of_topic(process)) else {
             return;
         };
         let journal = self.journals.entry(process.uid.clone()).or_default();

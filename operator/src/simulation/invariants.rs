@@ -176,9 +176,12 @@ impl World {
         for session in self.server.all(Kind::Session) {
             let ready = session.holds("Ready") && !session.is_leaving();
             let heard = || {
-                self.processes
-                    .values()
-                    .any(|process| process.uid == session.uid && process.accepts() && !self.is_silent(process.node))
+                self.processes.values().any(|process| {
+                    process.uid == session.uid
+                        && process.accepts()
+                        && !self.is_silent(process.node)
+                        && self.is_of_topic(process)
+                })
             };
             self.watchdog
                 .claims("Ready means reachable", session, !ready || heard(), now);

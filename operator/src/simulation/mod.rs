@@ -14,7 +14,7 @@
 //! A clock that is wrong makes deadlines late by as much as it was wrong, and no more (`invariants`).
 //!
 //! Not modelled: the network between people and the API server, admission (people are careful), quotas,
-//! changes of a class but for its limits, deletion of a topic.
+//! changes of a class but for its limits.
 
 mod answers;
 mod chance;
@@ -291,6 +291,23 @@ fn a_job_that_comes_late_never_has_a_pod() {
             "{}",
             tell(&Script::takeovers(seed), Guards::default()).unwrap_or_default()
         );
+    }
+}
+
+/// A new Topic does not know who wrote the workspace last.
+#[test]
+fn nobody_writes_a_workspace_before_the_last_pod_of_an_earlier_topic_is_gone() {
+    const WORLDS: u64 = 20;
+    let (heirs, sum) = (
+        Play {
+            end: WORLDS,
+            script: Script::heirs,
+            ..Play::all(0)
+        },
+        Sum::default(),
+    );
+    if let Some(seed) = heirs.until(u64::MAX, &sum) {
+        panic!("{}", tell(&Script::heirs(seed), Guards::default()).unwrap_or_default());
     }
 }
 

@@ -63,12 +63,17 @@ impl World {
         let class = json!({ "metadata": { "name": "default" }, "spec": { "limits": limits, "session": session, "task": task } });
         self.put(Kind::Class, class);
         for topic in 0..self.script.topics {
-            let chat = json!({ "chatId": -1000, "threadId": topic + 2 });
-            let spec = json!({ "agentClassName": "default", "telegram": chat });
-            let value = json!({ "metadata": { "name": topic_name(topic) }, "spec": spec });
-            self.put(Kind::Topic, value);
+            self.create_topic(topic);
         }
         self.server.changes.clear();
+    }
+
+    fn create_topic(&mut self, topic: usize) {
+        let chat = json!({ "chatId": -1000, "threadId": topic + 2 });
+        let spec = json!({ "agentClassName": "default", "telegram": chat });
+        let value = json!({ "metadata": { "name": topic_name(topic) }, "spec": spec });
+        // Deleted twice, it comes back once.
+        let _ = self.server.create(Kind::Topic, value);
     }
 
     fn put(&mut self, kind: Kind, value: Value) {
@@ -147,6 +152,9 @@ impl World {
                 self.kill_operator(place);
                 self.later(down, Event::StartOperator);
             }
+            Input::DeleteTopic { topic, .. } => {
+                let _ = self.server.delete(Kind::Topic, &topic_name(topic), &Value::Null);
+            }
             Input::LoseNode { topic, .. } => self.lose_node(place, topic),
             Input::KillProcess { topic } => self.kill_process(topic),
             Input::DeletePod { topic, force } => self.delete_pod(topic, force),
@@ -173,8 +181,10 @@ impl World {
         if matches!(input, Input::BotAway { .. }) && self.trouble.bot.is_empty() {
             self.bot_returns();
         }
-        if let Input::LoseNode { back, .. } = input {
-            self.end_silence(place, back);
+        match input {
+            Input::LoseNode { back, .. } => self.end_silence(place, back),
+            Input::DeleteTopic { topic, .. } => self.create_topic(topic),
+            _ => {}
         }
         if matches!(input, Input::SecondLeader { .. }) && self.operators.len() > 1 {
             // The old leader finds out that it leads no more.
@@ -243,7 +253,8 @@ impl World {
                 route: "POST /v1/messages".to_owned(),
                 body: serde_json::to_vec(&message).unwrap(),
             };
-            let accepted = self.post(&request).is_some_and(|answer| answer.status() == 202);
+            let open = self.is_open_to_bot(&request.endpoint);
+            let accepted = open && self.post(&request).is_some_and(|answer| answer.status() == 202);
             // The answer may be lost, and then the message is posted again.
             if accepted && !self.chance.percent(20) {
                 self.mail[place].state = MailState::Accepted;

@@ -14,6 +14,7 @@ use longshore_wire::api::{
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::kind::Kind;
 use super::operator::RunnerRequest;
 use super::server::Object;
 use super::world::{Event, World};
@@ -61,6 +62,8 @@ pub struct Process {
     pub owner: String,
     pub uid: String,
     pub topic: String,
+    /// Of the Topic that it was made for.
+    topic_uid: String,
     pub job: Option<String>,
     /// Its pod was deleted by force.
     pub orphan: bool,
@@ -83,6 +86,7 @@ impl Process {
             owner: pod.label("longshore.dev/owner").to_owned(),
             uid: pod.label("longshore.dev/uid").to_owned(),
             topic: pod.label("longshore.dev/topic").to_owned(),
+            topic_uid: pod.label("longshore.dev/topic-uid").to_owned(),
             job: pod.owners().next().map(str::to_owned),
             orphan: false,
             node,
@@ -263,6 +267,18 @@ impl World {
                 .any(|(_, topic)| super::people::topic_name(*topic) == process.topic)
         });
         if cut { None } else { self.post(request) }
+    }
+
+    /// Whether the bot's token opens a runner: it is that of the Topic which the pod was made for.
+    pub fn is_open_to_bot(&self, endpoint: &str) -> bool {
+        let process = self.processes.values().find(|process| process.endpoint == endpoint);
+        process.is_some_and(|process| self.is_of_topic(process))
+    }
+
+    /// Whether a process belongs to the Topic that is there now.
+    pub fn is_of_topic(&self, process: &Process) -> bool {
+        let topic = self.server.get(Kind::Topic, &process.topic);
+        topic.is_some_and(|topic| topic.uid == process.topic_uid)
     }
 
     /// A call of anybody's.

@@ -75,6 +75,11 @@ pub enum Input {
     BotAway {
         lasts: i64,
     },
+    /// It is made anew after a while, with the same name and the same volume.
+    DeleteTopic {
+        topic: usize,
+        lasts: i64,
+    },
     /// The node of the topic's pod. It comes back, or is known to be off.
     LoseNode {
         topic: usize,
@@ -187,6 +192,56 @@ impl Script {
                 ..Self::of(seed).limit
             },
             length: inputs.last().map_or(0, |timed| timed.at) + 1,
+            seed,
+            topics: 1,
+            inputs,
+        }
+    }
+
+    /// A session or a task ends while another waits for its topic, the Topic is made anew in that moment, and the last pod takes its
+    /// time to go. Nothing else.
+    pub fn heirs(seed: u64) -> Self {
+        const ROUNDS: i64 = 8;
+        const ROUND: i64 = 120_000;
+        let mut chance = Chance::new(seed, 4);
+        let mut inputs = Vec::new();
+        let mut add = |at: i64, input: Input| inputs.push(Timed { at, input });
+        let lasts = ROUNDS * ROUND;
+        add(0, Input::SlowKubelets { lasts });
+        for round in 0..ROUNDS {
+            let (topic, begin) = (0, 10_000 + round * ROUND);
+            let number = usize::try_from(round).unwrap();
+            let first = chance.percent(50);
+            let session = Input::CreateSession {
+                topic,
+                number,
+                prompt: false,
+            };
+            let task = Input::CreateTask { topic, number };
+            let end = begin + 60_000;
+            let state = "Ended";
+            if first {
+                add(begin, session);
+                add(begin + 40_000, task);
+                add(end, Input::Desire { topic, number, state });
+            } else {
+                add(begin, task);
+                add(begin + 40_000, session);
+                add(end, Input::DeleteTask { topic, number });
+            }
+            let lasts = chance.between(1, 300);
+            add(end + chance.between(0, 3_000), Input::DeleteTopic { topic, lasts });
+            add(begin + 110_000, Input::Desire { topic, number, state });
+            add(begin + 110_000, Input::DeleteTask { topic, number });
+        }
+        inputs.sort_by_key(|timed| timed.at);
+        Self {
+            limit: Limits {
+                sessions: None,
+                tasks: None,
+                ..Self::of(seed).limit
+            },
+            length: ROUNDS * ROUND + 20_000,
             seed,
             topics: 1,
             inputs,
@@ -352,7 +407,7 @@ fn new_limits(topics: usize, length: i64, chance: &mut Chance, inputs: &mut Vec<
     }
 }
 
-/// The bot is away, or a node.
+/// The bot is away, or a node, or a Topic.
 fn absences(topics: usize, length: i64, chance: &mut Chance, inputs: &mut Vec<Timed>) {
     for _ in 0..chance.index(4) {
         let lasts = chance.between(1_000, 300_000);
@@ -367,6 +422,14 @@ fn absences(topics: usize, length: i64, chance: &mut Chance, inputs: &mut Vec<Ti
             topic: chance.index(topics),
             lasts: chance.between(5_000, 600_000),
             back: chance.percent(50),
+        };
+        let at = chance.between(0, length);
+        inputs.push(Timed { at, input });
+    }
+    for _ in 0..chance.index(3) {
+        let input = Input::DeleteTopic {
+            topic: chance.index(topics),
+            lasts: chance.delay(5_000, 120_000),
         };
         let at = chance.between(0, length);
         inputs.push(Timed { at, input });
@@ -386,6 +449,7 @@ impl Input {
             Self::ClockStep { .. } => "clock set",
             Self::LoseNotices { .. } => "notices lost",
             Self::BotAway { .. } => "bot away",
+            Self::DeleteTopic { .. } => "topic deleted and made anew",
             Self::LoseNode { back: true, .. } => "node lost that comes back",
             Self::LoseNode { .. } => "node lost for good",
             Self::SlowKubelets { .. } => "slow kubelets",
@@ -415,6 +479,7 @@ impl Input {
             | Self::LoseNotices { lasts }
             | Self::BotAway { lasts }
             | Self::LoseNode { lasts, .. }
+            | Self::DeleteTopic { lasts, .. }
             | Self::SlowKubelets { lasts }
             | Self::Unreachable { lasts, .. } => *lasts,
             _ => 0,
