@@ -140,7 +140,7 @@ impl World {
     pub fn unsettled_answer(&self, session: &Object) -> Option<String> {
         let journal = self.journals.get(&session.uid)?;
         let over = session.holds("Ended") || session.holds("Suspended");
-        if !session.holds("Ready") && !(over && journal.kept) {
+        if !(session.holds("Ready") || over && journal.kept) {
             return None;
         }
         let id = journal.untold().into_iter().next()?;

@@ -206,7 +206,7 @@ fn a_seed_plays_the_same_every_time_and_on_every_thread() {
 }
 
 /// Takes a guard away, and expects a seed that breaks the promise which the guard keeps.
-fn expect_broken(guards: Guards, script: fn(u64) -> Script, rule: &str) {
+fn expect_broken(guards: Guards, script: fn(u64) -> Script, rules: &[&str]) {
     const SEEDS: u64 = 300;
     let (play_without, sum) = (
         Play {
@@ -220,7 +220,7 @@ fn expect_broken(guards: Guards, script: fn(u64) -> Script, rule: &str) {
     let seed = play_without.until(u64::MAX, &sum);
     let script = script(seed.unwrap_or_else(|| panic!("nothing notices {guards:?}")));
     let broken = play(&script, guards, false).watchdog.broken.unwrap();
-    assert_eq!(broken.rule, rule, "seed {seed:?}: {broken:?}");
+    assert!(rules.contains(&broken.rule), "seed {seed:?}: {broken:?}");
     assert_eq!(
         play(&script, Guards::default(), false).watchdog.broken,
         None,
@@ -235,7 +235,8 @@ fn limits_break_without_the_compare_and_swap_of_slots() {
         blind_slots: true,
         ..Guards::default()
     };
-    expect_broken(guards, Script::rush, "limits hold");
+    // An entry that another claim has written over is a limit that nobody counts any more.
+    expect_broken(guards, Script::rush, &["limits hold", "the ledger is honest"]);
 }
 
 #[test]
@@ -244,7 +245,7 @@ fn two_write_a_workspace_without_the_live_look_at_pods() {
         hidden_pods: true,
         ..Guards::default()
     };
-    expect_broken(guards, Script::of, "one writer per workspace");
+    expect_broken(guards, Script::of, &["one writer per workspace"]);
 }
 
 #[test]
@@ -253,7 +254,7 @@ fn messages_run_twice_without_the_id_check_of_the_journal() {
         forgetful_journal: true,
         ..Guards::default()
     };
-    expect_broken(guards, Script::of, "a message runs once");
+    expect_broken(guards, Script::of, &["a message runs once"]);
 }
 
 #[test]
@@ -262,7 +263,7 @@ fn answers_are_lost_when_runners_do_not_say_which_ones_nobody_fetched() {
         silent_runners: true,
         ..Guards::default()
     };
-    expect_broken(guards, Script::of, "answers are kept");
+    expect_broken(guards, Script::of, &["answers are kept"]);
 }
 
 /// The create of a Job was on its way while its task was deleted, and its pod began beside that of the next task.
@@ -272,7 +273,7 @@ fn two_write_a_workspace_when_jobs_do_not_wait_for_their_release() {
         eager_jobs: true,
         ..Guards::default()
     };
-    expect_broken(guards, Script::takeovers, "one writer per workspace");
+    expect_broken(guards, Script::takeovers, &["one writer per workspace"]);
 }
 
 #[test]

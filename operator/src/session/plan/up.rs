@@ -38,24 +38,21 @@ pub fn up(mut draft: Draft<'_>, contact: &Contact, settings: &Settings) -> Plan 
         Contact::Failed(_) => {
             let started = pod.and_then(pod::started_at);
             draft.look_at(dial_again(started, now, settings.timing.look_again));
-            starts(
-                draft.starting("The pod is there, its runner is not heard yet"),
-                settings,
-            )
+            absent(draft, "The pod is there, its runner is not heard yet", settings)
         }
-        _ => absent(draft, settings),
+        _ => absent(draft, "The pod is on the way", settings),
     }
 }
 
 /// There is nobody to talk to yet.
-fn absent(mut draft: Draft<'_>, settings: &Settings) -> Plan {
+fn absent(mut draft: Draft<'_>, otherwise: &str, settings: &Settings) -> Plan {
     let pod = draft.seen.pod.as_deref();
     if let Some(at) = pod.and_then(pod::lost_at).filter(|at| *at > draft.now) {
         draft.look_at(at);
     }
     match pod.and_then(pod::trouble) {
         Some(trouble) => starts(draft.ready(no(types::READY, trouble.reason, trouble.message)), settings),
-        None => starts(draft.starting("The pod is on the way"), settings),
+        None => starts(draft.starting(otherwise), settings),
     }
 }
 

@@ -12,6 +12,7 @@ use longshore_wire::api::{RunnerState, Undelivered};
 use super::{Plan, up};
 use crate::agent::{Contact, Met};
 use crate::conditions::{Verdict, find, no, truncate, whole_seconds, yes};
+use crate::pod;
 use crate::session::cause::{EndCause, RestCause};
 use crate::session::observe::Observed;
 use crate::session::stage::{is_wanted_back, stage};
@@ -71,7 +72,9 @@ fn progress(draft: &Draft<'_>, contact: &Contact, goal: Goal, settings: &Setting
     let begun = deadline.filter(|_| seen.phase() == Some(goal.phase()));
     let too_late = begun.is_some_and(|at| at <= now);
     let state = contact.met().map(|met| met.status.state);
-    if *contact == Contact::NotTried || too_late {
+    // A container that is not running has nobody to be waited for.
+    let dead = matches!(contact, Contact::Failed(_)) && seen.pod.as_deref().and_then(pod::trouble).is_some();
+    if *contact == Contact::NotTried || dead || too_late {
         return Progress::Done;
     }
     if let Some(met) = contact.met().filter(|met| met.status.state == RunnerState::Quiesced) {

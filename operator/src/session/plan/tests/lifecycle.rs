@@ -117,7 +117,10 @@ fn a_session_that_is_never_ready_fails_in_time_and_says_what_was_in_the_way() {
     assert_eq!(world.status().start_deadline, Some(Time(at(1000))));
     assert_eq!(world.plan().next_deadline, Some(at(1000)));
     world.pod_waits("ImagePullBackOff", "no such image");
+    // It has an address all the same.
+    world.contact = Contact::Failed("no answer".to_owned());
     world.until(999).follow();
+    assert_eq!(world.reason("Ready"), "-ImagePull");
     assert_eq!(world.status().phase, Some(SessionPhase::Starting));
     assert_eq!(world.status().start_deadline, Some(Time(at(1000))));
     world.until(1000).follow();
