@@ -23,7 +23,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::kind::{Kind, Typed, WATCHED};
-use super::server::{NAMESPACE, Object, Request};
+use super::request::Request;
+use super::server::{NAMESPACE, Object};
 use crate::agent::{Dialer, Quiesced};
 use crate::clock::Clock;
 use crate::cluster::{Error, Superseded};

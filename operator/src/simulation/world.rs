@@ -16,9 +16,10 @@ use super::limits::Limit;
 use super::machines::PodRun;
 use super::operator::{Call, Desk, Exchange, Key, Operator, refusal};
 use super::people::Mail;
+use super::request::Request;
 use super::runners::{Journal, Process};
 use super::script::{Input, Script};
-use super::server::{Change, Guards, Request, Server};
+use super::server::{Change, Guards, Server};
 
 /// 2030-01-01.
 pub const BEGIN: i64 = 1_893_456_000_000;
