@@ -18,7 +18,7 @@ pub struct Observed {
     pub namespace: Option<Arc<AgentClass>>,
     /// UIDs of holders that were found to be done, live.
     pub done: Vec<String>,
-    /// Entries for those who occupy a pod, found live, and have none.
+    /// Entries for those who were admitted, found live, and have none.
     pub without: Vec<Slot>,
 }
 
@@ -50,7 +50,7 @@ pub async fn observe(
     let limited = |kind: SlotKind| keepers.shared(kind).is_none() && keepers.is_limited(kind);
     let unlisted = |one: &Slot| limited(one.kind) && !slots.iter().any(|slot| slot.uid == one.uid);
     for one in running.into_iter().filter(unlisted) {
-        if !cluster::is_done(client, &namespace, &one).await? {
+        if cluster::is_admitted(client, &namespace, &one).await? {
             without.push(one);
         }
     }
@@ -182,7 +182,8 @@ mod tests {
             ..Default::default()
         });
         let there = (200, serde_json::to_value(&session).unwrap());
-        let nothing = || (200, json!({ "metadata": {}, "items": [] }));
+        let mut queued = there.clone();
+        queued.1["status"]["conditions"][0]["status"] = "False".into();
         let (class, index) = (
             Arc::new(class),
             Index::with(Vec::new(), Vec::new(), Vec::new(), vec![session]),
@@ -196,10 +197,8 @@ mod tests {
             }
         };
         assert_eq!(entered(vec![there]).await, 1);
-        assert_eq!(
-            entered(vec![(404, failure(404, "NotFound")), nothing(), nothing()]).await,
-            0
-        );
+        assert_eq!(entered(vec![queued]).await, 0);
+        assert_eq!(entered(vec![(404, failure(404, "NotFound"))]).await, 0);
     }
 
     #[test]

@@ -11,7 +11,7 @@ mod writer;
 
 pub use slots::{claim_slot, release_slot, replace_slots};
 pub use superseded::Superseded;
-pub use writer::{Hold, claim_writer, has_jobs_of_others, has_pods, is_done, pods_of_topic};
+pub use writer::{Hold, claim_writer, has_jobs_of_others, has_pods, is_admitted, is_done, pods_of_topic};
 
 use std::fmt::Debug;
 use std::time::Duration;

@@ -75,6 +75,18 @@ pub async fn is_done(client: &Client, namespace: &str, holder: &Slot) -> Result<
     Ok(state_of(client, namespace, holder, Entry::Slot).await? == State::Gone)
 }
 
+/// Whether somebody, looked at live, was admitted and is not over.
+pub async fn is_admitted(client: &Client, namespace: &str, holder: &Slot) -> Result<bool, Error> {
+    Ok(match holder.kind {
+        SlotKind::Session => live::<PersistentSession>(client, namespace, holder)
+            .await?
+            .is_some_and(|found| session::occupies(&found)),
+        SlotKind::Task => live::<ContainerTask>(client, namespace, holder)
+            .await?
+            .is_some_and(|found| task::occupies(&found)),
+    })
+}
+
 /// State of the holder of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
