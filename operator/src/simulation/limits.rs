@@ -16,6 +16,9 @@ use super::world::World;
 /// and slow calls.
 const LEARNING: i64 = 40_000;
 
+/// How long a look and the write that follows from it may take.
+const SLOWEST: i64 = 10_000;
+
 /// The limit for a kind, and who was there before it.
 #[derive(Debug, Default)]
 pub struct Limit {
@@ -147,6 +150,14 @@ impl World {
 
     /// A new ledger: whom it enters and whom it leaves out.
     pub fn check_ledger(&mut self, change: &Change) {
+        for holder in [SESSION, TASK] {
+            let stops = change.object.kind == holder.kind
+                && !holder.runs(&change.object)
+                && change.before.as_ref().is_some_and(|before| holder.runs(before));
+            if stops {
+                self.stopped.insert(change.object.uid.clone(), self.now);
+            }
+        }
         let (Kind::Class, Some(before)) = (change.object.kind, &change.before) else {
             return;
         };
@@ -163,7 +174,9 @@ impl World {
             let found = |uid: &&str| self.server.all(holder.kind).find(|object| object.uid == **uid);
             let runs = |uid: &&str| found(uid).is_some_and(|object| holder.runs(object));
             let has_pod = |uid: &&str| self.pods_of(&holder).any(|pod| pod.label("longshore.dev/uid") == *uid);
-            let granted = new.iter().find(|uid| !old.contains(uid) && !runs(uid));
+            // Who gave way between the look at it and the write gives the slot back in its next pass.
+            let ran = |uid: &&str| runs(uid) || self.stopped.get(*uid).is_some_and(|at| self.now - at < SLOWEST);
+            let granted = new.iter().find(|uid| !old.contains(uid) && !ran(uid));
             let taken = old.iter().find(|uid| !new.contains(uid) && runs(uid) && has_pod(uid));
             let broken = if let Some(uid) = granted
                 && i64::try_from(new.len()).unwrap() > most

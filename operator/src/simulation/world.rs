@@ -93,6 +93,8 @@ pub struct World {
     pub trouble: Trouble,
     /// For sessions and for tasks.
     pub limits: [Limit; 2],
+    /// When sessions and tasks, by UID, were not admitted any more.
+    pub stopped: BTreeMap<String, i64>,
     /// When Jobs run out of time, by UID.
     pub job_deadlines: BTreeMap<String, i64>,
     /// Jobs whose last pod was disrupted, by UID.
@@ -124,6 +126,7 @@ impl World {
             mail: Vec::new(),
             trouble: Trouble::default(),
             limits: Default::default(),
+            stopped: BTreeMap::new(),
             job_deadlines: BTreeMap::new(),
             disrupted: BTreeSet::new(),
             watchdog: Watchdog::default(),
