@@ -10,6 +10,7 @@ use axum::http::StatusCode;
 use jiff::Timestamp;
 use longshore_wire::api::{ApprovalKind, IdleEnd, Memory};
 use longshore_wire::event::{Event, MemoryLevel};
+use longshore_wire::{MessageId, author};
 use serde_json::{Value, json};
 use support::deep::{Deep, approval};
 use support::{PATIENCE, Stage, condition};
@@ -512,4 +513,38 @@ async fn what_holds_a_session_up_is_one_message_until_it_goes_on() {
     assert_ne!(looping.message_id, solved.message_id);
     deep.stage.say(deep.thread, "hello?").await;
     deep.stage.sees_times(deep.thread, "does not stay up", 2).await;
+}
+
+#[tokio::test]
+async fn an_answer_to_a_schedule_stands_in_the_topic_once_with_its_heading_also_over_a_restart() {
+    let mut deep = Deep::greeted().await;
+    deep.suspended("IdleTimeout", 1);
+    deep.stage.sees(deep.thread, "The session sleeps").await;
+    // The operator wakes it for a schedule; nobody has written.
+    deep.woken();
+    deep.back();
+    let run = MessageId::from_run("uid", 29_454_300);
+    deep.runner.emit(Event::Accepted {
+        id: run,
+        author: Some(author::of_run("tick", "2026-01-01 09:00")),
+        text: "Report.".into(),
+        attachments: Vec::new(),
+    });
+    // Somebody else's turn ends before the one that the schedule waits for.
+    let asked = deep.stage.say(deep.thread, "and you?").await;
+    deep.posted(asked).await;
+    deep.runner.turn(2, &[deep.id(asked)], "Fine.");
+    let fine = deep.stage.sees(deep.thread, "Fine.").await;
+    assert_eq!(fine.text, "Fine.");
+    deep.stage.kill();
+    deep.runner.turn(3, &[run], "All is well.");
+    deep.stage.start();
+    let told = deep.stage.sees(deep.thread, "All is well.").await;
+    assert_eq!(told.text, "⏰ tick, 2026-01-01 09:00\n\nAll is well.");
+    assert_eq!(told.reply_to, None);
+    let last = deep.stage.say(deep.thread, "thanks").await;
+    deep.posted(last).await;
+    deep.runner.turn(4, &[deep.id(last)], "Any time.");
+    deep.stage.sees(deep.thread, "Any time.").await;
+    assert_eq!(deep.stage.stands(deep.thread, "All is well.").await, 1);
 }

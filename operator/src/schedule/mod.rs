@@ -11,6 +11,7 @@ mod calendar;
 mod due;
 mod hand_over;
 mod history;
+mod left_out;
 mod observe;
 mod plan;
 mod status;

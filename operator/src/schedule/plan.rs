@@ -17,6 +17,7 @@ use super::calendar::{Calendar, Unreadable};
 use super::due::{Due, due};
 use super::hand_over::{self, Case, First, Next};
 use super::history::surplus;
+use super::left_out;
 use super::observe::Observed;
 use crate::agent::Handed;
 use crate::cluster::Error;
@@ -365,7 +366,7 @@ impl<'a> Draft<'a> {
             no(types::READY, reasons::TOPIC_NOT_FOUND, message)
         } else {
             let next = next.map_or_else(String::new, |at| format!("Next run: {}", calendar.show(at)));
-            match (&self.status.pending, last_left_out(&self.status)) {
+            match (&self.status.pending, left_out::last(&self.status)) {
                 (Some(pending), _) => {
                     let (at, session) = (calendar.show(pending.schedule_time.0), &pending.session);
                     let message = format!("The run of {at} waits until session {session} takes it. {next}");
@@ -398,43 +399,6 @@ impl<'a> Draft<'a> {
             next_look: self.look,
         }
     }
-}
-
-/// Why the last run was left out, when none was started since.
-fn last_left_out(status: &ScheduledTaskStatus) -> Option<(&'static str, &'static str, Timestamp)> {
-    let missed = status.last_missed.as_ref()?;
-    let started = status.last_schedule_time.as_ref().map(|at| at.0);
-    if started.is_some_and(|started| started > missed.schedule_time.0) {
-        return None;
-    }
-    let (reason, why) = match missed.reason.as_str() {
-        reasons::MISSED_DEADLINE => (
-            reasons::MISSED_DEADLINE,
-            "it would have started later than startingDeadlineSeconds allows",
-        ),
-        reasons::SESSION_ACTIVE => (
-            reasons::SESSION_ACTIVE,
-            "a session of the topic had a pod (whileSessionActive: Skip)",
-        ),
-        reasons::SESSION_SUSPENDED => (
-            reasons::SESSION_SUSPENDED,
-            "the topic's session is kept asleep by its desiredState (whileSessionActive: ToSession)",
-        ),
-        reasons::HAND_OVER_UNCERTAIN => (
-            reasons::HAND_OVER_UNCERTAIN,
-            "the topic's session went away while it was given to it, and may or may not have taken it",
-        ),
-        reasons::PREVIOUS_RUN_ACTIVE => (
-            reasons::PREVIOUS_RUN_ACTIVE,
-            "an earlier run was not over (concurrencyPolicy: Forbid)",
-        ),
-        reasons::NAME_CONFLICT => (
-            reasons::NAME_CONFLICT,
-            "a ContainerTask with its name belongs to somebody else; delete that, or use another name",
-        ),
-        _ => return None,
-    };
-    Some((reason, why, missed.schedule_time.0))
 }
 
 /// The status to go on from: what was settled stays settled. A schedule that was created, resumed or changed counts from then;
