@@ -11,10 +11,11 @@
 //! build, as `make test` does. `SIMULATION_LIVES=50000` plays more, `SIMULATION_FIRST=1000` other seeds, and
 //! `SIMULATION_SEED=27` one alone: `cargo test -p longshore-operator simulation`.
 //!
-//! A clock that is wrong makes deadlines late by as much as it was wrong, and no more (`invariants`).
+//! A clock that is wrong makes deadlines late by as much as it was wrong, and no more (`invariants`). What is promised of limits that
+//! change, of answers that nobody fetches and of nodes that fall silent stands in `limits`, `answers` and `nodes`.
 //!
-//! Not modelled: the network between people and the API server, admission (people are careful), quotas,
-//! changes of a class but for its limits.
+//! Not modelled: the network between people and the API server, admission (people are careful), quotas, schedules, changes of a
+//! class but for its limits, tasks beside a session.
 
 mod answers;
 mod chance;
