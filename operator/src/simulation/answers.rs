@@ -140,7 +140,8 @@ impl World {
     pub fn unsettled_answer(&self, session: &Object) -> Option<String> {
         let journal = self.journals.get(&session.uid)?;
         let over = session.holds("Ended") || session.holds("Suspended");
-        if !(session.holds("Ready") || over && journal.kept) {
+        let to_be_told = session.holds("Ready") || (over && journal.kept);
+        if !to_be_told {
             return None;
         }
         let id = journal.untold().into_iter().next()?;
