@@ -16,7 +16,7 @@ use super::stage::{Stage, stage};
 use crate::cluster::{self, Error, Hold};
 use crate::context::Context;
 use crate::index::{Index, lookup};
-use crate::ledger::{Claim, Grant, Keepers};
+use crate::ledger::{Claim, Grant, Keepers, entry};
 use crate::{class, furniture, topic};
 
 /// How far a session has come.
@@ -92,6 +92,10 @@ pub async fn admit(seen: &Observed, ctx: &Context, now: Timestamp) -> Result<Adm
     }
     if let Some(obstacle) = remains(seen, ctx).await? {
         return Ok(obstacle);
+    }
+    // By an old cache one may still wait that has long ended: its pod would be nobody's.
+    if !cluster::is_admitted(&ctx.client, &seen.namespace(), &entry(SlotKind::Session, &me, None, now)).await? {
+        return Ok(Admission::Settling);
     }
     let token_sha256 = ctx
         .access
