@@ -50,7 +50,9 @@ impl World {
     /// What follows from a change on the server, besides what watchers see.
     pub fn react(&mut self, change: &Change) {
         let object = &change.object;
-        if change.gone {
+        // What is made for an owner that is gone already goes as well.
+        let orphan = change.before.is_none() && object.owners().any(|uid| !self.server.has_uid(uid));
+        if change.gone || orphan {
             let delay = self.chance.delay(200, 5_000);
             self.later(delay, Event::Collect);
         }
