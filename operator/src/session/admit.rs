@@ -94,7 +94,13 @@ pub async fn admit(seen: &Observed, ctx: &Context, now: Timestamp) -> Result<Adm
         return Ok(obstacle);
     }
     // By an old cache one may still wait that has long ended: its pod would be nobody's.
-    if !cluster::is_admitted(&ctx.client, &seen.namespace(), &entry(SlotKind::Session, &me, None, now)).await? {
+    if !cluster::is_admitted(
+        &ctx.client,
+        &seen.namespace(),
+        &entry(SlotKind::Session, &me, None, now),
+    )
+    .await?
+    {
         return Ok(Admission::Settling);
     }
     let token_sha256 = ctx
