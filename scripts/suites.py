@@ -254,6 +254,8 @@ def main() -> int:
     table = tomllib.loads((HERE / "suites.toml").read_text())
     steps = plan(table, arguments.what, dict(os.environ), arguments.only)
 
+    # Everything is compiled once here: the compiler's notes for the next build would cost gigabytes and save nothing.
+    os.environ.setdefault("CARGO_INCREMENTAL", "0")
     runner = Runner(steps, LOGS)
     for number in ENDING:
         signal.signal(number, runner.interrupt)
