@@ -20,6 +20,9 @@ pub struct Claim {
     pub created: Timestamp,
     pub name: String,
     pub uid: String,
+    /// It comes back from a rest, in which anybody may take its old entry away: it does not rely on one, but writes it anew, so
+    /// that whoever saw it rest and is about to write comes too late.
+    pub returns: bool,
 }
 
 /// Those who want or have slots, by the caches.
@@ -151,10 +154,15 @@ pub fn grant(slots: &[Slot], bounds: &Bounds, kind: SlotKind, me: &Claim, others
     if bounds.own.is_none() && bounds.shared.is_none() {
         return Grant::Unlimited;
     }
-    if slots_of_kind.iter().any(|slot| slot.uid == me.uid) {
-        return Grant::Held;
-    }
     let class = bounds.shared.as_ref().map(|(_, class)| class);
+    if let Some(mine) = slots_of_kind.iter().find(|slot| slot.uid == me.uid) {
+        let renewed = entry(kind, me, class.cloned(), now);
+        if !me.returns || **mine == renewed {
+            return Grant::Held;
+        }
+        let others = slots.iter().filter(|slot| slot.uid != me.uid).cloned();
+        return Grant::Free(others.chain([renewed]).collect());
+    }
     let of_class = |slot: &&Slot| class.is_none() || slot.agent_class_name.as_ref() == class;
     let own = bounds.own.map(|limit| {
         let held = slots_of_kind.iter().copied().filter(of_class).count();
@@ -233,6 +241,7 @@ mod tests {
             created: Timestamp::UNIX_EPOCH,
             name: format!("s{n:03}"),
             uid: format!("u{n}"),
+            returns: false,
         }
     }
 
@@ -300,6 +309,21 @@ mod tests {
         let ask = |me: &Claim| grant(&[], &limits(1), SlotKind::Session, me, &others, Timestamp::UNIX_EPOCH);
         assert!(matches!(ask(&woken), Grant::Free(_)));
         assert_eq!(ask(&claim(1)), Grant::Full { position: 2, limit: 1 });
+    }
+
+    #[test]
+    fn who_comes_back_writes_its_entry_anew_even_where_there_is_no_room() {
+        let back = Claim {
+            returns: true,
+            ..claim(1)
+        };
+        let now = Timestamp::from_second(60).unwrap();
+        let renewed = entry(SlotKind::Session, &back, None, now);
+        let ask = |slots: &[Slot]| grant(slots, &limits(1), SlotKind::Session, &back, &Others::default(), now);
+        let [first, second] = [slots(&[1])[0].clone(), slots(&[2])[0].clone()];
+        let next = vec![second.clone(), renewed];
+        assert_eq!(ask(&[first, second]), Grant::Free(next.clone()));
+        assert_eq!(ask(&next), Grant::Held, "once is enough");
     }
 
     #[test]

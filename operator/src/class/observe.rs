@@ -273,6 +273,7 @@ mod tests {
             created: Timestamp::UNIX_EPOCH,
             name: name.to_owned(),
             uid: name.to_owned(),
+            returns: false,
         };
         let mut all = class("namespace", Some(5));
         let held = entry(

@@ -35,6 +35,7 @@ mod tests {
             created: Timestamp::UNIX_EPOCH,
             name: uid.to_owned(),
             uid: uid.to_owned(),
+            returns: false,
         };
         entry(kind, &claim, None, Timestamp::UNIX_EPOCH)
     }

@@ -195,6 +195,7 @@ fn me(name: &str) -> Claim {
         created: Timestamp::UNIX_EPOCH,
         name: name.to_owned(),
         uid: name.to_owned(),
+        returns: false,
     }
 }
 

@@ -89,6 +89,7 @@ pub fn claim(session: &PersistentSession) -> Claim {
         created: session.creation_timestamp().map(|at| at.0).unwrap_or_default(),
         name: session.name_any(),
         uid: session.uid().unwrap_or_default(),
+        returns: has(session, types::SUSPENDED),
     }
 }
 

@@ -208,7 +208,10 @@ impl World {
             // Winding down takes its time.
             let late = expires.is_some_and(|at| at + DRAIN + self.watchdog.lateness(at) < now);
             self.watchdog.claims("deadlines hold", session, !late, now);
+            // One that has just come back is not idle, however old its conversation.
+            let runs_for = self.watchdog.phases.get(&session.uid).map_or(0, |since| now - since);
             let idle = self.idle_for(&session.uid).filter(|_| ready).is_some_and(|idle| {
+                let idle = idle.min(runs_for);
                 let late = self.watchdog.lateness(now - idle);
                 idle > self.script.limit.idle * 1000 + 2_000 + late
             });

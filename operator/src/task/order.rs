@@ -51,6 +51,7 @@ pub fn claim(task: &ContainerTask) -> Claim {
         created: task.creation_timestamp().map(|at| at.0).unwrap_or_default(),
         name: task.name_any(),
         uid: task.uid().unwrap_or_default(),
+        returns: false,
     }
 }
 
