@@ -57,8 +57,9 @@ pub async fn make(bot: &Bot, topic: &str, wanted: &Wanted) -> Result<PersistentS
         telegram: Some(TelegramOrigin {
             chat_id: message.place.chat,
             thread_id: message.place.thread,
+            // The person's message is the task's: the session's first one is another.
             message_id: None,
-            user_id: Some(message.user),
+            user_id: None,
         }),
     };
     let (prompt, class) = (wanted.wish.handover.clone(), wanted.wish.agent_class.clone());

@@ -43,8 +43,9 @@ impl<'a> Plugin<'a> {
     }
 
     fn command(&self, args: &[&str]) -> Result<Command> {
-        let mut all = args.to_vec();
-        all.extend(["--namespace", &self.install.namespace]);
+        let (what, rest) = args.split_first().context("no subcommand")?;
+        let mut all = vec![*what, "--namespace", &self.install.namespace];
+        all.extend(rest);
         let mut command = self.install.cluster.plugin(&all)?;
         if let Some(path) = &self.kubeconfig {
             command.env("KUBECONFIG", path);
