@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
 use kube::{Client, ResourceExt};
 use longshore_crds::{AgentClass, Slot, SlotKind, meta};
 
@@ -71,9 +72,13 @@ pub fn others(
     now: Timestamp,
 ) -> Others {
     let namespace = keepers.class.namespace().unwrap_or_default();
-    let crowd = |class: &str| Crowd {
-        waiting: waiting(class),
-        running: running(index, &namespace, class, now),
+    let crowd = |class: &str| {
+        let mut running = running(index, &namespace, class, now);
+        running.extend(leaving(index, &namespace, class, &running, now));
+        Crowd {
+            waiting: waiting(class),
+            running,
+        }
     };
     let mut others = Others {
         own: crowd(&keepers.class.name_any()),
@@ -146,10 +151,39 @@ fn admitted(index: &Index, namespace: &str) -> Vec<(SlotKind, Claim, Option<Stri
     sessions.chain(tasks).collect()
 }
 
-fn has_pod(index: &Index, uid: &str) -> bool {
-    let mine = |found: &k8s_openapi::api::core::v1::Pod| {
-        found.labels().get(meta::UID_LABEL).is_some_and(|label| label == uid) && !pod::is_finished(found)
+/// What the entries of those would be who are over, or gone, and have a pod that still stops. A limit that is new finds them.
+fn leaving(index: &Index, namespace: &str, class: &str, running: &[Slot], now: Timestamp) -> Vec<Slot> {
+    let pods = index.pods.state_filter(|found| {
+        found.metadata.namespace.as_deref() == Some(namespace)
+            && found
+                .labels()
+                .get(meta::CLASS_LABEL)
+                .is_some_and(|label| label == class)
+            && !pod::is_finished(found)
+    });
+    let slot = |found: Arc<Pod>| {
+        let label = |name: &str| found.labels().get(name).cloned();
+        let kind = match label(meta::KIND_LABEL)?.as_str() {
+            "session" => SlotKind::Session,
+            "task" => SlotKind::Task,
+            _ => return None,
+        };
+        let holder = Claim {
+            first_start: false,
+            created: Timestamp::UNIX_EPOCH,
+            name: label(meta::OWNER_LABEL)?,
+            uid: label(meta::UID_LABEL)?,
+            returns: false,
+        };
+        Some(entry(kind, &holder, None, now))
     };
+    let left = pods.into_iter().filter_map(slot);
+    left.filter(|slot| !ledger::holds(running, Some(&slot.uid))).collect()
+}
+
+fn has_pod(index: &Index, uid: &str) -> bool {
+    let mine =
+        |found: &Pod| found.labels().get(meta::UID_LABEL).is_some_and(|label| label == uid) && !pod::is_finished(found);
     index.pods.find(mine).is_some()
 }
 
@@ -199,6 +233,35 @@ mod tests {
         assert_eq!(entered(vec![there]).await, 1);
         assert_eq!(entered(vec![queued]).await, 0);
         assert_eq!(entered(vec![(404, failure(404, "NotFound"))]).await, 0);
+    }
+
+    #[test]
+    fn a_pod_that_still_stops_counts_though_its_session_is_gone() {
+        let limits = json!({ "limits": { "maxActiveSessions": 2 } });
+        let mut class = AgentClass::new("default", serde_json::from_value(limits).unwrap());
+        class.metadata.namespace = Some("ns".to_owned());
+        let pod = |uid: &str, class: &str, phase: &str| {
+            let labels = json!({
+                meta::KIND_LABEL: "session", meta::CLASS_LABEL: class, meta::UID_LABEL: uid, meta::OWNER_LABEL: uid,
+            });
+            let pod = json!({ "metadata": { "name": uid, "namespace": "ns", "labels": labels }, "status": { "phase": phase } });
+            serde_json::from_value::<Pod>(pod).unwrap()
+        };
+        let mut index = Index::with(Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        index.pods = crate::index::filled(vec![
+            pod("left", "default", "Running"),
+            pod("finished", "default", "Succeeded"),
+            pod("elsewhere", "other", "Running"),
+        ]);
+        let others = others(
+            &index,
+            &Keepers::new(&class, None),
+            SlotKind::Session,
+            |_| Vec::new(),
+            Timestamp::UNIX_EPOCH,
+        );
+        let names: Vec<&str> = others.own.running.iter().map(|slot| slot.name.as_str()).collect();
+        assert_eq!(names, ["left"]);
     }
 
     #[test]
