@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::ResourceExt;
-use longshore_crds::{Origin, TaskEscalation, TelegramOrigin};
+use longshore_crds::{Origin, TelegramOrigin};
 use longshore_routing::Mode;
 use tokio::sync::{Notify, mpsc};
 
 use crate::bot::{Bot, LONGEST_WAIT};
 use crate::chat::Place;
-use crate::cluster::write::WriteError;
+use crate::cluster::write::{WantedTask, WriteError};
 use crate::deliver::Again;
 use crate::outbox::pace::Priority;
 use crate::store::StoreError;
@@ -86,9 +86,15 @@ async fn carry_out(bot: &Arc<Bot>, row: &MessageRow) -> Result<Carried, StoreErr
             prompt,
             agent_class,
             escalation,
+            read_only,
         } => {
-            let escalation = escalation.as_ref().map(|escalation| escalation.mode);
-            start_task(bot, row, prompt, agent_class.clone(), escalation).await
+            let wanted = WantedTask {
+                prompt,
+                agent_class: agent_class.clone(),
+                escalation: escalation.as_ref().map(|escalation| escalation.mode),
+                read_only: *read_only,
+            };
+            start_task(bot, row, wanted).await
         }
         Mode::StartSession { prompt, agent_class } => {
             start_session(bot, row, prompt.clone(), agent_class.clone()).await
@@ -171,13 +177,7 @@ async fn topic(bot: &Bot, row: &MessageRow) -> Result<String, WriteError> {
     Ok(made.name_any())
 }
 
-async fn start_task(
-    bot: &Arc<Bot>,
-    row: &MessageRow,
-    prompt: &str,
-    class: Option<String>,
-    escalation: Option<TaskEscalation>,
-) -> Result<Carried, StoreError> {
+async fn start_task(bot: &Arc<Bot>, row: &MessageRow, wanted: WantedTask<'_>) -> Result<Carried, StoreError> {
     let topic = match topic(bot, row).await {
         Ok(topic) => topic,
         Err(error) => return failed(bot, row, "The topic", error).await,
@@ -185,11 +185,7 @@ async fn start_task(
     let Some(name) = &row.object else {
         return Ok(Carried::Done);
     };
-    let made = bot
-        .cluster
-        .create_task(name, &topic, prompt, class, escalation, origin(row))
-        .await;
-    match made {
+    match bot.cluster.create_task(name, &topic, wanted, origin(row)).await {
         Ok(()) => {
             bot.store.advance_message(row.row, MessageState::Handed).await?;
             Ok(Carried::Done)

@@ -40,12 +40,22 @@ use crate::{History, Origin, TopicRef, Usage};
         .message("agentClassName cannot be changed; create another ContainerTask"),
     validation = Rule::new("has(self.escalation) == has(oldSelf.escalation) && (!has(self.escalation) || self.escalation == oldSelf.escalation)")
         .message("escalation cannot be changed, since the agent was told of it; create another ContainerTask"),
+    validation = Rule::new("(has(self.readOnly) && self.readOnly) == (has(oldSelf.readOnly) && oldSelf.readOnly)").message("readOnly cannot be changed; create another ContainerTask"),
+    validation = Rule::new("!has(self.readOnly) || !self.readOnly || !has(self.escalation)")
+        .message("escalation: a task with readOnly has none, since a session may well run beside it; remove one of the two"),
+    validation = Rule::new("!has(self.readOnly) || !self.readOnly || !has(self.retries) || self.retries == 0")
+        .message("retries: the conversation of a task with readOnly is gone with its pod, and nothing is run twice; remove retries or readOnly"),
     validation = Rule::new("has(self.origin) == has(oldSelf.origin) && (!has(self.origin) || self.origin == oldSelf.origin)")
         .message("origin cannot be changed, since the prompt is known to the runner by it; create another ContainerTask")
 )]
 pub struct ContainerTaskSpec {
-    /// The topic whose workspace the task works on. Tasks of one topic run one after the other.
+    /// The topic whose workspace the task works on. Tasks of one topic run one after the other, but for those with `readOnly`.
     pub topic_ref: TopicRef,
+    /// Mounts the workspace and the topic's state read-only and gives the task a scratch folder of its own, which goes with its pod.
+    /// Such a task waits for nobody: it runs beside the topic's session, on the same node, and beside other tasks. It is told of
+    /// earlier turns, but its own is not among those that later ones are told of. A pod that is lost is not replaced. Default: false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub read_only: bool,
     /// What claude is asked, at most 65,536 characters. Taken literally: no slash command, no `@file`.
     #[schemars(length(max = 65536))]
     #[x_kube(validation = Rule::new("self.matches('\\\\S')").message("prompt: write what claude shall do; it is empty"))]
@@ -65,7 +75,7 @@ pub struct ContainerTaskSpec {
     #[schemars(range(min = 0, max = 604800))]
     pub ttl_seconds_after_finished: Option<i32>,
     /// How often a pod that was lost without a result is replaced. The new pod goes on with the conversation, it never starts
-    /// over. Default: the class's.
+    /// over. Default: the class's; none with `readOnly`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 10))]
     pub retries: Option<i32>,

@@ -17,6 +17,8 @@ pub const OWNER_LABEL: &str = "longshore.dev/owner";
 pub const UID_LABEL: &str = "longshore.dev/uid";
 /// Label on agent pods: name of the AgentClass, which the class's NetworkPolicy selects.
 pub const CLASS_LABEL: &str = "longshore.dev/class";
+/// Label of the Job and the pod of a task that only reads the workspace; its value is `true`.
+pub const READ_ONLY_LABEL: &str = "longshore.dev/read-only";
 /// Annotation on children: hash of the part of the spec that Longshore sets. Nothing is sent when it matches.
 pub const SPEC_HASH: &str = "longshore.dev/spec-hash";
 /// Annotation on a PersistentSession, set by the bot or a person: end it. The value says why, for people.

@@ -118,6 +118,9 @@ pub enum WhileSessionActive {
     ToSession,
     /// It becomes a task that starts when the session has ended or is suspended.
     QueueTask,
+    /// It becomes a task that runs at once beside the session, with the workspace read-only (ContainerTask `readOnly`). Beside a
+    /// session that sleeps it is a task like any other.
+    RunTask,
 }
 
 /// Who may talk to agents. Empty lists mean nobody.

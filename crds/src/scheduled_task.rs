@@ -133,6 +133,9 @@ pub enum BesideSession {
     /// Make the task; it waits until the session has ended or sleeps.
     #[default]
     QueueTask,
+    /// Make the task, and let it run at once beside the session, with the workspace read-only (ContainerTask `readOnly`). Without a
+    /// session that has a pod it is a task like any other.
+    RunTask,
     /// Leave the run out.
     Skip,
 }

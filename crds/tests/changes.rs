@@ -68,6 +68,10 @@ fn the_message_behind_a_prompt_stays_the_same() {
     asking["escalation"] = json!("Ask");
     check::<ContainerTask>(&spec(Some(1)), &asking, Some("escalation cannot be changed"));
     check::<ContainerTask>(&asking, &asking, None);
+    let mut reading = spec(Some(1));
+    reading["readOnly"] = json!(true);
+    check::<ContainerTask>(&spec(Some(1)), &reading, Some("readOnly cannot be changed"));
+    check::<ContainerTask>(&reading, &reading, None);
     let mut longer = spec(Some(1));
     longer["ttlSecondsAfterFinished"] = json!(9);
     check::<ContainerTask>(&spec(Some(1)), &longer, None);

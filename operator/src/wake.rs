@@ -17,9 +17,9 @@ use longshore_crds::{
 use crate::index::Index;
 use crate::ledger::is_of_namespace;
 use crate::policy::StoredPolicy;
-use crate::schedule;
 use crate::topic::claim_name;
 use crate::watch::Change;
+use crate::{schedule, session};
 
 /// Senders to the queues of the reconcilers. The queues drop repetitions, so they hold at most one entry per object.
 #[derive(Clone)]
@@ -125,6 +125,14 @@ impl Wake {
             send(&self.topics, &namespace, &rival.name_any());
         }
         self.waiting_for_topic(index, &namespace, &name);
+        // One that has its pod goes by the topic's spans, and is cut off from people when the topic is deleted.
+        for session in index
+            .sessions_of(&namespace, &name)
+            .iter()
+            .filter(|s| !session::is_over(s))
+        {
+            send(&self.sessions, &namespace, &session.name_any());
+        }
         let runs_here = |schedule: &ScheduledTask| {
             schedule.namespace().as_deref() == Some(&namespace) && schedule.spec.topic_ref.name == name
         };
@@ -298,5 +306,27 @@ mod tests {
         let mut woken: Vec<String> = queues.topics.map(|topic| topic.name).collect().await;
         woken.sort();
         assert_eq!(woken, ["a", "same-chat", "same-claim"]);
+    }
+
+    #[tokio::test]
+    async fn a_topic_wakes_its_sessions_until_they_have_ended() {
+        let session = |name: &str, phase: &str, condition: &str| {
+            let condition = json!({ "type": condition, "status": "True", "reason": "R", "message": "",
+                "lastTransitionTime": "1970-01-01T00:00:00Z" });
+            let session = json!({
+                "apiVersion": "longshore.dev/v1alpha1", "kind": "PersistentSession",
+                "metadata": { "name": name, "namespace": "ns" }, "spec": { "topicRef": { "name": "a" } },
+                "status": { "phase": phase, "conditions": [condition] },
+            });
+            serde_json::from_value::<PersistentSession>(session).unwrap()
+        };
+        let sessions = vec![session("runs", "Running", "Ready"), session("over", "Ended", "Ended")];
+        let mut topic = Topic::new("a", serde_json::from_value(json!({})).unwrap());
+        topic.metadata.namespace = Some("ns".to_owned());
+        let (wake, queues) = queues();
+        wake.on_topic(&Index::with(Vec::new(), Vec::new(), Vec::new(), sessions), &topic);
+        drop(wake);
+        let woken: Vec<String> = queues.sessions.map(|session| session.name).collect().await;
+        assert_eq!(woken, ["runs"]);
     }
 }

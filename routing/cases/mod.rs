@@ -77,6 +77,9 @@ pub struct Expected {
     /// What happens when the agent of a task asks for a session: `Start`, `Ask`, either with `/class`, or `Never`.
     #[serde(default)]
     pub escalation: Option<String>,
+    /// Whether a task only reads the workspace.
+    #[serde(default)]
+    pub read_only: bool,
     /// What claude is given.
     #[serde(default)]
     pub text: Option<String>,
@@ -214,6 +217,7 @@ impl Expected {
             },
             _ => "Never".to_owned(),
         };
+        let read_only = matches!(found.decision.mode, Mode::Task { read_only: true, .. });
         let reason = Some(found.decision.reason.clone());
         let missing = self.passed.iter().find(|expected| {
             let (step, why) = expected.split_once(": ").expect("step: why");
@@ -232,6 +236,8 @@ impl Expected {
             Some(format!("class {:?}", said("agentClass")))
         } else if self.escalation.as_ref().is_some_and(|expected| *expected != escalation) {
             Some(format!("escalation {escalation}"))
+        } else if read_only != self.read_only {
+            Some(format!("readOnly {read_only}"))
         } else if rule != self.rule {
             Some(format!("rule {rule:?}"))
         } else if !has(&reason, &self.because) {

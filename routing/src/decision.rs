@@ -39,6 +39,9 @@ pub enum Mode {
         /// What becomes of it when claude asks for a session; none when it cannot.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         escalation: Option<Escalation>,
+        /// Whether it runs beside the session, and only reads the workspace.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        read_only: bool,
     },
     /// A new PersistentSession.
     StartSession {

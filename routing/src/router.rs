@@ -330,9 +330,9 @@ impl<'a> Way<'a> {
             return None;
         };
         Some(match &self.router.beside {
-            Some((WhileSessionActive::QueueTask, policy)) => {
+            Some((mode @ (WhileSessionActive::QueueTask | WhileSessionActive::RunTask), policy)) => {
                 let why = format!(
-                    "session {} is active, and policy {policy} has whileSessionActive: QueueTask",
+                    "session {} is active, and policy {policy} has whileSessionActive: {mode:?}",
                     session.name
                 );
                 self.task(seen.text, None, &why)
@@ -364,18 +364,28 @@ impl<'a> Way<'a> {
 
     fn task(&self, prompt: &str, agent_class: Option<String>, why: &str) -> Decision {
         let prompt = prompt.to_owned();
-        let why = match &self.situation.session {
+        let beside = matches!(self.router.beside, Some((WhileSessionActive::RunTask, _)));
+        let session = self.situation.session.as_ref();
+        let read_only = beside && session.is_some_and(|session| !session.asleep);
+        let why = match session {
+            Some(session) if read_only => {
+                format!(
+                    "{why}; it runs beside session {} and only reads the workspace",
+                    session.name
+                )
+            }
             Some(session) => format!(
                 "{why}; it starts when session {} has ended or is suspended",
                 session.name
             ),
             None => why.to_owned(),
         };
-        let (escalation, _) = self.router.wishes.of_task(self.situation.session.as_ref());
+        let (escalation, _) = self.router.wishes.of_task(session);
         let mode = Mode::Task {
             prompt,
             agent_class,
             escalation,
+            read_only,
         };
         self.with_topic(mode, why)
     }

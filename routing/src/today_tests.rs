@@ -82,6 +82,7 @@ fn task(prompt: &str) -> Mode {
             mode: longshore_crds::TaskEscalation::Ask,
             agent_class: None,
         }),
+        read_only: false,
     }
 }
 fn start(prompt: Option<&str>) -> Mode {

@@ -81,7 +81,11 @@ pub async fn serve(settings: Settings) -> Result<u8, ServeError> {
     let reaper = Reaper::start().map_err(system("cannot wait for children"))?;
     let settings = Arc::new(settings);
     let agent = &settings.agent;
-    let volume = Volume::new(&settings.flags.root, agent.uid);
+    let root = &settings.flags.root;
+    let volume = match agent.read_only {
+        false => Volume::new(root, agent.uid),
+        true => Volume::for_reading(root, agent.uid),
+    };
     let notifier = Notifier::new(reqwest::Client::builder().no_proxy().build()?, agent);
     let (snapshot, snapshots) = watch::channel(Snapshot::starting(Timestamp::now()));
     let (sender, commands) = mpsc::channel(COMMANDS);

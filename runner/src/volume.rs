@@ -42,6 +42,8 @@ pub struct VolumeError {
 pub struct Volume {
     root: PathBuf,
     uid: Uuid,
+    /// Workspace and state belong to others, and are only read.
+    read_only: bool,
 }
 
 impl Volume {
@@ -50,6 +52,15 @@ impl Volume {
         Self {
             root: root.to_owned(),
             uid,
+            read_only: false,
+        }
+    }
+
+    /// The volume of a task that only reads the workspace and the topic's state. All that it writes is its own.
+    pub fn for_reading(root: &Path, uid: Uuid) -> Self {
+        Self {
+            read_only: true,
+            ..Self::new(root, uid)
         }
     }
 
@@ -85,10 +96,7 @@ impl Volume {
 
     /// The volume as another session or task of the topic sees it.
     pub fn of(&self, uid: Uuid) -> Self {
-        Self {
-            root: self.root.clone(),
-            uid,
-        }
+        Self { uid, ..self.clone() }
     }
 
     /// The journal.
@@ -101,24 +109,41 @@ impl Volume {
         self.state().join("history")
     }
 
+    /// Where an agent may write that must not write into the workspace.
+    pub fn scratch(&self) -> Option<PathBuf> {
+        self.read_only.then(|| self.root.join("scratch"))
+    }
+
+    /// Folder for files that people send.
+    fn inbox(&self) -> PathBuf {
+        self.scratch().unwrap_or_else(|| self.workspace()).join(INBOX)
+    }
+
     /// This agent's file of turns, an [`Exchange`] in a line.
     pub fn history(&self) -> PathBuf {
-        self.histories().join(format!("{}.jsonl", self.uid))
+        let folder = match self.read_only {
+            false => self.histories(),
+            true => self.root.join(".runner"),
+        };
+        folder.join(format!("{}.jsonl", self.uid))
     }
 
     /// Creates what is missing and writes a byte everywhere where something will be written.
     pub fn prepare(&self, tmp: &Path) -> Result<(), VolumeError> {
-        let folders = [
+        let shared = [
             self.workspace(),
             self.state(),
             self.state().join("summaries"),
             self.histories(),
+        ];
+        let own = [
             self.root.join(".runner/journal"),
             self.root.join(".runner/pending"),
             self.claude_config(),
             tmp.to_owned(),
         ];
-        for folder in folders {
+        let shared = shared.into_iter().filter(|_| !self.read_only);
+        for folder in shared.chain(own).chain(self.scratch()) {
             test_write(&folder).map_err(|source| VolumeError { path: folder, source })?;
         }
         Ok(())
@@ -135,7 +160,7 @@ impl Volume {
         }
     }
 
-    /// Saves a file that came with a message; returns its path below the workspace. Saving it again changes nothing.
+    /// Saves a file that came with a message; returns its path, below the workspace if it lies there. Saving it again changes nothing.
     pub fn save_attachment(
         &self,
         message: MessageId,
@@ -144,17 +169,20 @@ impl Volume {
         content: &[u8],
     ) -> Result<String, VolumeError> {
         let short: String = message.0.simple().to_string().chars().take(8).collect();
-        let below = format!("{INBOX}/{short}-{index}-{}", sanitised(name));
-        let path = self.workspace().join(&below);
+        let name = format!("{short}-{index}-{}", sanitised(name));
+        let path = self.inbox().join(&name);
         let failed = |source| VolumeError {
             path: path.clone(),
             source,
         };
-        std::fs::create_dir_all(self.workspace().join(INBOX)).map_err(failed)?;
+        std::fs::create_dir_all(self.inbox()).map_err(failed)?;
         if path.symlink_metadata().is_err() {
             write_whole(&path, content)?;
         }
-        Ok(below)
+        Ok(match self.read_only {
+            false => format!("{INBOX}/{name}"),
+            true => path.display().to_string(),
+        })
     }
 
     /// Appends an exchange to this agent's history file.
@@ -322,6 +350,18 @@ fn sanitised(name: &str) -> String {
 mod tests {
     use super::*;
 
+    fn exchange(seq: u64) -> Exchange {
+        Exchange {
+            seq,
+            time: Timestamp::UNIX_EPOCH,
+            messages: Vec::new(),
+            answer: "é".repeat(4000),
+            is_error: false,
+            terminal_reason: "completed".to_owned(),
+            error: None,
+        }
+    }
+
     #[test]
     fn attachment_names_cannot_leave_the_inbox() {
         for (given, safe) in [
@@ -355,15 +395,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let volume = Volume::new(folder.path(), Uuid::nil());
         volume.prepare(&folder.path().join("tmp")).unwrap();
-        let exchange = |seq| Exchange {
-            seq,
-            time: Timestamp::UNIX_EPOCH,
-            messages: Vec::new(),
-            answer: "é".repeat(4000),
-            is_error: false,
-            terminal_reason: "completed".to_owned(),
-            error: None,
-        };
         for whole_lines in 0..3 {
             let mut expected = String::new();
             for seq in 1..=whole_lines {
@@ -386,6 +417,26 @@ mod tests {
                 assert!(std::fs::read(volume.history()).unwrap() == whole, "cut at {cut}");
             }
             std::fs::remove_file(volume.history()).unwrap();
+        }
+    }
+
+    #[test]
+    fn who_only_reads_writes_nothing_where_others_work() {
+        let folder = tempfile::tempdir().unwrap();
+        for shared in ["workspace", "state/history"] {
+            std::fs::create_dir_all(folder.path().join(shared)).unwrap();
+        }
+        let volume = Volume::for_reading(folder.path(), Uuid::nil());
+        volume.prepare(&folder.path().join("tmp")).unwrap();
+        let sent = volume
+            .save_attachment(MessageId(Uuid::nil()), 0, "plan.txt", b"piers")
+            .unwrap();
+        assert!(sent.starts_with(volume.scratch().unwrap().to_str().unwrap()), "{sent}");
+        volume.append_history(&exchange(1)).unwrap();
+        assert_eq!(volume.history_seq(), 1);
+        for shared in ["workspace", "state/history"] {
+            let found = std::fs::read_dir(folder.path().join(shared)).unwrap().count();
+            assert_eq!(found, 0, "something lies in {shared}");
         }
     }
 

@@ -83,6 +83,10 @@ pub struct AgentConfig {
     /// What is cloned into the workspace while that is empty. Its credential comes in variables of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repository: Option<RepositoryConfig>,
+    /// The workspace and the topic's state are only read: somebody else may be writing them. What the runner itself keeps, and all
+    /// that the agent writes, goes with the pod.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub read_only: bool,
     /// What becomes of a task's wish for a session; without this the task is not told that it can have one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub escalation: Option<EscalationOffer>,

@@ -29,6 +29,19 @@ pub struct TopicSettings {
     pub storage_class: Option<String>,
 }
 
+/// What was decided about a task.
+#[derive(Clone, Debug)]
+pub struct WantedTask<'a> {
+    /// What claude is asked.
+    pub prompt: &'a str,
+    /// AgentClass; none for the Topic's.
+    pub agent_class: Option<String>,
+    /// What becomes of it when claude asks for a session.
+    pub escalation: Option<TaskEscalation>,
+    /// Whether it runs beside the session, and only reads the workspace.
+    pub read_only: bool,
+}
+
 impl TopicSettings {
     /// The Topic of a place, by a template where there is one.
     fn spec(&self, place: Place, display_name: Option<String>, template: TopicDefaults) -> TopicSpec {
@@ -168,20 +181,19 @@ impl Cluster {
         &self,
         name: &str,
         topic: &str,
-        prompt: &str,
-        agent_class: Option<String>,
-        escalation: Option<TaskEscalation>,
+        wanted: WantedTask<'_>,
         origin: Origin,
     ) -> Result<(), WriteError> {
         let spec = ContainerTaskSpec {
             topic_ref: TopicRef { name: topic.to_owned() },
-            prompt: prompt.to_owned(),
-            agent_class_name: agent_class,
+            read_only: wanted.read_only,
+            prompt: wanted.prompt.to_owned(),
+            agent_class_name: wanted.agent_class,
             timeout_seconds: None,
             ttl_seconds_after_finished: None,
             retries: None,
             history: None,
-            escalation,
+            escalation: wanted.escalation,
             origin: Some(origin.clone()),
         };
         let task = ContainerTask {

@@ -179,6 +179,7 @@ mod tests {
                 prompt: "audit the services".to_owned(),
                 agent_class: None,
                 escalation,
+                read_only: false,
             },
             reason: String::new(),
         }

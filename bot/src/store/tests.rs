@@ -46,6 +46,7 @@ fn task(message: i64) -> NewMessage {
             prompt: "why?".into(),
             agent_class: None,
             escalation: None,
+            read_only: false,
         },
         Some("ct"),
     )

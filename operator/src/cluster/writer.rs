@@ -152,7 +152,12 @@ where
         .filter(|found| found.uid().as_deref() == Some(&holder.uid)))
 }
 
-/// Whether another task of the topic has a Job that is not over. To be asked by whoever has just claimed the topic: the look before
+/// What may write the topic's workspace.
+fn writers_of(topic: &str) -> ListParams {
+    ListParams::default().labels(&format!("{}={topic},!{}", meta::TOPIC_LABEL, meta::READ_ONLY_LABEL))
+}
+
+/// Whether another task of the topic that may write has a Job that is not over. To be asked by whoever has just claimed the topic: the look before
 /// the claim cannot see a Job whose create was still on its way (`task::release`).
 pub async fn has_jobs_of_others(
     client: &Client,
@@ -160,18 +165,18 @@ pub async fn has_jobs_of_others(
     topic: &str,
     me: Option<&str>,
 ) -> Result<bool, Error> {
-    let of_topic = ListParams::default().labels(&format!("{}={topic}", meta::TOPIC_LABEL));
+    let of_topic = writers_of(topic);
     let jobs = list(&Api::<Job>::namespaced(client.clone(), namespace), &of_topic).await?;
     let other = |job: &Job| job.labels().get(meta::UID_LABEL).map(String::as_str) != me;
     Ok(jobs.iter().any(|job| other(job) && !task::job_is_over(job)))
 }
 
-/// Pods of a topic that are not finished, whoever's they are: sessions and tasks that are gone may leave one behind that still stops.
+/// Pods of a topic that may write and are not finished, whoever's they are: sessions and tasks that are gone may leave one behind that still stops.
 ///
 /// To be asked by whoever has claimed the topic. As a rule the claim has looked at the last writer's pods; but a Topic that was
 /// deleted and made anew does not know who wrote its volume last.
 pub async fn pods_of_topic(client: &Client, namespace: &str, topic: &str) -> Result<Vec<Pod>, Error> {
-    let of_topic = ListParams::default().labels(&format!("{}={topic}", meta::TOPIC_LABEL));
+    let of_topic = writers_of(topic);
     let mut pods = list(&Api::<Pod>::namespaced(client.clone(), namespace), &of_topic).await?;
     pods.retain(|found| !pod::is_finished(found));
     Ok(pods)

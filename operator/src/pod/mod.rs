@@ -5,7 +5,7 @@
 mod template;
 mod trouble;
 
-pub use template::{Agent, labels, template};
+pub use template::{Agent, ReadOnly, labels, template};
 pub use trouble::{Trouble, lost, lost_at, trouble};
 
 use jiff::Timestamp;

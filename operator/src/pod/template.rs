@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    Capabilities, ConfigMapKeySelector, Container, ContainerPort, EmptyDirVolumeSource, EnvVar, EnvVarSource,
-    HTTPGetAction, LocalObjectReference, PersistentVolumeClaimVolumeSource, PodSecurityContext, PodSpec,
-    PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile, SecretKeySelector, SecurityContext, Volume,
-    VolumeMount,
+    Affinity, Capabilities, ConfigMapKeySelector, Container, ContainerPort, EmptyDirVolumeSource, EnvVar, EnvVarSource,
+    HTTPGetAction, LocalObjectReference, NodeSelectorRequirement, NodeSelectorTerm, PersistentVolumeClaimVolumeSource,
+    PodSecurityContext, PodSpec, PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile, SecretKeySelector,
+    SecurityContext, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -55,6 +55,15 @@ pub struct Agent<'a> {
     pub history: Option<History>,
     /// What a task is told about its wish for a session.
     pub escalation: Option<TaskEscalation>,
+    /// It only reads the topic's volume.
+    pub read_only: Option<ReadOnly<'a>>,
+}
+
+/// How the pod of a task comes beside those that may write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadOnly<'a> {
+    /// The node of a session that has the volume.
+    pub node: Option<&'a str>,
 }
 
 /// Labels of everything that is made for an agent. The UID finds its pods even when their owner is gone.
@@ -72,8 +81,10 @@ pub fn labels(agent: &Agent<'_>) -> BTreeMap<String, String> {
         (meta::TOPIC_UID_LABEL, agent.topic_uid),
         (meta::CLASS_LABEL, agent.class_name),
     ];
+    let read_only = agent.read_only.map(|_| (meta::READ_ONLY_LABEL, "true"));
     labels
         .into_iter()
+        .chain(read_only)
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .collect()
 }
@@ -97,12 +108,15 @@ pub fn template(agent: &Agent<'_>, settings: &Settings) -> PodTemplateSpec {
             image_pull_secrets: pull_secrets(agent.class),
             node_selector: (!additions.node_selector.is_empty()).then_some(additions.node_selector),
             tolerations: (!additions.tolerations.is_empty()).then_some(additions.tolerations),
-            affinity: additions.affinity,
+            affinity: match agent.read_only.and_then(|read_only| read_only.node) {
+                Some(node) => Some(on_node(additions.affinity.unwrap_or_default(), node)),
+                None => additions.affinity,
+            },
             priority_class_name: additions.priority_class_name,
             runtime_class_name: additions.runtime_class_name,
             restart_policy: Some(restart_policy(agent.kind).to_owned()),
             containers: vec![container(agent, additions.env, settings)],
-            volumes: Some(volumes(agent.claim)),
+            volumes: Some(volumes(agent)),
             ..PodSpec::default()
         }),
     }
@@ -140,33 +154,70 @@ fn pull_secrets(class: &AgentClassSpec) -> Option<Vec<LocalObjectReference>> {
     (!secrets.is_empty()).then_some(secrets)
 }
 
-fn volumes(claim: &str) -> Vec<Volume> {
-    vec![
-        Volume {
-            name: "topic".to_owned(),
-            persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
-                claim_name: claim.to_owned(),
-                ..PersistentVolumeClaimVolumeSource::default()
-            }),
-            ..Volume::default()
-        },
-        Volume {
-            name: "tmp".to_owned(),
-            empty_dir: Some(EmptyDirVolumeSource {
-                size_limit: Some(Quantity("2Gi".to_owned())),
-                ..EmptyDirVolumeSource::default()
-            }),
-            ..Volume::default()
-        },
-    ]
+fn volumes(agent: &Agent<'_>) -> Vec<Volume> {
+    let scratch = |name: &str| Volume {
+        name: name.to_owned(),
+        empty_dir: Some(EmptyDirVolumeSource {
+            size_limit: Some(Quantity("2Gi".to_owned())),
+            ..EmptyDirVolumeSource::default()
+        }),
+        ..Volume::default()
+    };
+    let topic = Volume {
+        name: "topic".to_owned(),
+        persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
+            claim_name: agent.claim.to_owned(),
+            ..PersistentVolumeClaimVolumeSource::default()
+        }),
+        ..Volume::default()
+    };
+    let own = agent.read_only.map(|_| scratch("scratch"));
+    [topic, scratch("tmp")].into_iter().chain(own).collect()
 }
 
-fn container(agent: &Agent<'_>, additions: Vec<EnvVar>, settings: &Settings) -> Container {
+/// Of the topic's volume an agent that only reads it sees what belongs to people and other agents; the runner's own files, claude's
+/// among them, are its own, below the same paths.
+fn mounts(agent: &Agent<'_>) -> Vec<VolumeMount> {
     let mount = |name: &str, path: &str| VolumeMount {
         name: name.to_owned(),
         mount_path: path.to_owned(),
         ..VolumeMount::default()
     };
+    let shared = |folder: &str| VolumeMount {
+        sub_path: Some(folder.to_owned()),
+        read_only: Some(true),
+        ..mount("topic", &format!("{TOPIC_MOUNT}/{folder}"))
+    };
+    let tmp = mount("tmp", "/tmp");
+    match agent.read_only {
+        None => vec![mount("topic", TOPIC_MOUNT), tmp],
+        Some(_) => vec![mount("scratch", TOPIC_MOUNT), shared("workspace"), shared("state"), tmp],
+    }
+}
+
+/// Also where it was free to choose: a volume that one node at a time may have is on this one.
+fn on_node(mut affinity: Affinity, node: &str) -> Affinity {
+    let here = NodeSelectorRequirement {
+        key: "metadata.name".to_owned(),
+        operator: "In".to_owned(),
+        values: Some(vec![node.to_owned()]),
+    };
+    let required = affinity
+        .node_affinity
+        .get_or_insert_default()
+        .required_during_scheduling_ignored_during_execution
+        .get_or_insert_default();
+    if required.node_selector_terms.is_empty() {
+        required.node_selector_terms.push(NodeSelectorTerm::default());
+    }
+    // Any one term must hold, with all that is in it.
+    for term in &mut required.node_selector_terms {
+        term.match_fields.get_or_insert_default().push(here.clone());
+    }
+    affinity
+}
+
+fn container(agent: &Agent<'_>, additions: Vec<EnvVar>, settings: &Settings) -> Container {
     Container {
         name: CONTAINER.to_owned(),
         image: Some(
@@ -210,7 +261,7 @@ fn container(agent: &Agent<'_>, additions: Vec<EnvVar>, settings: &Settings) -> 
             }),
             ..SecurityContext::default()
         }),
-        volume_mounts: Some(vec![mount("topic", TOPIC_MOUNT), mount("tmp", "/tmp")]),
+        volume_mounts: Some(mounts(agent)),
         ..Container::default()
     }
 }
@@ -342,6 +393,7 @@ fn config(agent: &Agent<'_>, settings: &Settings) -> AgentConfig {
             reference: repository.reference.clone(),
             depth: repository.depth.unsigned_abs(),
         }),
+        read_only: agent.read_only.is_some(),
         escalation: agent.escalation.map(|escalation| match escalation {
             TaskEscalation::Start => EscalationOffer::Start,
             TaskEscalation::Ask => EscalationOffer::Ask,

@@ -17,8 +17,8 @@ pub fn run_name(schedule: &ScheduledTask, at: Timestamp) -> String {
     names::for_run(&schedule.name_any(), minute(at))
 }
 
-/// Nobody wrote a message for it, so its answer is for the place that the topic is bound to.
-pub fn run(schedule: &ScheduledTask, topic: &Topic, calendar: &Calendar, at: Timestamp) -> ContainerTask {
+/// Nobody wrote a message for it, so its answer is for the place that the topic is bound to. `beside` a session it only reads.
+pub fn run(schedule: &ScheduledTask, topic: &Topic, calendar: &Calendar, at: Timestamp, beside: bool) -> ContainerTask {
     let spec = &schedule.spec;
     let labels = [
         (meta::MANAGED_BY.0, meta::MANAGED_BY.1.to_owned()),
@@ -41,6 +41,7 @@ pub fn run(schedule: &ScheduledTask, topic: &Topic, calendar: &Calendar, at: Tim
         },
         spec: ContainerTaskSpec {
             topic_ref: spec.topic_ref.clone(),
+            read_only: beside,
             prompt: spec.prompt.clone(),
             agent_class_name: spec.agent_class_name.clone(),
             timeout_seconds: spec.timeout_seconds,

@@ -328,7 +328,8 @@ impl<'a> Draft<'a> {
         let schedule = self.seen.schedule.as_ref();
         let Some(topic) = &self.seen.topic else { return false };
         let name = run_name(schedule, at);
-        let start = Step::Start(Box::new(run(schedule, topic, calendar, at)));
+        let beside = schedule.spec.while_session_active == BesideSession::RunTask && self.seen.has_session_pod();
+        let start = Step::Start(Box::new(run(schedule, topic, calendar, at, beside)));
         self.steps.insert(0, start);
         self.active.retain(|active| *active != name);
         self.news.push(News {

@@ -41,6 +41,7 @@ pub fn stateful_set(
         // A session has its own conversation.
         history: None,
         escalation: None,
+        read_only: None,
     };
     let template = template(&agent, settings);
     Some(StatefulSet {

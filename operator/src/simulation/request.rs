@@ -75,24 +75,36 @@ impl Request {
     }
 
     fn query_for_people(&self) -> String {
-        self.selector().map_or_else(String::new, |(path, value)| {
-            format!(" where {}={value}", path.last().cloned().unwrap_or_default())
+        self.selector().iter().fold(String::new(), |told, (path, value)| {
+            let (name, value) = (
+                path.last().cloned().unwrap_or_default(),
+                value.as_deref().unwrap_or("none"),
+            );
+            format!("{told} where {name}={value}")
         })
     }
 
-    /// Path and value that a list selects by.
-    pub fn selector(&self) -> Option<(Vec<String>, String)> {
+    /// Paths and values that a list selects by, all of them; without a value, that there is none.
+    pub fn selector(&self) -> Vec<(Vec<String>, Option<String>)> {
         let pairs: Vec<(String, String)> = url_pairs(&self.query);
         let find = |key: &str| pairs.iter().find(|(k, _)| k == key).map(|(_, v)| v.clone());
-        if let Some(labels) = find("labelSelector") {
-            let (key, value) = labels.split_once('=')?;
-            let path = ["metadata", "labels", key].map(str::to_owned).to_vec();
-            return Some((path, value.to_owned()));
-        }
-        let (key, value) = find("fieldSelector")?
-            .split_once('=')
-            .map(|(k, v)| (k.to_owned(), v.to_owned()))?;
-        Some((key.split('.').map(str::to_owned).collect(), value))
+        let label = |wanted: &str| {
+            let (key, value) = match wanted.strip_prefix('!') {
+                Some(key) => (key, None),
+                None => wanted
+                    .split_once('=')
+                    .map(|(key, value)| (key, Some(value.to_owned())))?,
+            };
+            Some((["metadata", "labels", key].map(str::to_owned).to_vec(), value))
+        };
+        let field = |wanted: &str| {
+            let (key, value) = wanted.split_once('=')?;
+            Some((key.split('.').map(str::to_owned).collect(), Some(value.to_owned())))
+        };
+        let labels = find("labelSelector").unwrap_or_default();
+        let fields = find("fieldSelector").unwrap_or_default();
+        let labels = labels.split(',').filter_map(label);
+        labels.chain(fields.split(',').filter_map(field)).collect()
     }
 }
 
@@ -126,9 +138,12 @@ fn url_pairs(query: &str) -> Vec<(String, String)> {
         .collect()
 }
 
+/// As far as selectors need it.
 fn decoded(text: &str) -> String {
-    text.replace("%3D", "=")
-        .replace("%2F", "/")
-        .replace("%3d", "=")
-        .replace("%2f", "/")
+    let escaped = [("%3D", "="), ("%2F", "/"), ("%2C", ","), ("%21", "!")];
+    let text = escaped
+        .iter()
+        .fold(text.to_owned(), |text, (code, sign)| text.replace(code, sign));
+    assert!(!text.contains('%'), "a selector with other signs: {text}");
+    text
 }

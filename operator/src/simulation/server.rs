@@ -206,9 +206,9 @@ impl Server {
         let (kind, selector) = (request.kind, request.selector());
         let hidden = kind == Kind::Pod && self.guards.hidden_pods;
         let selected = |object: &&Arc<Object>| {
-            selector.as_ref().is_none_or(|(path, value)| {
+            selector.iter().all(|(path, value)| {
                 let found = path.iter().fold(&object.value, |at, key| &at[key.as_str()]);
-                found.as_str() == Some(value)
+                found.as_str() == value.as_deref()
             })
         };
         let items: Vec<Value> = self

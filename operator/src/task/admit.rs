@@ -64,18 +64,10 @@ pub async fn admit(seen: &Observed, ctx: &Context) -> Result<Admission, Error> {
         return Ok(Admission::Admitted);
     }
     furniture::ensure(ctx, class).await?;
-    match cluster::claim_writer(&ctx.client, &ctx.superseded, topic, SlotKind::Task, &me, now).await? {
-        Hold::Held => {}
-        Hold::Gone | Hold::Leaving => return Ok(Admission::Settling),
-        Hold::Busy(other) => {
-            return Ok(Admission::Waiting(match other.kind {
-                SlotKind::Task => Blocker::Task(other.name),
-                SlotKind::Session => Blocker::Session(other.name),
-            }));
-        }
-    }
-    if let Some(session) = live_session(ctx, topic).await? {
-        return Ok(Admission::Waiting(Blocker::Session(session)));
+    if !seen.task.spec.read_only
+        && let Some(obstacle) = claim_topic(seen, topic, &me, ctx).await?
+    {
+        return Ok(obstacle);
     }
     if let Some(obstacle) = remains(seen, ctx).await? {
         return Ok(obstacle);
@@ -85,6 +77,36 @@ pub async fn admit(seen: &Observed, ctx: &Context) -> Result<Admission, Error> {
         .digests(&seen.namespace(), &topic.uid().unwrap_or_default())
         .await?;
     Ok(Admission::Go { token_sha256 })
+}
+
+/// Claims the right to write the workspace; none when the task has it.
+async fn claim_topic(seen: &Observed, topic: &Topic, me: &Claim, ctx: &Context) -> Result<Option<Admission>, Error> {
+    let now = ctx.clock.now();
+    match cluster::claim_writer(&ctx.client, &ctx.superseded, topic, SlotKind::Task, me, now).await? {
+        Hold::Held => {}
+        Hold::Gone | Hold::Leaving => return Ok(Some(Admission::Settling)),
+        Hold::Busy(other) => {
+            return Ok(Some(Admission::Waiting(match other.kind {
+                SlotKind::Task => Blocker::Task(other.name),
+                SlotKind::Session => Blocker::Session(other.name),
+            })));
+        }
+    }
+    let session = live_session(ctx, topic).await?;
+    if session.is_none() && leaves_any(seen, ctx).await? {
+        return Ok(Some(Admission::Settling));
+    }
+    Ok(session.map(|session| Admission::Waiting(Blocker::Session(session))))
+}
+
+/// Whether a Job or a pod of the topic is there that may write its workspace.
+async fn leaves_any(seen: &Observed, ctx: &Context) -> Result<bool, Error> {
+    let (namespace, uid) = (seen.namespace(), seen.task.uid());
+    let topic = &seen.task.spec.topic_ref.name;
+    Ok(
+        cluster::has_jobs_of_others(&ctx.client, &namespace, topic, uid.as_deref()).await?
+            || !cluster::pods_of_topic(&ctx.client, &namespace, topic).await?.is_empty(),
+    )
 }
 
 /// Tasks that wait for a slot of this class: the first of each topic. One that could not use a slot is not before anybody.
@@ -136,9 +158,9 @@ fn goes_by_itself(job: &Job, task: &ContainerTask) -> bool {
     })
 }
 
+/// What is in the way of the Job. One that runs beside a session must know where that is.
 async fn remains(seen: &Observed, ctx: &Context) -> Result<Option<Admission>, Error> {
-    let namespace = seen.namespace();
-    let jobs: Api<Job> = Api::namespaced(ctx.client.clone(), &namespace);
+    let jobs: Api<Job> = Api::namespaced(ctx.client.clone(), &seen.namespace());
     if let Some(job) = cluster::get(&jobs, &seen.job_name()).await? {
         return Ok(Some(if goes_by_itself(&job, &seen.task) {
             Admission::Settling
@@ -146,10 +168,8 @@ async fn remains(seen: &Observed, ctx: &Context) -> Result<Option<Admission>, Er
             Admission::NameTaken
         }));
     }
-    let (topic, uid) = (&seen.task.spec.topic_ref.name, seen.task.uid());
-    let left = cluster::has_jobs_of_others(&ctx.client, &namespace, topic, uid.as_deref()).await?
-        || !cluster::pods_of_topic(&ctx.client, &namespace, topic).await?.is_empty();
-    Ok(left.then_some(Admission::Settling))
+    let nowhere = seen.neighbour.is_some() && seen.node().is_none();
+    Ok(nowhere.then_some(Admission::Settling))
 }
 
 #[cfg(test)]

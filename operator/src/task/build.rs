@@ -9,7 +9,7 @@ use longshore_crds::{AgentClass, TaskDefaults, Topic};
 use longshore_wire::agent::AgentKind;
 
 use super::observe::Observed;
-use crate::pod::{Agent, labels, template};
+use crate::pod::{Agent, ReadOnly, labels, template};
 use crate::settings::Settings;
 use crate::topic::claim_name;
 
@@ -32,13 +32,15 @@ pub fn job(
         topic: &topic_name,
         topic_uid: &topic_uid,
         topic_instructions: topic.spec.instructions.as_ref(),
-        repository: topic.spec.repository.as_ref(),
+        repository: topic.spec.repository.as_ref().filter(|_| !seen.task.spec.read_only),
         claim: &claim,
         class_name: &class_name,
         class: &class.spec,
         token_sha256,
         history: Some(seen.task.spec.history.unwrap_or(class.spec.task.history)),
         escalation: seen.task.spec.escalation,
+        // Its answer is all that is left of it.
+        read_only: seen.task.spec.read_only.then(|| ReadOnly { node: seen.node() }),
     };
     Some(Job {
         metadata: ObjectMeta {
@@ -53,7 +55,7 @@ pub fn job(
             suspend: Some(true),
             backoff_limit: Some(0),
             active_deadline_seconds: Some(timeout_seconds(seen)),
-            pod_failure_policy: Some(replace_when_disrupted()),
+            pod_failure_policy: (!seen.task.spec.read_only).then(replace_when_disrupted),
             template: template(&agent, settings),
             ..JobSpec::default()
         }),
@@ -82,8 +84,11 @@ pub fn timeout_seconds(seen: &Observed) -> i64 {
     i64::from(seen.task.spec.timeout_seconds.unwrap_or_else(of_class))
 }
 
-/// How often a lost pod is replaced.
+/// How often a lost pod is replaced. With that of a task that only reads its conversation is lost, and nothing is run twice.
 pub fn retries(seen: &Observed) -> i32 {
+    if seen.task.spec.read_only {
+        return 0;
+    }
     let of_class = || defaults(seen).retries;
     seen.task.spec.retries.unwrap_or_else(of_class)
 }

@@ -29,6 +29,8 @@ pub struct Observed {
     /// The class that limits the namespace.
     pub namespace_class: Option<Arc<AgentClass>>,
     pub before: Option<Blocker>,
+    /// The pod of the topic's session, for a task that may run beside it.
+    pub neighbour: Option<Arc<Pod>>,
     /// The Job of the current attempt, whoever made it.
     pub job: Option<Arc<Job>>,
     /// The newest pod of any attempt.
@@ -77,6 +79,11 @@ impl Observed {
         Some(Keepers::new(class, self.namespace_class.as_deref()))
     }
 
+    /// The node to which a task must go that runs beside a session.
+    pub fn node(&self) -> Option<&str> {
+        self.neighbour.as_ref()?.spec.as_ref()?.node_name.as_deref()
+    }
+
     /// Whether `object` was made for this very task.
     pub fn owns<K: kube::Resource>(&self, object: &K) -> bool {
         cluster::controller(object) == self.task.uid()
@@ -118,12 +125,25 @@ pub fn observe(task: Arc<ContainerTask>, ctx: &Context) -> Observed {
             &index.tasks_of(&namespace, topic_name),
             &index.sessions_of(&namespace, topic_name),
         ),
+        neighbour: neighbour(&task, &index.pods.state()),
         job: None,
         pod: newest_pod(&task, &index.pods.state()),
         task,
     };
     seen.job = lookup(&index.jobs, &namespace, &seen.job_name());
     seen
+}
+
+fn neighbour(task: &ContainerTask, pods: &[Arc<Pod>]) -> Option<Arc<Pod>> {
+    let label = |pod: &Pod, name: &str, value: &str| pod.labels().get(name).is_some_and(|found| found == value);
+    let of_session = |pod: &&Arc<Pod>| {
+        task.spec.read_only
+            && pod.namespace() == task.namespace()
+            && label(pod, meta::TOPIC_LABEL, &task.spec.topic_ref.name)
+            && label(pod, meta::KIND_LABEL, "session")
+            && !pod::is_finished(pod)
+    };
+    pods.iter().find(of_session).cloned()
 }
 
 fn newest_pod(task: &ContainerTask, pods: &[Arc<Pod>]) -> Option<Arc<Pod>> {

@@ -56,19 +56,23 @@ pub fn claim(task: &ContainerTask) -> Claim {
 }
 
 /// What goes before this task on its topic: a session that has or gets a pod, a task that runs, an older task. A task that is
-/// being deleted does not get its turn any more, but one that runs keeps the topic until it is gone.
+/// being deleted does not get its turn any more, but one that runs keeps the topic until it is gone. Who only reads the workspace
+/// waits for nobody, and nobody waits for it.
 pub fn blocker(
     task: &ContainerTask,
     tasks: &[Arc<ContainerTask>],
     sessions: &[Arc<PersistentSession>],
 ) -> Option<Blocker> {
+    if task.spec.read_only {
+        return None;
+    }
     if let Some(session) = sessions.iter().find(|session| session::occupies(session)) {
         return Some(Blocker::Session(session.name_any()));
     }
     let me = claim(task);
     tasks
         .iter()
-        .filter(|other| other.uid() != task.uid() && !is_over(other))
+        .filter(|other| other.uid() != task.uid() && !is_over(other) && !other.spec.read_only)
         .filter(|other| occupies(other) || (!occupies(task) && may_start(other) && claim(other) < me))
         .min_by_key(|other| (!occupies(other), claim(other)))
         .map(|other| Blocker::Task(other.name_any()))
@@ -115,6 +119,16 @@ mod tests {
         let all = [runs.clone(), older.clone()];
         assert_eq!(blocker(&runs, &all, &[]), None);
         assert_eq!(blocker(&older, &all, &[]), Some(Blocker::Task("z".to_owned())));
+    }
+
+    #[test]
+    fn a_task_that_only_reads_waits_for_nobody_and_holds_up_nobody() {
+        let mut reads = Arc::unwrap_or_clone(task("a", 1, vec![yes("Admitted", "Admitted", "")]));
+        reads.spec.read_only = true;
+        let (reads, writes) = (Arc::new(reads), task("b", 2, vec![yes("Admitted", "Admitted", "")]));
+        let all = [reads.clone(), writes.clone()];
+        assert_eq!(blocker(&reads, &all, &[]), None);
+        assert_eq!(blocker(&writes, &all, &[]), None);
     }
 
     #[test]

@@ -47,6 +47,7 @@ impl World {
             class: Some(Arc::new(AgentClass::new("default", AgentClassSpec::default()))),
             namespace_class: None,
             before: None,
+            neighbour: None,
             job: None,
             pod: None,
         };
@@ -382,6 +383,57 @@ fn plans_are_fixpoints_after_their_own_effects() {
         assert_eq!(Some(again.status), world.seen.task.status.clone());
         assert_eq!((again.step, again.news), (None, Vec::new()));
     }
+}
+
+#[test]
+fn the_pod_of_a_task_that_only_reads_stands_beside_the_session_and_is_not_made_twice() {
+    let mut world = World::new();
+    world.admitted(Admission::Admitted).follow();
+    Arc::make_mut(&mut world.seen.task).spec.read_only = true;
+    let own = json!({ "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": { "nodeSelectorTerms": [
+        { "matchExpressions": [{ "key": "disk", "operator": "Exists" }] },
+    ] } } });
+    let class = json!({ "podTemplate": { "affinity": own }, "task": { "retries": 3 } });
+    Arc::make_mut(world.seen.class.as_mut().unwrap()).spec = serde_json::from_value(class).unwrap();
+    let repository = json!({ "url": "https://git.example.com/app" });
+    Arc::make_mut(world.seen.topic.as_mut().unwrap()).spec.repository = serde_json::from_value(repository).unwrap();
+    let neighbour = json!({ "metadata": { "name": "ls-build-0" }, "spec": { "nodeName": "seven", "containers": [] } });
+    world.seen.neighbour = Some(Arc::new(serde_json::from_value(neighbour).unwrap()));
+    assert_eq!(crate::task::build::retries(&world.seen), 0);
+    let Some(Step::CreateJob(job)) = world
+        .admitted(Admission::Go {
+            token_sha256: vec!["d".to_owned()],
+        })
+        .plan()
+        .step
+    else {
+        panic!("no Job")
+    };
+    let job = serde_json::to_value(&job).unwrap();
+    let pod = &job["spec"]["template"];
+    assert_eq!(
+        job["spec"]["podFailurePolicy"],
+        json!(null),
+        "a pod that was drained is not replaced"
+    );
+    assert_eq!(job["metadata"]["labels"]["longshore.dev/read-only"], "true");
+    assert_eq!(pod["metadata"]["labels"]["longshore.dev/read-only"], "true");
+    let required = &pod["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
+    let here = json!([{ "key": "metadata.name", "operator": "In", "values": ["seven"] }]);
+    assert_eq!(required["nodeSelectorTerms"][0]["matchFields"], here);
+    assert_eq!(required["nodeSelectorTerms"][0]["matchExpressions"][0]["key"], "disk");
+    let container = &pod["spec"]["containers"][0];
+    assert_eq!(
+        container["volumeMounts"],
+        json!([
+            { "name": "scratch", "mountPath": "/topic" },
+            { "name": "topic", "mountPath": "/topic/workspace", "subPath": "workspace", "readOnly": true },
+            { "name": "topic", "mountPath": "/topic/state", "subPath": "state", "readOnly": true },
+            { "name": "tmp", "mountPath": "/tmp" },
+        ])
+    );
+    let told: Value = serde_json::from_str(container["env"][0]["value"].as_str().unwrap()).unwrap();
+    assert_eq!((&told["readOnly"], &told["repository"]), (&json!(true), &json!(null)));
 }
 
 #[test]

@@ -42,7 +42,7 @@ fn patch(uid: &str) -> Value {
     json!({ "metadata": { "uid": uid }, "spec": { "suspend": false } })
 }
 
-/// Whether the task lives, and has the topic and its slot, looked at live.
+/// Whether the task lives, and has its slot, and the topic if it may write there, looked at live.
 async fn has_its_turn(seen: &Observed, ctx: &Context) -> Result<bool, Error> {
     let (namespace, uid) = (seen.namespace(), seen.task.uid());
     let tasks: Api<ContainerTask> = Api::namespaced(ctx.client.clone(), &namespace);
@@ -52,7 +52,8 @@ async fn has_its_turn(seen: &Observed, ctx: &Context) -> Result<bool, Error> {
     }
     let topics: Api<Topic> = Api::namespaced(ctx.client.clone(), &namespace);
     let topic = cluster::get(&topics, &seen.task.spec.topic_ref.name).await?;
-    if !topic.is_some_and(|topic| writes(&topic, uid.as_deref())) {
+    let reads = seen.task.spec.read_only;
+    if !topic.is_some_and(|topic| reads || writes(&topic, uid.as_deref())) {
         return Ok(false);
     }
     let Some(keepers) = seen.keepers() else {

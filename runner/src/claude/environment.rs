@@ -39,6 +39,9 @@ pub fn command(
 ) -> Command {
     let mut command = Command::new(&settings.flags.claude);
     command.args(arguments(settings, conversation, changed));
+    if let Some(scratch) = volume.scratch() {
+        command.arg("--add-dir").arg(scratch);
+    }
     command.current_dir(volume.workspace());
     command.env_clear();
     // First, so that none of them can take the place of one of ours.

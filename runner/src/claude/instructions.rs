@@ -19,11 +19,19 @@ fn compose(settings: &Settings, volume: &Volume) -> String {
         AgentKind::Session => "You keep a conversation with the people of this topic. They may write while you work.",
         AgentKind::Task => "You answer one request. Nobody can answer questions: decide, do it, and report.",
     };
+    let place = match volume.scratch() {
+        None => "it outlives this process and is all that is kept. Files that people send lie in its folder `inbox`."
+            .to_owned(),
+        Some(scratch) => format!(
+            "it belongs to a session that runs beside you, so you can only read it, and it may change while you do. Write what you \
+             need for your work below `{}`: that is gone with you, so give your results in the answer.",
+            scratch.display()
+        ),
+    };
     let mut text = format!(
         "# Longshore\n\n\
          You work in the chat topic `{}`. People read your answers in a chat: be brief, use plain Markdown.\n{kind}\n\
-         Your workspace is `{}`; it outlives this process and is all that is kept. Files that people send lie in its \
-         folder `inbox`.\n\n\
+         Your workspace is `{}`; {place}\n\n\
          What earlier sessions of this topic left behind:\n\n@{}\n",
         agent.topic,
         volume.workspace().display(),
