@@ -161,7 +161,7 @@ impl World {
         let mut writers: BTreeMap<&str, &str> = BTreeMap::new();
         let mut found = None;
         for process in self.processes.values().filter(|process| !process.orphan) {
-            if let Some(other) = writers.insert(&process.topic, &process.owner) {
+            if let Some(other) = writers.insert(&process.volume, &process.owner) {
                 let what = format!("processes of {other} and {} run on one volume", process.owner);
                 found = Some((process.topic.clone(), what));
             }

@@ -183,8 +183,11 @@ impl World {
             }
         } else if pods.iter().all(|pod| phase(pod) == "Failed") {
             // None at all: the last one is gone, and how it ended was noted when it went.
-            let counted = pods.iter().any(|pod| !pod.holds("DisruptionTarget"));
-            if counted || (pods.is_empty() && !self.disrupted.contains(&job.uid)) {
+            let disrupted = match pods.is_empty() {
+                true => self.disrupted.contains(&job.uid),
+                false => pods.iter().all(|pod| pod.holds("DisruptionTarget")),
+            };
+            if !disrupted || job.value["spec"]["podFailurePolicy"].is_null() {
                 self.finish_job(name, "Failed", "BackoffLimitExceeded");
             } else {
                 self.create_pod(&job, format!("{name}-{}", self.server.version()));
@@ -332,7 +335,7 @@ impl World {
             return;
         };
         let well = well || (process.kind == SlotKind::Task && self.has_result(&process.uid));
-        self.release(&process.topic);
+        self.release(&process.volume);
         self.note(|| format!("process {pid} of {} exits", process.owner));
         let uid = process.pod.clone();
         let Some(run) = self.pods.get_mut(&uid) else { return };

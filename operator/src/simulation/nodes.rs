@@ -120,7 +120,7 @@ impl World {
                 continue;
             };
             self.disrupted.extend(process.job.clone());
-            self.release(&process.topic);
+            self.release(&process.volume);
         }
         for uid in self.pods_on(node) {
             let Some(run) = self.pods.remove(&uid) else { continue };

@@ -97,9 +97,9 @@ impl World {
         }
         match &input {
             Input::CreateSession { topic, number, prompt } => self.create_session(*topic, *number, *prompt),
-            Input::CreateTask { topic, number } => {
+            Input::CreateTask { topic, number, reads } => {
                 let name = task_name(*topic, *number);
-                let spec = json!({ "topicRef": { "name": topic_name(*topic) }, "prompt": "do it" });
+                let spec = json!({ "topicRef": { "name": topic_name(*topic) }, "prompt": "do it", "readOnly": reads });
                 self.put(Kind::Task, json!({ "metadata": { "name": name }, "spec": spec }));
             }
             Input::Message { topic, number } => self.write_mail(session_name(*topic, *number)),

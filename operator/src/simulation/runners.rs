@@ -62,6 +62,8 @@ pub struct Process {
     pub owner: String,
     pub uid: String,
     pub topic: String,
+    /// What it writes: the volume of its topic, or one of its own.
+    pub volume: String,
     /// Of the Topic that it was made for.
     topic_uid: String,
     pub job: Option<String>,
@@ -86,6 +88,10 @@ impl Process {
             owner: pod.label("longshore.dev/owner").to_owned(),
             uid: pod.label("longshore.dev/uid").to_owned(),
             topic: pod.label("longshore.dev/topic").to_owned(),
+            volume: match pod.label("longshore.dev/read-only") {
+                "true" => pod_uid.to_owned(),
+                _ => pod.label("longshore.dev/topic").to_owned(),
+            },
             topic_uid: pod.label("longshore.dev/topic-uid").to_owned(),
             job: pod.owners().next().map(str::to_owned),
             orphan: false,
@@ -144,12 +150,12 @@ impl World {
         else {
             return;
         };
-        let (topic, uid) = (process.topic.clone(), process.uid.clone());
+        let (volume, uid) = (process.volume.clone(), process.uid.clone());
         let finished = process.kind == SlotKind::Task && self.has_result(&uid);
         let locked = self
             .processes
             .values()
-            .any(|other| other.topic == topic && other.state != State::Locked);
+            .any(|other| other.volume == volume && other.state != State::Locked);
         if locked {
             self.later(200, Event::Listen(pid));
             return;
@@ -242,11 +248,11 @@ impl World {
     }
 
     /// The volume's lock goes with the process.
-    pub fn release(&mut self, topic: &str) {
+    pub fn release(&mut self, volume: &str) {
         let waiting: Vec<u64> = self
             .processes
             .iter()
-            .filter(|(_, process)| process.topic == topic && process.state == State::Locked)
+            .filter(|(_, process)| process.volume == volume && process.state == State::Locked)
             .map(|(pid, _)| *pid)
             .collect();
         for pid in waiting {

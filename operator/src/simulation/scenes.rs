@@ -18,6 +18,7 @@ impl Script {
                 Input::CreateTask {
                     topic: 0,
                     number: first,
+                    reads: false,
                 },
             );
             let deleted = begin + chance.between(20, 250);
@@ -34,6 +35,7 @@ impl Script {
                 Input::CreateTask {
                     topic: 0,
                     number: second,
+                    reads: false,
                 },
             );
             add(
@@ -77,7 +79,11 @@ impl Script {
                 number,
                 prompt: false,
             };
-            let task = Input::CreateTask { topic, number };
+            let task = Input::CreateTask {
+                topic,
+                number,
+                reads: false,
+            };
             let end = begin + 60_000;
             let state = "Ended";
             if first {

@@ -22,6 +22,8 @@ pub enum Input {
     CreateTask {
         topic: usize,
         number: usize,
+        /// It only reads the workspace.
+        reads: bool,
     },
     Message {
         topic: usize,
@@ -215,7 +217,8 @@ fn lives(topic: usize, rush: bool, chance: &mut Chance, inputs: &mut Vec<Timed>)
         add(begin, Input::CreateSession { topic, number, prompt });
         if chance.percent(40) {
             let at = begin + chance.between(-20_000, length).max(-begin);
-            add(at, Input::CreateTask { topic, number });
+            let reads = chance.percent(20);
+            add(at, Input::CreateTask { topic, number, reads });
             if chance.percent(15) {
                 add(at + chance.between(1, 60_000), Input::DeleteTask { topic, number });
             }
