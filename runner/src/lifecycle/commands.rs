@@ -37,6 +37,8 @@ impl Agent {
                     Ok(outputs) => {
                         self.last_activity = now;
                         self.carry_out(outputs);
+                        // Whoever has the answer may look at the status next.
+                        self.publish();
                         Ok(())
                     }
                     Err(error @ crate::turn::DecideError::NotWaiting) => Err(ApiError::not_found(error.to_string())),
