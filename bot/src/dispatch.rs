@@ -15,7 +15,7 @@ use crate::situation::{object, situation};
 use crate::store::StoreError;
 use crate::store::messages::NewMessage;
 use crate::telegram::update::{self, Content, Incoming, Update};
-use crate::{express, press, reach};
+use crate::{express, offer, press, reach};
 
 /// Decides about updates until the bot stops.
 pub async fn run(bot: Arc<Bot>) -> Result<(), StoreError> {
@@ -72,7 +72,7 @@ async fn incoming(bot: &Arc<Bot>, id: i64, message: Incoming) -> Result<(), Stor
         Content::Text(text) => Ok(text.as_str()),
         Content::Unsupported(kind) => Err(*kind),
     };
-    let situation = situation(bot, place).await?;
+    let situation = situation(bot, place, message.user).await?;
     let router = bot.policies.router().await;
     let written = Message {
         user: message.user,
@@ -85,6 +85,9 @@ async fn incoming(bot: &Arc<Bot>, id: i64, message: Incoming) -> Result<(), Stor
     let decision = explanation.decision;
     if decision.mode == Mode::Ignore {
         return bot.store.skip_update(id).await;
+    }
+    if decision.mode == Mode::Offer {
+        return offer::take(bot, id, message).await;
     }
     let title = match (&message.topic_name, place.thread) {
         (Some(name), _) => Some(name.clone()),

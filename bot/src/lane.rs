@@ -122,7 +122,7 @@ async fn carry_out(bot: &Arc<Bot>, row: &MessageRow) -> Result<Carried, StoreErr
         }
         Mode::EndSession { session } => end_session(bot, row, session).await,
         // Carried out beside the lanes, or while deciding.
-        Mode::Ignore | Mode::Reply { .. } | Mode::Status | Mode::Stop { .. } | Mode::Answer { .. } => {
+        Mode::Ignore | Mode::Offer | Mode::Reply { .. } | Mode::Status | Mode::Stop { .. } | Mode::Answer { .. } => {
             bot.store.advance_message(row.row, MessageState::Closed).await?;
             Ok(Carried::Done)
         }

@@ -24,6 +24,7 @@ pub mod health;
 pub mod intake;
 pub mod lane;
 pub mod observe;
+pub mod offer;
 pub mod outbox;
 pub mod policies;
 pub mod press;

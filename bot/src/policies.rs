@@ -53,6 +53,11 @@ impl Policies {
         Self { current }
     }
 
+    /// Tells when other policies come into force.
+    pub fn subscribe(&self) -> watch::Receiver<Option<Arc<Router>>> {
+        self.current.clone()
+    }
+
     /// The router that is in force; waits until the policies have been seen.
     pub async fn router(&self) -> Arc<Router> {
         let mut current = self.current.clone();

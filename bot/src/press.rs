@@ -8,12 +8,11 @@ use longshore_wire::api::{Decision, Verdict};
 
 use crate::bot::Bot;
 use crate::conversation::prompt::{self, Choice};
-use crate::conversation::wish;
-use crate::express;
+use crate::conversation::{self, wish};
 use crate::store::StoreError;
 use crate::store::approvals::ApprovalRow;
 use crate::telegram::update::Press;
-use crate::words;
+use crate::{express, offer, words};
 
 /// Longest text that Telegram shows for a pressed button.
 const NOTE_CHARS: usize = 200;
@@ -32,7 +31,9 @@ pub async fn answer(bot: Arc<Bot>, press: Press) -> Result<(), StoreError> {
 
 async fn carry_out(bot: &Bot, press: &Press) -> Result<String, StoreError> {
     let router = bot.policies.router().await;
-    let Some(role) = router.standing(press.user, press.chat).map(|standing| standing.role) else {
+    let guest = bot.store.guest(press.user, press.chat).await?;
+    let standing = router.standing_with(press.user, press.chat, guest.as_ref());
+    let Some(role) = standing.map(|standing| standing.role) else {
         tracing::debug!(
             user = press.user,
             chat = press.chat,
@@ -42,6 +43,9 @@ async fn carry_out(bot: &Bot, press: &Press) -> Result<String, StoreError> {
     };
     if let Some((row, yes)) = wish::read_data(&press.data) {
         return escalation(bot, press, row, yes).await;
+    }
+    if let Some((row, choice)) = conversation::offer::read_data(&press.data) {
+        return offer::pressed(bot, press, role, row, choice).await;
     }
     let Some((row, choice)) = prompt::read_data(&press.data) else {
         return Ok(words::TOO_LATE.to_owned());

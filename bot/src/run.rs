@@ -20,7 +20,7 @@ use crate::policies::Policies;
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
 use crate::telegram::{CallError, Telegram};
-use crate::{courier, dispatch, escalate, follow, intake, lane, observe, reach};
+use crate::{courier, dispatch, escalate, follow, intake, lane, observe, offer, reach};
 
 /// Runs the bot until it is told to stop or its store fails.
 pub async fn run(
@@ -73,6 +73,7 @@ pub async fn run(
     bot.outbox.resume().await?;
     bot.spawn("courier", courier::run(bot.clone()));
     bot.spawn("escalations", escalate::run(bot.clone()));
+    bot.spawn("offers", offer::run(bot.clone()));
     bot.spawn("reach", reach::run(bot.clone(), reached));
     let channels = Channels {
         events,

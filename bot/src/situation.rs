@@ -11,8 +11,8 @@ use crate::store::StoreError;
 use crate::store::messages::MessageRow;
 use crate::words;
 
-/// What is known about a place now.
-pub async fn situation(bot: &Bot, place: Place) -> Result<Situation, StoreError> {
+/// What is known now about a place, and about who writes there.
+pub async fn situation(bot: &Bot, place: Place, user: i64) -> Result<Situation, StoreError> {
     let topic = match bot.cluster.topic_at(place) {
         Some(topic) => TopicState::Bound(kube::ResourceExt::name_any(topic.as_ref())),
         None if bot.settings.create_topics => TopicState::Creatable(names::telegram_topic(place.chat, place.thread)),
@@ -41,12 +41,17 @@ pub async fn situation(bot: &Bot, place: Place) -> Result<Situation, StoreError>
         .into_iter()
         .find(|row| matches!(row.decision.mode, Mode::Task { .. }))
         .and_then(|row| row.object);
-    Ok(Situation { topic, session, task })
+    Ok(Situation {
+        topic,
+        session,
+        task,
+        guest: bot.store.guest(user, place.chat).await?,
+    })
 }
 
 /// Decides anew about a message, since what it was for is over.
 pub async fn decide_again(bot: &Bot, row: &MessageRow, text: &str) -> Result<(), StoreError> {
-    let situation = situation(bot, row.place).await?;
+    let situation = situation(bot, row.place, row.user).await?;
     let message = Message {
         user: row.user,
         chat: row.place.chat,
@@ -56,8 +61,8 @@ pub async fn decide_again(bot: &Bot, row: &MessageRow, text: &str) -> Result<(),
     let router = bot.policies.router().await;
     let mut decision = router.decide(&situation, &message, Timestamp::now()).decision;
     decision.reason = format!("what it was for is over; {}", decision.reason);
-    if decision.mode == Mode::Ignore {
-        // It was not ignored before: somebody waits for what becomes of it.
+    if matches!(decision.mode, Mode::Ignore | Mode::Offer) {
+        // It was taken before: somebody waits for what becomes of it.
         decision.mode = Mode::Reply {
             text: words::NO_LONGER.to_owned(),
         };

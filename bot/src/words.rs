@@ -30,6 +30,12 @@ pub const NOT_AN_APPROVER: &str = "Only approvers may decide this.";
 pub const SESSION_STARTS: &str = "A session takes over.";
 /// No session takes over from a task.
 pub const NO_SESSION_STARTS: &str = "No session is started.";
+/// An unknown sender was let in.
+pub const LET_IN: &str = "Allowed, in this chat.";
+/// An unknown sender was not let in.
+pub const NOT_LET_IN: &str = "Ignored.";
+/// Somebody who had been let in is not any more.
+pub const REVOKED: &str = "Taken back. What runs already goes on.";
 /// The runner did not answer.
 pub const TRY_AGAIN: &str = "The session does not answer right now. Please try again in a moment.";
 /// `/end` is on its way.

@@ -103,6 +103,9 @@ pub struct Explain {
     /// Take a task of this name for running.
     #[arg(long, value_name = "NAME")]
     pub task: Option<String>,
+    /// Take it that this user has let the writer in by a button (unknownSenders: OfferToApprover). Only the bot knows who was.
+    #[arg(long, value_name = "ID")]
+    pub let_in_by: Option<i64>,
     /// Take it that no Topic is bound to the chat and the bot may make none.
     #[arg(long)]
     pub no_topic: bool,

@@ -48,6 +48,7 @@ fn args(table: &cases::Table, case: &cases::Case, file: Option<&str>) -> Vec<Str
     if case.task {
         args.push("--task=build-6".to_owned());
     }
+    args.extend(case.let_in_by.map(|by| format!("--let-in-by={by}")));
     if case.no_topic {
         args.push("--no-topic".to_owned());
     }

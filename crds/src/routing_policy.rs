@@ -139,7 +139,9 @@ pub struct Access {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub chats: Vec<ChatGrant>,
-    /// What people hear who may not. Of several policies the first that has this counts. Default: Ignore.
+    /// What becomes of messages of people who may not: nothing (`Ignore`), an answer (`Reply`), or a question to the approvers of
+    /// the chat with a button that lets the person in there (`OfferToApprover`). Of several policies the first that has this
+    /// counts. Default: Ignore.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unknown_senders: Option<UnknownSenders>,
     /// What `unknownSenders: Reply` says. `{user}` stands for the id of the person. Default: a sentence with that id, to hand to
@@ -211,7 +213,7 @@ pub enum Role {
     Admin,
 }
 
-/// What people hear who may not talk to agents.
+/// What becomes of messages of people who may not talk to agents.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum UnknownSenders {
     /// Nothing.
@@ -219,6 +221,10 @@ pub enum UnknownSenders {
     Ignore,
     /// A sentence, to every message. In groups this counts against the 20 messages a minute that Telegram allows.
     Reply,
+    /// In groups, approvers are asked by buttons under one message in the chat whether the person may use the bot there, as a
+    /// User. The bot keeps that, not this object; it ends by a button, when the approver is none any more, and when no policy in
+    /// force says this.
+    OfferToApprover,
 }
 
 /// One rule.

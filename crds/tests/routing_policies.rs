@@ -60,6 +60,11 @@ fn access_names_people_and_chats_by_their_ids() {
         &json!({ "access": { "unknownSenders": "Ignore", "reply": "no" } }),
         Some("only with unknownSenders: Reply"),
     );
+    check(&json!({ "access": { "unknownSenders": "OfferToApprover" } }), None);
+    check(
+        &json!({ "access": { "unknownSenders": "OfferToApprover", "reply": "no" } }),
+        Some("only with unknownSenders: Reply"),
+    );
     let whole = json!({ "access": { "users": [{ "id": 5, "role": "Admin", "comment": "Ada", "chats": [-100] }],
         "chats": [{ "id": -100 }], "unknownSenders": "Reply", "reply": "ask {user}" } });
     check(&whole, None);

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use longshore_routing::{
-    ActiveSession, Explanation, Message, Mode, PolicySource, Router, Settings, Situation, TopicState,
+    ActiveSession, Explanation, Guest, Message, Mode, PolicySource, Router, Settings, Situation, TopicState,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -52,6 +52,9 @@ pub struct Case {
     /// Whether a task of the place is not finished.
     #[serde(default)]
     pub task: bool,
+    /// The user who has let the writer in by a button.
+    #[serde(default)]
+    pub let_in_by: Option<i64>,
     /// Whether the place has no Topic and the bot may make none.
     #[serde(default)]
     pub no_topic: bool,
@@ -72,7 +75,7 @@ pub enum SessionState {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Expected {
-    /// `ignore`, `reply`, `status`, `task`, `startSession`, `toSession`, `wakeSession`, `endSession`, `stop`, `answer`.
+    /// `ignore`, `offer`, `reply`, `status`, `task`, `startSession`, `toSession`, `wakeSession`, `endSession`, `stop`, `answer`.
     pub mode: String,
     /// What happens when the agent of a task asks for a session: `Start`, `Ask`, either with `/class`, or `Never`.
     #[serde(default)]
@@ -172,6 +175,11 @@ impl Case {
                 asleep: state == SessionState::Asleep,
             }),
             task: self.task.then(|| "build-6".to_owned()),
+            guest: self.let_in_by.map(|by| Guest {
+                user: self.user,
+                chat: self.chat,
+                by,
+            }),
         }
     }
 

@@ -7,6 +7,8 @@ use std::collections::HashMap;
 
 use longshore_crds::{Access, Role, UnknownSenders};
 
+use crate::guest::{Guest, is_person};
+
 use crate::read::Policy;
 use crate::words;
 
@@ -24,7 +26,26 @@ pub struct Standing {
 pub(crate) struct AccessList {
     users: HashMap<i64, Vec<UserEntry>>,
     chats: HashMap<i64, Standing>,
-    unknown: Option<(UnknownSenders, Option<String>)>,
+    unknown: Option<Unknown>,
+}
+
+/// What the first policy that says anything about unknown senders says.
+#[derive(Clone, Debug)]
+struct Unknown {
+    says: UnknownSenders,
+    reply: Option<String>,
+    policy: String,
+}
+
+/// What becomes of a message of somebody who may do nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ToUnknown {
+    /// Nothing.
+    Silence,
+    /// These words are said.
+    Words(String),
+    /// Approvers are asked, since this policy says so.
+    Offer(String),
 }
 
 #[derive(Clone, Debug)]
@@ -72,7 +93,11 @@ impl AccessList {
             }
         }
         if let (None, Some(unknown)) = (&self.unknown, access.unknown_senders) {
-            self.unknown = Some((unknown, access.reply.clone()));
+            self.unknown = Some(Unknown {
+                says: unknown,
+                reply: access.reply.clone(),
+                policy: policy.to_owned(),
+            });
         }
     }
 
@@ -94,12 +119,53 @@ impl AccessList {
             .reduce(|best, next| if next.role > best.role { next } else { best })
     }
 
-    /// What somebody hears who may do nothing.
-    pub(crate) fn to_unknown(&self, user: i64) -> Option<String> {
-        match &self.unknown {
-            Some((UnknownSenders::Reply, Some(text))) => Some(text.replace("{user}", &user.to_string())),
-            Some((UnknownSenders::Reply, None)) => Some(words::unknown_sender(user)),
-            Some((UnknownSenders::Ignore, _)) | None => None,
+    /// What becomes of a message of somebody who may do nothing.
+    pub(crate) fn to_unknown(&self, user: i64) -> ToUnknown {
+        let Some(unknown) = &self.unknown else {
+            return ToUnknown::Silence;
+        };
+        match (unknown.says, &unknown.reply) {
+            (UnknownSenders::Ignore, _) => ToUnknown::Silence,
+            (UnknownSenders::Reply, Some(text)) => ToUnknown::Words(text.replace("{user}", &user.to_string())),
+            (UnknownSenders::Reply, None) => ToUnknown::Words(words::unknown_sender(user)),
+            (UnknownSenders::OfferToApprover, _) => ToUnknown::Offer(unknown.policy.clone()),
         }
+    }
+
+    /// Whether anybody is there who may let people in.
+    pub(crate) fn has_approver(&self, chat: i64) -> bool {
+        let users = self.users.values().flatten().any(|entry| {
+            entry.standing.role >= Role::Approver && entry.chats.as_ref().is_none_or(|chats| chats.contains(&chat))
+        });
+        users
+            || self
+                .chats
+                .get(&chat)
+                .is_some_and(|standing| standing.role >= Role::Approver)
+    }
+
+    /// Why nobody can be let in by a button, if nobody can.
+    pub(crate) fn no_offer(&self, user: i64, chat: i64) -> Option<&'static str> {
+        if chat > 0 {
+            return Some("approvers do not see a private chat");
+        }
+        if !is_person(user) {
+            return Some("it was written in the name of a chat, and behind that can be anybody");
+        }
+        (!self.has_approver(chat)).then_some("there is no approver for this chat")
+    }
+
+    /// Why somebody who was let in by a button is not any more; none while it counts.
+    pub(crate) fn guest_is_void(&self, guest: &Guest) -> Option<&'static str> {
+        let offers = self.unknown.as_ref().map(|unknown| unknown.says);
+        if offers != Some(UnknownSenders::OfferToApprover) {
+            return Some("the policies in force do not offer that any more");
+        }
+        if guest.chat > 0 || !is_person(guest.user) {
+            return Some("nobody can be let in like that");
+        }
+        let by = self.standing(guest.by, guest.chat).map(|standing| standing.role);
+        by.is_none_or(|role| role < Role::Approver)
+            .then_some("who had allowed it is no approver of this chat any more")
     }
 }

@@ -22,6 +22,8 @@ pub struct Decision {
 pub enum Mode {
     /// Nothing, not even an answer.
     Ignore,
+    /// Nothing is run; approvers of the chat are asked whether to let the writer in.
+    Offer,
     /// Answer with these words; nothing is run.
     Reply {
         /// The words.
@@ -116,6 +118,9 @@ impl Mode {
         };
         match self {
             Self::Ignore => "nothing, without a word".to_owned(),
+            Self::Offer => {
+                "approvers are asked whether to let the writer in; nothing is run until one of them does".to_owned()
+            }
             Self::Reply { .. } => "an answer of the bot; nothing is run".to_owned(),
             Self::Status => "the bot tells what is going on".to_owned(),
             Self::Task { agent_class, .. } => format!("a task{}", class(agent_class)),

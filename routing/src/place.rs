@@ -2,6 +2,8 @@
 
 use longshore_crds::WhileSessionActive;
 
+use crate::guest::Guest;
+
 /// A message as the router sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message<'a> {
@@ -24,6 +26,8 @@ pub struct Situation {
     pub session: Option<ActiveSession>,
     /// An unfinished task of the place, the oldest.
     pub task: Option<String>,
+    /// That the writer was let in by a button, as the bot has kept it.
+    pub guest: Option<Guest>,
 }
 
 /// Whether the place has a Topic.

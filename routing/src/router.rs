@@ -3,10 +3,11 @@
 use jiff::Timestamp;
 use longshore_crds::{Role, RuleMode, WhileSessionActive};
 
-use crate::access::{AccessList, Standing};
+use crate::access::{AccessList, Standing, ToUnknown};
 use crate::command::{self, Command};
 use crate::decision::{Decision, Explanation, Mode, Passed, RuleName, StopTarget, reply};
 use crate::escalation::Wishes;
+use crate::guest::{Guest, Welcome};
 use crate::heuristics::Scoring;
 use crate::place::{ActiveSession, BesideSession, Message, Situation, TopicState};
 use crate::read::{self, Policy, PolicySource, ReadRule};
@@ -62,9 +63,36 @@ impl Router {
         }
     }
 
-    /// What somebody may do in a chat, and who says so; none when nothing.
+    /// What somebody may do in a chat by the policies and the bot's own list, and who says so; none when nothing.
     pub fn standing(&self, user: i64, chat: i64) -> Option<&Standing> {
         self.access.standing(user, chat)
+    }
+
+    /// The same, also for somebody who was let in by a button.
+    pub fn standing_with(&self, user: i64, chat: i64, guest: Option<&Guest>) -> Option<Standing> {
+        let by_policy = self.access.standing(user, chat).cloned();
+        by_policy.or_else(|| {
+            let guest = guest.filter(|guest| (guest.user, guest.chat) == (user, chat))?;
+            let counts = self.access.guest_is_void(guest).is_none();
+            counts.then(|| Standing {
+                role: Role::User,
+                source: format!("a button that user {} has pressed", guest.by),
+            })
+        })
+    }
+
+    /// What it is worth that somebody was let in by a button. What does not count now must not count later, so it is not kept.
+    pub fn welcome(&self, guest: &Guest) -> Welcome {
+        match self.access.guest_is_void(guest) {
+            Some(why) => Welcome::Void(why),
+            None if self.access.standing(guest.user, guest.chat).is_some() => Welcome::ByPolicy,
+            None => Welcome::Counts,
+        }
+    }
+
+    /// Whether approvers may be asked now to let somebody in.
+    pub fn offers(&self, user: i64, chat: i64) -> bool {
+        matches!(self.access.to_unknown(user), ToUnknown::Offer(_)) && self.access.no_offer(user, chat).is_none()
     }
 
     /// Whether there is anybody who may do anything.
@@ -200,12 +228,9 @@ impl<'a> Way<'a> {
 
     fn access(&mut self) -> Result<Role, Decision> {
         let (user, chat) = (self.message.user, self.message.chat);
-        let Some(standing) = self.router.standing(user, chat) else {
-            let why = format!("nothing lets user {user} use the bot in chat {chat}");
-            return Err(match self.router.access.to_unknown(user) {
-                Some(text) => reply(text, why),
-                None => Mode::Ignore.because(why),
-            });
+        let guest = self.situation.guest.as_ref();
+        let Some(standing) = self.router.standing_with(user, chat, guest) else {
+            return Err(self.unknown_sender());
         };
         let role = standing.role;
         self.pass(
@@ -213,6 +238,40 @@ impl<'a> Way<'a> {
             format!("user {user} is {} by {}", role.as_ref(), standing.source),
         );
         Ok(role)
+    }
+
+    fn unknown_sender(&self) -> Decision {
+        let (user, chat) = (self.message.user, self.message.chat);
+        let access = &self.router.access;
+        let void = self
+            .situation
+            .guest
+            .as_ref()
+            .and_then(|guest| access.guest_is_void(guest));
+        let void = void.map(|void| format!(", and that somebody had let them in by a button is void, since {void}"));
+        let why = format!(
+            "nothing lets user {user} use the bot in chat {chat}{}",
+            void.unwrap_or_default()
+        );
+        let policy = match access.to_unknown(user) {
+            ToUnknown::Silence => return Mode::Ignore.because(why),
+            ToUnknown::Words(text) => return reply(text, why),
+            ToUnknown::Offer(policy) => policy,
+        };
+        let offer = format!("policy {policy} has unknownSenders: OfferToApprover");
+        match access.no_offer(user, chat).or_else(|| self.not_worth_asking()) {
+            Some(not) => Mode::Ignore.because(format!("{why}; {offer}, but {not}")),
+            None => Mode::Offer.because(format!("{why}; {offer}")),
+        }
+    }
+
+    /// Why a message of a stranger is none to ask approvers about.
+    fn not_worth_asking(&self) -> Option<&'static str> {
+        match (self.message.content.map(str::trim), &self.situation.topic) {
+            (Err(_) | Ok(""), _) => Some("the message has no text that could be handed on"),
+            (_, TopicState::Missing) => Some("no Topic is bound to this chat, and the bot may not make one"),
+            _ => None,
+        }
     }
 
     /// Nothing of it can be handed on; rules may still say that it is not to be answered, or how.

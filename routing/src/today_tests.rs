@@ -17,6 +17,7 @@ fn quiet() -> Situation {
         topic: TopicState::Bound("tp".into()),
         session: None,
         task: None,
+        guest: None,
     }
 }
 

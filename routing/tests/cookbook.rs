@@ -52,7 +52,7 @@ impl Recipe {
                 question: None,
                 asleep: false,
             }),
-            task: None,
+            ..Situation::default()
         };
         let message = Message {
             user,
@@ -79,6 +79,7 @@ fn word(mode: &Mode) -> String {
     let class = |class: &Option<String>| class.as_ref().map(|class| format!(" {class}")).unwrap_or_default();
     match mode {
         Mode::Ignore => "ignore".to_owned(),
+        Mode::Offer => "offer".to_owned(),
         Mode::Reply { text } => format!("says {text}"),
         Mode::Task { agent_class, .. } => format!("task{}", class(agent_class)),
         Mode::StartSession { agent_class, .. } => format!("session{}", class(agent_class)),

@@ -3,7 +3,9 @@
 
 use jiff::Timestamp;
 use longshore_crds::RuleState;
-use longshore_routing::{ActiveSession, Message, Mode, PolicySource, Router, Settings, Situation, TopicState};
+use longshore_routing::{
+    ActiveSession, Guest, Message, Mode, PolicySource, Router, Settings, Situation, TopicState, Welcome,
+};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use serde_json::{Value, json};
@@ -48,7 +50,7 @@ fn access() -> impl Strategy<Value = Value> {
         None => json!({ "id": id, "role": role }),
     });
     let chat = (select(&CHATS[..]), role()).prop_map(|(id, role)| json!({ "id": id, "role": role }));
-    let unknown = select(vec!["Ignore", "Reply"]);
+    let unknown = select(vec!["Ignore", "Reply", "OfferToApprover", "OfferToApprover"]);
     (
         prop::collection::vec(user, 0..3),
         prop::collection::vec(chat, 0..2),
@@ -155,6 +157,15 @@ impl Scene {
     }
 }
 
+/// Somebody who was let in by a button, whatever that is worth.
+fn guest() -> impl Strategy<Value = Guest> {
+    (select(&USERS[..]), select(&CHATS[..]), select(&USERS[..])).prop_map(|(user, chat, by)| Guest { user, chat, by })
+}
+
+fn guests() -> impl Strategy<Value = Vec<Guest>> {
+    prop::collection::vec(guest(), 0..6)
+}
+
 fn scene() -> impl Strategy<Value = Scene> {
     let written = (
         select(vec![
@@ -176,9 +187,15 @@ fn scene() -> impl Strategy<Value = Scene> {
         1 => Just(Err("stickers")),
     ];
     let session = prop::option::of((any::<bool>(), prop::option::weighted(0.2, 0..3i64)));
-    let who = (select(&USERS[..]), select(&CHATS[..]), select(vec![None, Some(5)]));
+    let guest = prop::option::of(guest());
+    let who = (
+        select(&USERS[..]),
+        select(&CHATS[..]),
+        select(vec![None, Some(5)]),
+        guest,
+    );
     (who, text, session, select(vec![true, true, false]), 0..1_000_000i64).prop_map(
-        |((user, chat, thread), text, session, bound, minutes)| Scene {
+        |((user, chat, thread, guest), text, session, bound, minutes)| Scene {
             user,
             chat,
             thread,
@@ -195,6 +212,7 @@ fn scene() -> impl Strategy<Value = Scene> {
                     asleep,
                 }),
                 task: None,
+                guest,
             },
             now: Timestamp::from_second(1_790_000_000 + minutes * 60).expect("it is a time"),
         },
@@ -233,18 +251,34 @@ fn replace(tree: &mut Value, at: Index, with: &Value) {
     walk(tree, &mut left, with);
 }
 
-fn roles(policies: &[PolicySource]) -> Vec<Option<longshore_crds::Role>> {
+/// Of those who were let in by a button the bot keeps who still counts, each time that policies come into force.
+fn kept(policies: &[PolicySource], guests: &[Guest]) -> Vec<Guest> {
     let router = Router::compile(settings(), policies);
+    let mut kept = guests.to_vec();
+    kept.retain(|guest| router.welcome(guest) == Welcome::Counts);
+    kept
+}
+
+/// What everybody may do everywhere.
+fn roles(policies: &[PolicySource], guests: &[Guest]) -> Vec<Option<longshore_crds::Role>> {
+    let router = Router::compile(settings(), policies);
+    let role = |user, chat| {
+        let here = guests.iter().filter(|guest| (guest.user, guest.chat) == (user, chat));
+        let each = here.map(Some).chain([None]);
+        each.filter_map(|guest| Some(router.standing_with(user, chat, guest)?.role))
+            .max()
+    };
     let pairs = USERS
         .iter()
         .flat_map(|user| CHATS.iter().map(move |chat| (*user, *chat)));
-    pairs
-        .map(|(user, chat)| router.standing(user, chat).map(|standing| standing.role))
-        .collect()
+    pairs.map(|(user, chat)| role(user, chat)).collect()
 }
 
-fn never_wider(before: &[PolicySource], after: &[PolicySource]) -> Result<(), TestCaseError> {
-    for (before, after) in roles(before).into_iter().zip(roles(after)) {
+/// Policies are replaced by others under a bot that keeps guests: nobody may do more than before.
+fn never_wider(before: &[PolicySource], after: &[PolicySource], guests: &[Guest]) -> Result<(), TestCaseError> {
+    let guests = kept(before, guests);
+    let later = kept(after, &guests);
+    for (before, after) in roles(before, &guests).into_iter().zip(roles(after, &later)) {
         prop_assert!(after <= before, "{before:?} became {after:?}");
     }
     Ok(())
@@ -269,23 +303,57 @@ proptest! {
     fn nothing_is_run_for_who_has_no_role(policies in policies(), scene in scene()) {
         let router = Router::compile(settings(), &policies);
         let found = router.decide(&scene.situation, &scene.message(), scene.now);
-        if router.standing(scene.user, scene.chat).is_none() {
-            prop_assert!(matches!(found.decision.mode, Mode::Ignore | Mode::Reply { .. }), "{found:?}");
+        if router.standing_with(scene.user, scene.chat, scene.situation.guest.as_ref()).is_none() {
+            let nothing = matches!(found.decision.mode, Mode::Ignore | Mode::Reply { .. } | Mode::Offer);
+            prop_assert!(nothing, "{found:?}");
             prop_assert_eq!(found.rule, None);
+        } else {
+            prop_assert_ne!(found.decision.mode, Mode::Offer);
         }
     }
 
     #[test]
-    fn a_deleted_policy_takes_roles_away_only(policies in policies(), which in any::<Index>()) {
+    fn a_button_makes_a_user_of_one_chat_and_only_while_policies_offer_it(policies in policies(), guest in guest()) {
+        let router = Router::compile(settings(), &policies);
+        let pairs = USERS.iter().flat_map(|user| CHATS.iter().map(move |chat| (*user, *chat)));
+        for (user, chat) in pairs {
+            let (without, with) = (router.standing(user, chat), router.standing_with(user, chat, Some(&guest)));
+            if with.as_ref() == without {
+                continue;
+            }
+            let with = with.expect("nobody loses by it");
+            prop_assert_eq!(without, None);
+            prop_assert_eq!((user, chat, with.role), (guest.user, guest.chat, longshore_crds::Role::User));
+            prop_assert!(chat < 0 && router.offers(user, chat), "{:?}", with);
+            let by = router.standing(guest.by, chat).map(|standing| standing.role);
+            prop_assert!(by >= Some(longshore_crds::Role::Approver), "{:?}", by);
+        }
+    }
+
+    #[test]
+    fn without_a_policy_that_offers_it_no_button_counts(policies in policies(), guests in guests()) {
+        let mut silent = policies.clone();
+        for policy in &mut silent {
+            if let Some(access) = policy.spec.get_mut("access").and_then(Value::as_object_mut) {
+                access.remove("unknownSenders");
+            }
+        }
+        prop_assert_eq!(roles(&silent, &guests), roles(&silent, &[]));
+        prop_assert_eq!(kept(&silent, &guests), []);
+    }
+
+    #[test]
+    fn a_deleted_policy_takes_roles_away_only(policies in policies(), guests in guests(), which in any::<Index>()) {
         prop_assume!(!policies.is_empty());
         let mut fewer = policies.clone();
         fewer.remove(which.index(policies.len()));
-        never_wider(&policies, &fewer)?;
+        never_wider(&policies, &fewer, &guests)?;
     }
 
     #[test]
     fn broken_access_takes_roles_away_only(
         policies in policies(),
+        guests in guests(),
         which in any::<Index>(),
         at in any::<Index>(),
         // Of a kind that is right nowhere in an access list: it was not written by anybody who meant something by it.
@@ -297,17 +365,17 @@ proptest! {
         if let Some(access) = worse[at_policy].spec.get_mut("access") {
             replace(access, at, &broken);
         }
-        never_wider(&policies, &worse)?;
+        never_wider(&policies, &worse, &guests)?;
     }
 
     #[test]
-    fn nothing_that_becomes_of_the_rules_of_a_policy_changes_access(policies in policies(), which in any::<Index>(), rules in junk()) {
+    fn nothing_that_becomes_of_the_rules_of_a_policy_changes_access(policies in policies(), guests in guests(), which in any::<Index>(), rules in junk()) {
         prop_assume!(!policies.is_empty());
         let mut other = policies.clone();
         let at = which.index(policies.len());
         prop_assume!(policies[at].spec.is_object());
         other[at].spec["rules"] = rules;
-        prop_assert_eq!(roles(&policies), roles(&other));
+        prop_assert_eq!(roles(&policies, &guests), roles(&other, &guests));
     }
 
     #[test]

@@ -125,6 +125,27 @@ const STEPS: &[&str] = &[
     ) STRICT;
     CREATE INDEX escalations_open ON escalations (state) WHERE state <> 'closed';
 ",
+    "
+    -- Unknown senders that approvers are asked about or have let in, and the updates that wait for the answer.
+    CREATE TABLE offers (
+        row         INTEGER PRIMARY KEY,
+        chat        INTEGER NOT NULL,
+        user        INTEGER NOT NULL,
+        stranger    TEXT NOT NULL,
+        post        INTEGER NOT NULL REFERENCES posts (post),
+        state       TEXT NOT NULL,
+        made        INTEGER NOT NULL,
+        since       INTEGER NOT NULL,
+        by_user     INTEGER
+    ) STRICT;
+    CREATE UNIQUE INDEX offers_person ON offers (chat, user) WHERE state IN ('open', 'granted');
+    CREATE INDEX offers_chat ON offers (chat, made);
+    CREATE TABLE held (
+        update_id   INTEGER PRIMARY KEY,
+        offer       INTEGER NOT NULL REFERENCES offers (row) ON DELETE CASCADE
+    ) STRICT;
+    CREATE INDEX held_offer ON held (offer);
+",
 ];
 
 /// Brings a database to the newest version.

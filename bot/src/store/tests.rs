@@ -560,3 +560,136 @@ async fn a_pressed_button_counts_once_and_only_where_it_is_shown() {
     assert_eq!(store.wanted_in(PLACE).await.unwrap(), None);
     assert_eq!(store.active_session(PLACE).await.unwrap(), None);
 }
+
+/// A message of a stranger that came as this update.
+async fn knock(store: &Store, update: i64, user: i64, now: i64) -> super::offers::Knocked {
+    store.receive(vec![(update, json!({}))], now).await.unwrap();
+    let knock = super::offers::Knock {
+        update,
+        place: PLACE,
+        message: update,
+        stranger: crate::conversation::offer::Stranger::new(user, "Bob", "let me in"),
+        now,
+    };
+    store.knock(knock).await.unwrap()
+}
+
+/// Telegram gives the post of an offer this id; returns the row of the offer.
+async fn shown(store: &Store, user: i64, sent_as: i64) -> i64 {
+    let offers = store.offers().await.unwrap();
+    let offer = offers.into_iter().find(|offer| offer.stranger.user == user).unwrap();
+    let pending = store.pending(PLACE.chat).await.unwrap();
+    store.sent(pending.last().unwrap().post, sent_as).await.unwrap();
+    offer.row
+}
+
+#[tokio::test]
+async fn who_is_let_in_is_heard_from_the_held_messages_on_and_once() {
+    use super::offers::{ASKING_SECONDS, Knocked};
+    use crate::conversation::offer::Choice;
+    let (_folder, store) = store().await;
+    assert_eq!(knock(&store, 1, 7, 100).await, Knocked::Asked);
+    assert_eq!(knock(&store, 2, 7, 101).await, Knocked::Held);
+    assert_eq!(store.next_update().await.unwrap(), None);
+    assert_eq!(
+        store.pending(PLACE.chat).await.unwrap().len(),
+        1,
+        "one message for both"
+    );
+    let row = shown(&store, 7, 77).await;
+    let press = async |at: (i64, i64), choice, now| {
+        let by = (5, "Ada".to_owned());
+        store.decide_offer(row, at, choice, by, now).await.unwrap()
+    };
+    let at = (PLACE.chat, 77);
+    assert!(!press((PLACE.chat, 78), Choice::Allow, 102).await);
+    assert!(!press((PLACE.chat + 1, 77), Choice::Allow, 102).await);
+    assert!(!press(at, Choice::Revoke, 102).await);
+    assert!(!press(at, Choice::Allow, 100 + ASKING_SECONDS).await, "too late");
+    assert_eq!(store.guest(7, PLACE.chat).await.unwrap(), None);
+    assert!(press(at, Choice::Allow, 102).await);
+    assert!(!press(at, Choice::Allow, 103).await && !press(at, Choice::Ignore, 103).await);
+    let guest = store.guest(7, PLACE.chat).await.unwrap().unwrap();
+    assert_eq!((guest.user, guest.chat, guest.by), (7, PLACE.chat, 5));
+    assert_eq!(store.guest(7, PLACE.chat - 1).await.unwrap(), None);
+    for update in [1, 2] {
+        assert_eq!(store.next_update().await.unwrap().unwrap().0, update);
+        store.decide(update, task(update)).await.unwrap();
+    }
+    // Telegram sends them again.
+    store.receive(vec![(1, json!({})), (2, json!({}))], 104).await.unwrap();
+    assert_eq!(store.next_update().await.unwrap(), None);
+    assert!(
+        store.expire_offers(100 + ASKING_SECONDS).await.unwrap().is_empty(),
+        "it is answered"
+    );
+    assert!(press(at, Choice::Revoke, 105).await);
+    assert_eq!(store.guest(7, PLACE.chat).await.unwrap(), None);
+    assert!(
+        matches!(knock(&store, 3, 7, 106).await, Knocked::Dropped(_)),
+        "nobody is asked at once again"
+    );
+    assert_eq!(
+        knock(&store, 4, 7, 105 + super::offers::QUIET_SECONDS).await,
+        Knocked::Asked
+    );
+}
+
+#[tokio::test]
+async fn what_nobody_answers_within_a_day_is_dropped_and_asked_anew_by_the_next_message() {
+    use super::offers::{ASKING_SECONDS, Knocked};
+    let (_folder, store) = store().await;
+    assert_eq!(knock(&store, 1, 7, 100).await, Knocked::Asked);
+    shown(&store, 7, 77).await;
+    let late = 100 + ASKING_SECONDS;
+    assert!(store.expire_offers(late - 1).await.unwrap().is_empty());
+    assert_eq!(store.expire_offers(late).await.unwrap(), [PLACE.chat]);
+    assert!(store.expire_offers(late).await.unwrap().is_empty());
+    let content = store.pending(PLACE.chat).await.unwrap().pop().unwrap().content.unwrap();
+    assert!(content.rich.text.contains("Nobody answered within 24 hours") && content.buttons.is_empty());
+    assert_eq!(store.next_update().await.unwrap(), None);
+    assert_eq!(knock(&store, 2, 7, late + 1).await, Knocked::Asked);
+}
+
+#[tokio::test]
+async fn a_flood_of_strangers_leads_to_few_messages_and_holds_little() {
+    use super::offers::{ASKED_PER_HOUR, ASKING_SECONDS, HELD, Knocked, OPEN_IN_CHAT};
+    use crate::conversation::offer::End;
+    let (_folder, store) = store().await;
+    let mut update = 0;
+    let mut asked = 0;
+    for user in 1..=40 {
+        for _ in 0..10 {
+            update += 1;
+            asked += i64::from(knock(&store, update, user, 100 + update).await == Knocked::Asked);
+        }
+    }
+    assert_eq!(asked, OPEN_IN_CHAT);
+    assert_eq!(
+        store.pending(PLACE.chat).await.unwrap().len(),
+        usize::try_from(OPEN_IN_CHAT).unwrap()
+    );
+    // A policy lets all of them in: what was held is heard, and no more.
+    let mut heard = 0;
+    for offer in store.offers().await.unwrap() {
+        store.end_offer(offer, End::ByPolicy, 600).await.unwrap();
+    }
+    while let Some((update, _)) = store.next_update().await.unwrap() {
+        heard += 1;
+        store.skip_update(update).await.unwrap();
+    }
+    assert_eq!(heard, HELD * OPEN_IN_CHAT);
+    for user in 100..200 {
+        update += 1;
+        let knocked = knock(&store, update, user, 600).await;
+        asked += i64::from(knocked == Knocked::Asked);
+        for offer in store.offers().await.unwrap() {
+            store.end_offer(offer, End::Expired, 600).await.unwrap();
+        }
+    }
+    assert_eq!(asked, ASKED_PER_HOUR, "in an hour");
+    assert_eq!(
+        knock(&store, update + 1, 300, 600 + ASKING_SECONDS).await,
+        Knocked::Asked
+    );
+}

@@ -9,7 +9,7 @@ use kube::core::DynamicObject;
 use kube::{Api, ResourceExt};
 use longshore_crds::conditions::{reasons, types};
 use longshore_crds::{PersistentSession, RoutingPolicy, SessionPhase, Topic, names};
-use longshore_routing::{ActiveSession, PolicySource, Settings, Situation, TopicState};
+use longshore_routing::{ActiveSession, Guest, PolicySource, Settings, Situation, TopicState};
 use serde_json::Value;
 
 use super::ExplainError;
@@ -46,6 +46,7 @@ pub fn from_files(wanted: &Explain) -> Result<Known, ExplainError> {
             topic,
             session: told(wanted),
             task: wanted.task.clone(),
+            guest: guest(wanted),
         },
         notes: Vec::new(),
     })
@@ -87,6 +88,13 @@ fn told(wanted: &Explain) -> Option<ActiveSession> {
         question: wanted.asking.then_some(0),
         asleep: wanted.asleep,
     })
+}
+
+/// What the arguments say about a button. The bot keeps that in its own store.
+fn guest(wanted: &Explain) -> Option<Guest> {
+    let by = wanted.let_in_by?;
+    let (user, chat) = (wanted.user, wanted.chat);
+    Some(Guest { user, chat, by })
 }
 
 /// The bot's own settings: as the arguments say, else as its Deployment does, else as the bot has them by itself.
@@ -195,6 +203,7 @@ async fn situation(
         },
         session,
         task: wanted.task.clone(),
+        guest: guest(wanted),
     })
 }
 

@@ -55,6 +55,10 @@ pub fn write(out: &mut impl Write, found: &Explanation, router: &Router, notes: 
             writeln!(out, "  policy {}: {}", plain(&policy), plain(&problem))?;
         }
     }
+    if *mode == Mode::Offer {
+        let note = "whom approvers have let in by a button only the bot knows; --let-in-by says it";
+        writeln!(out, "\nNote: {note}")?;
+    }
     for note in notes {
         writeln!(out, "\nNote: {note}")?;
     }

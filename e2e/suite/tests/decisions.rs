@@ -29,7 +29,12 @@ struct Sent<'a> {
 fn plain(table: &cases::Table) -> Vec<&cases::Case> {
     let plain = |case: &&cases::Case| {
         let noon = Timestamp::from_second(1_795_435_200).is_ok_and(|noon| case.at == noon);
-        case.session.is_none() && !case.task && !case.no_topic && noon && case.text.is_some()
+        case.session.is_none()
+            && case.let_in_by.is_none()
+            && !case.task
+            && !case.no_topic
+            && noon
+            && case.text.is_some()
     };
     table.cases.iter().filter(plain).collect()
 }
@@ -62,6 +67,7 @@ fn by_library(router: &Router, sent: &Sent<'_>, at: Timestamp) -> Explanation {
         topic: TopicState::Bound("build".to_owned()),
         session: None,
         task: None,
+        guest: None,
     };
     let message = Message {
         user: sent.case.user,
@@ -222,6 +228,7 @@ async fn the_bot_and_explain_decide_on_the_cluster_as_the_table_has_it() -> Resu
             Some("heuristics") => "cases-heuristics",
             Some("no-policy") => "cases-none",
             Some("access") => "cases-access",
+            Some("offer") => "cases-offer",
             _ => continue,
         };
         // Nothing shall run: what is decided is all that counts.
