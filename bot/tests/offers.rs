@@ -70,6 +70,8 @@ async fn a_stranger_is_let_in_by_an_approver_and_what_was_held_is_heard_once_ove
     );
     assert!(asking.text.contains(&format!("Bob (user id {bob})")), "{}", asking.text);
     assert_eq!(asking.reply_to, Some(first));
+    let code = |entity: &longshore_telegram_emulator::entities::Entity| entity.kind == "code";
+    assert!(asking.entities.iter().all(code), "no links: {:?}", asking.entities);
     let second = says(&stage, thread, bob, "and at the log").await;
     decided(&stage, thread, "one").await;
     assert_eq!(stage.stands(thread, ASKED).await, 1);
@@ -160,7 +162,7 @@ async fn what_was_allowed_is_void_with_the_policy_and_does_not_come_back_with_it
         }
     };
     in_time("Bob is asked about anew", again).await;
-    // A policy that names Carol lets her in, but what was dropped stays dropped.
+    // A policy that names Bob makes what he wrote count; what was dropped stays dropped.
     let named = json!({"metadata": {"name": "team"}, "spec": {"access": {"users": [{"id": bob}]}}});
     stage.api.add("routingpolicies", "RoutingPolicy", named);
     stage.sees(thread, "By now a policy says").await;

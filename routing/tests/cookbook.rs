@@ -91,7 +91,7 @@ fn word(mode: &Mode) -> String {
 #[test]
 fn all_are_accepted_and_in_force_alone_and_together() {
     let all = recipes();
-    assert_eq!(all.len(), 11);
+    assert_eq!(all.len(), 12);
     for policy in &all {
         let name = policy.metadata.name.as_deref().unwrap_or_default();
         assert_eq!(
@@ -241,6 +241,23 @@ fn projects_have_workspaces_as_the_page_says() {
     check((OPEN, None), "engineering", "large", None, false);
     check((-3, Some(42)), "others", "small", Some("2Gi"), false);
     check((5, None), "others", "small", Some("2Gi"), false);
+}
+
+#[test]
+fn strangers_knock_and_are_heard_after_an_approver_has_opened() {
+    let door = recipe("door");
+    door.check(1002, (OPEN, Some(7)), "hello", "offer", "offer");
+    door.check(1002, (1002, None), "hello", "ignore", "ignore");
+    door.check(1001, (OPEN, None), "hello", "task", "to session");
+    assert!(door.router.offers(1002, OPEN) && door.router.standing(1002, OPEN).is_none());
+    let guest = |by| longshore_routing::Guest {
+        user: 1002,
+        chat: OPEN,
+        by,
+    };
+    let role = |by| Some(door.router.standing_with(1002, OPEN, Some(&guest(by)))?.role);
+    assert_eq!(role(1001), Some(longshore_crds::Role::User));
+    assert_eq!(role(1003), None, "who is no approver opens nothing");
 }
 
 #[test]
