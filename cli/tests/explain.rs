@@ -32,9 +32,11 @@ fn args(table: &cases::Table, case: &cases::Case, file: Option<&str>) -> Vec<Str
         format!("--chat={}", case.chat),
         format!("--user={}", case.user),
         format!("--at={}", case.at),
-        format!("--allowed-users={ids}"),
         "--bot-username=longshore_bot".to_owned(),
     ];
+    if !ids.is_empty() {
+        args.push(format!("--allowed-users={ids}"));
+    }
     args.extend(case.thread.map(|thread| format!("--thread={thread}")));
     args.extend(file.map(|file| format!("--file={file}")));
     if let Some(session) = case.session {
