@@ -60,7 +60,7 @@ async fn a_session_takes_over_by_itself_and_knows_what_the_task_has_learnt() {
         assert!(prompt.contains(part), "{prompt}");
     }
     assert_eq!(session["spec"]["agentClassName"], "big");
-    let origin = json!({"chatId": stage.forum, "threadId": thread, "userId": stage.ada});
+    let origin = json!({"chatId": stage.forum, "threadId": thread});
     assert_eq!(
         session["spec"]["origin"]["telegram"], origin,
         "the message itself is answered by the task"
