@@ -60,6 +60,29 @@ async fn a_run_that_failed_is_told_and_one_without_a_schedule_has_its_own_name()
 }
 
 #[tokio::test]
+async fn a_run_that_was_not_needed_is_no_news_and_one_whose_check_failed_is() {
+    let stage = Stage::play().await;
+    let thread = stage.topic("Reports").await;
+    stage.api.add("containertasks", "ContainerTask", run(&stage, thread));
+    let mut idle = support::completed("claude was not asked");
+    idle["status"]["conditions"] = json!([condition("Complete", "True", "NotNeeded", "")]);
+    stage.api.merge("containertasks", RUN, idle);
+    let mut next = run(&stage, thread);
+    next["metadata"]["name"] = json!("report-29454301");
+    stage.api.add("containertasks", "ContainerTask", next);
+    let failed = condition("Failed", "True", "WhenFailed", "The command of `when` failed. Mend it.");
+    let failed = json!({"status": {"conditions": [failed]}});
+    stage.api.merge("containertasks", "report-29454301", failed);
+    stage.sees(thread, "The command of `when` failed. Mend it.").await;
+    // What is seen later was made later.
+    let shown = stage.by_bot(Some(thread)).await;
+    assert!(!shown.iter().any(|text| text.contains("was not asked")), "{shown:?}");
+    let delivered = |task: &Value| task["metadata"]["annotations"]["longshore.dev/delivered"].is_string();
+    stage.api.wait("containertasks", "report-29454301", delivered).await;
+    assert_eq!(stage.api.writes(), ["PATCH containertasks/report-29454301"]);
+}
+
+#[tokio::test]
 async fn results_that_came_while_the_bot_was_down_are_posted_once_however_often_it_starts() {
     let mut stage = Stage::set().await;
     let thread = stage.topic("Reports").await;

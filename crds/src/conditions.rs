@@ -128,6 +128,10 @@ pub mod reasons {
     pub const NOT_ENDED: &str = "NotEnded";
     /// The task has a result.
     pub const COMPLETED: &str = "Completed";
+    /// The command of `when` has found that claude need not be asked; it was not.
+    pub const NOT_NEEDED: &str = "NotNeeded";
+    /// The command of `when` could not be run to its end, so claude was not asked; the message says why and what to do.
+    pub const WHEN_FAILED: &str = "WhenFailed";
     /// The task is not over.
     pub const NOT_FINISHED: &str = "NotFinished";
     /// The task ran longer than it may.

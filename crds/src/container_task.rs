@@ -5,7 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{History, Origin, TopicRef, Usage};
+use crate::{History, Origin, TopicRef, Usage, When};
 
 /// Desired state of a ContainerTask.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -46,7 +46,11 @@ use crate::{History, Origin, TopicRef, Usage};
     validation = Rule::new("!has(self.readOnly) || !self.readOnly || !has(self.retries) || self.retries == 0")
         .message("retries: the conversation of a task with readOnly is gone with its pod, and nothing is run twice; remove retries or readOnly"),
     validation = Rule::new("has(self.origin) == has(oldSelf.origin) && (!has(self.origin) || self.origin == oldSelf.origin)")
-        .message("origin cannot be changed, since the prompt is known to the runner by it; create another ContainerTask")
+        .message("origin cannot be changed, since the prompt is known to the runner by it; create another ContainerTask"),
+    validation = Rule::new("has(self.when) == has(oldSelf.when) && (!has(self.when) || self.when == oldSelf.when)")
+        .message("when cannot be changed; create another ContainerTask"),
+    validation = Rule::new("!has(self.when) || !has(self.timeoutSeconds) || self.when.timeoutSeconds < self.timeoutSeconds")
+        .message("when.timeoutSeconds (60 if left out) must be less than timeoutSeconds, which counts for the whole task")
 )]
 pub struct ContainerTaskSpec {
     /// The topic whose workspace the task works on. Tasks of one topic run one after the other, but for those with `readOnly`.
@@ -87,6 +91,9 @@ pub struct ContainerTaskSpec {
     /// RoutingPolicies say. Default: the agent cannot ask.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub escalation: Option<TaskEscalation>,
+    /// A command that decides whether claude is asked at all. Default: it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<When>,
     /// The chat message behind this task, or the chat that its answer is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
@@ -137,7 +144,7 @@ pub struct ContainerTaskStatus {
     /// How many pods were lost without a result and replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restarts: Option<i32>,
-    /// claude's answer.
+    /// claude's answer; if `when` has found that it need not be asked, why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<TaskResult>,
     /// The agent asked for a session. Written together with the result; absent when it did not ask.
@@ -161,7 +168,7 @@ pub enum TaskPhase {
     Starting,
     /// claude works.
     Running,
-    /// claude has answered.
+    /// claude has answered, or `when` has found that it need not be asked.
     Complete,
     /// There will be no answer; the condition `Failed` says why.
     Failed,
@@ -190,7 +197,7 @@ pub struct TaskResult {
     pub truncated: bool,
     /// Whether claude reported an error. The task is `Complete` all the same: it ran, and this is its outcome.
     pub is_error: bool,
-    /// Why claude stopped: `completed`, `api_error`, ...
+    /// Why claude stopped: `completed`, `api_error`, ...; `not_needed` if it was not asked.
     #[schemars(length(max = 64))]
     pub terminal_reason: String,
 }

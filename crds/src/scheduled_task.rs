@@ -5,7 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::TopicRef;
+use crate::{TopicRef, When};
 
 /// Desired state of a ScheduledTask.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -34,6 +34,12 @@ use crate::TopicRef;
         .message("metadata.name: use at most 50 lower-case letters, digits and '-', starting and ending with a letter or digit; each run is a ContainerTask of this name and its minute")
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.when) || !has(self.whileSessionActive) || self.whileSessionActive != 'ToSession'")
+        .message("when: a session is not asked whether it is needed; write whileSessionActive: QueueTask or Skip, or leave when out"),
+    validation = Rule::new("!has(self.when) || !has(self.timeoutSeconds) || self.when.timeoutSeconds < self.timeoutSeconds")
+        .message("when.timeoutSeconds (60 if left out) must be less than timeoutSeconds, which counts for the whole run")
+)]
 pub struct ScheduledTaskSpec {
     /// When it runs: `minute hour day-of-month month day-of-week`, as in cron, or `@hourly`, `@daily`, `@weekly`, `@monthly`,
     /// `@yearly`. Read in `timeZone`. If both days are given, either is enough. Examples: `0 9 * * 1-5` at nine on workdays,
@@ -62,6 +68,11 @@ pub struct ScheduledTaskSpec {
     #[schemars(length(max = 65536))]
     #[x_kube(validation = Rule::new("self.matches('\\\\S')").message("prompt: write what claude shall do; it is empty"))]
     pub prompt: String,
+    /// A command that decides, run by run, whether claude is asked at all. Every run has a task and a pod all the same, but one whose
+    /// command says no asks no model, posts nothing, and is not kept: only the newest of those stays, beside
+    /// `successfulTasksHistoryLimit`. Not together with `whileSessionActive: ToSession`. Default: claude is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<When>,
     /// AgentClass in the same namespace. Default: the topic's. A run that a session takes runs as that session does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]

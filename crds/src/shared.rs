@@ -73,6 +73,34 @@ fn history_bytes() -> i32 {
     32_768
 }
 
+/// A command that decides whether claude is asked at all. It runs in the agent's pod before claude is started.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct When {
+    /// The program and its arguments; no shell reads them, unless you write one: `["sh", "-c", "git fetch -q && ..."]`. At most 32
+    /// of at most 1,024 characters each; a longer script belongs in the workspace or in the image. It runs in the workspace with what
+    /// claude's tools have, `AGENT_...` and `TZ` of the class among it, but with no way to the model and no credential.
+    ///
+    /// Exit status 0: claude is asked, and reads in front of the prompt what the command printed, quoted as context, up to 16 KiB.
+    /// 1 to 125: claude is not asked, nothing is posted, and the task is Complete with the reason `NotNeeded`. More, a signal, a
+    /// program that cannot be started, or one that takes too long: the task is Failed with the reason `WhenFailed`, which is posted.
+    ///
+    /// A pod that is lost before claude begins leaves it to the next one, so it must do no harm if it runs twice.
+    #[schemars(length(min = 1, max = 32), inner(length(max = 1024)))]
+    #[x_kube(validation = Rule::new("size(self) == 0 || size(self[0]) > 0")
+        .message("when.command: the first entry names the program to run; it is empty"))]
+    pub command: Vec<String>,
+    /// Seconds after which the command is killed, with all that it started, and the task has failed. They count towards the timeout
+    /// of the task. Default: 60.
+    #[serde(default = "when_timeout")]
+    #[schemars(range(min = 1, max = 3600))]
+    pub timeout_seconds: i32,
+}
+
+fn when_timeout() -> i32 {
+    60
+}
+
 /// Use of the model.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -72,6 +72,10 @@ fn the_message_behind_a_prompt_stays_the_same() {
     reading["readOnly"] = json!(true);
     check::<ContainerTask>(&spec(Some(1)), &reading, Some("readOnly cannot be changed"));
     check::<ContainerTask>(&reading, &reading, None);
+    let mut checked = spec(Some(1));
+    checked["when"] = json!({ "command": ["./look"], "timeoutSeconds": 60 });
+    check::<ContainerTask>(&spec(Some(1)), &checked, Some("when cannot be changed"));
+    check::<ContainerTask>(&checked, &checked, None);
     let mut longer = spec(Some(1));
     longer["ttlSecondsAfterFinished"] = json!(9);
     check::<ContainerTask>(&spec(Some(1)), &longer, None);

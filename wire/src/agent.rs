@@ -90,6 +90,19 @@ pub struct AgentConfig {
     /// What becomes of a task's wish for a session; without this the task is not told that it can have one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub escalation: Option<EscalationOffer>,
+    /// What decides whether a task's claude is asked at all; without this it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<WhenConfig>,
+}
+
+/// A command that decides whether claude is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WhenConfig {
+    /// The program and its arguments.
+    pub command: Vec<String>,
+    /// Seconds after which it is killed.
+    pub timeout_seconds: u32,
 }
 
 /// A Git repository for the workspace.

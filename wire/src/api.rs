@@ -473,7 +473,7 @@ pub struct TaskResult {
     pub truncated: bool,
     /// Whether the turn failed.
     pub is_error: bool,
-    /// claude's `terminal_reason`, or the runner's own.
+    /// claude's `terminal_reason`, or the runner's own, such as [`Self::NOT_NEEDED`].
     pub terminal_reason: String,
     /// Use of the model.
     pub usage: Usage,
@@ -484,6 +484,13 @@ pub struct TaskResult {
     /// The agent asked for a session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub escalation: Option<Escalation>,
+}
+
+impl TaskResult {
+    /// Reason of a task whose `when` has found that claude need not be asked; the text says so.
+    pub const NOT_NEEDED: &str = "not_needed";
+    /// Reason of a task whose `when` could not be run to its end; the text says why.
+    pub const WHEN_FAILED: &str = "when_failed";
 }
 
 /// Body of every error.

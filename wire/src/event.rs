@@ -97,10 +97,12 @@ pub enum Event {
         /// claude's `terminal_reason` (`completed`, `aborted_streaming`, `api_error`, ...), or the runner's own:
         /// `cancelled` (dropped before it ran), `silence` or `retries` (ended by the watchdog), `not_logged_in` (the
         /// model endpoint refused the credentials), `quiesced` (the session was wound down), `crashed` (claude died of
-        /// it again and again), `repository_clone_failed` (a task's workspace lacks its repository), `restarted` (a turn without a message was lost with its process), `ended` (claude
-        /// stopped working on it without saying how it went).
+        /// it again and again), `repository_clone_failed` (a task's workspace lacks its repository), `not_needed` (a task's
+        /// `when` has found that claude need not be asked), `when_failed` (it could not find out), `restarted` (a turn
+        /// without a message was lost with its process), `ended` (claude stopped working on it without saying how it
+        /// went).
         terminal_reason: String,
-        /// What to tell the person when `is_error`.
+        /// What to tell the person when `is_error`, or why claude was not asked.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         error: Option<String>,
         /// Use of the model by this turn.

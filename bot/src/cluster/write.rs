@@ -194,6 +194,7 @@ impl Cluster {
             retries: None,
             history: None,
             escalation: wanted.escalation,
+            when: None,
             origin: Some(origin.clone()),
         };
         let task = ContainerTask {

@@ -11,12 +11,12 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use longshore_crds::{AgentClassSpec, CredentialsType, History, Instructions, Repository, TaskEscalation, meta};
+use longshore_crds::{AgentClassSpec, CredentialsType, History, Instructions, Repository, TaskEscalation, When, meta};
 use longshore_wire::RUNNER_PORT;
 use longshore_wire::agent::{
     AGENT_CONFIG_ENV, API_KEY_ENV, AgentConfig, AgentKind, CLASS_INSTRUCTIONS_ENV, DEFAULT_BASE_URL, EscalationOffer,
     HistoryLimits, OAUTH_TOKEN_ENV, REPOSITORY_PASSWORD_ENV, REPOSITORY_USERNAME_ENV, RepositoryConfig,
-    TOPIC_INSTRUCTIONS_ENV,
+    TOPIC_INSTRUCTIONS_ENV, WhenConfig,
 };
 use uuid::Uuid;
 
@@ -55,6 +55,8 @@ pub struct Agent<'a> {
     pub history: Option<History>,
     /// What a task is told about its wish for a session.
     pub escalation: Option<TaskEscalation>,
+    /// What decides whether a task's claude is asked at all.
+    pub when: Option<&'a When>,
     /// It only reads the topic's volume.
     pub read_only: Option<ReadOnly<'a>>,
 }
@@ -397,6 +399,10 @@ fn config(agent: &Agent<'_>, settings: &Settings) -> AgentConfig {
         escalation: agent.escalation.map(|escalation| match escalation {
             TaskEscalation::Start => EscalationOffer::Start,
             TaskEscalation::Ask => EscalationOffer::Ask,
+        }),
+        when: agent.when.map(|when| WhenConfig {
+            command: when.command.clone(),
+            timeout_seconds: when.timeout_seconds.unsigned_abs(),
         }),
     }
 }

@@ -50,6 +50,7 @@ pub fn run(schedule: &ScheduledTask, topic: &Topic, calendar: &Calendar, at: Tim
             history: None,
             // Nobody waits for what a schedule does, so there is nobody to ask.
             escalation: None,
+            when: spec.when.clone(),
             origin: place.map(|place| Origin { telegram: Some(place) }),
         },
         status: None,

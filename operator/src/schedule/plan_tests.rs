@@ -144,7 +144,11 @@ impl World {
 
     /// Ends all runs that are not over.
     fn finish(&mut self, how: &'static str, delivered: bool) {
-        let verdict = yes(how, reasons::COMPLETED, "");
+        self.finish_by(how, reasons::COMPLETED, delivered);
+    }
+
+    fn finish_by(&mut self, how: &'static str, reason: &'static str, delivered: bool) {
+        let verdict = yes(how, reason, "");
         for run in self.runs.iter_mut().filter(|run| !task::is_over(run)) {
             let run = Arc::make_mut(run);
             run.status = Some(ContainerTaskStatus {
@@ -496,6 +500,34 @@ fn old_runs_are_deleted_once_their_answers_are_in_the_chat() {
         .iter()
         .filter(|run| holds(&run.status.as_ref().unwrap().conditions, types::FAILED));
     assert_eq!(failed.count(), 1);
+}
+
+#[test]
+fn of_runs_that_were_not_needed_the_newest_stays_beside_the_answers_and_no_chat_is_waited_for() {
+    let kept = |limit: i32| {
+        let when = json!({ "command": ["./look"] });
+        let spec = json!({ "schedule": "0 * * * *", "successfulTasksHistoryLimit": limit, "when": when });
+        let mut world = World::new("2026-01-01T08:30:00Z", spec);
+        for hour in 9..16 {
+            world.at(&format!("2026-01-01T{hour:02}:00:00Z")).pass();
+            assert_eq!(
+                world.runs.last().unwrap().spec.when.as_ref().unwrap().command,
+                ["./look"]
+            );
+            match hour {
+                10 => world.finish(types::COMPLETE, true),
+                _ => world.finish_by(types::COMPLETE, reasons::NOT_NEEDED, false),
+            }
+        }
+        world.pass();
+        let times = world
+            .runs
+            .iter()
+            .map(|run| run.annotations()[meta::SCHEDULED_FOR][11..13].to_owned());
+        times.collect::<Vec<_>>()
+    };
+    assert_eq!(kept(3), ["10", "15"]);
+    assert_eq!(kept(0), Vec::<String>::new());
 }
 
 #[test]

@@ -42,6 +42,7 @@ pub fn stateful_set(
         history: None,
         escalation: None,
         read_only: None,
+        when: None,
     };
     let template = template(&agent, settings);
     Some(StatefulSet {

@@ -41,6 +41,7 @@ pub fn job(
         escalation: seen.task.spec.escalation,
         // Its answer is all that is left of it.
         read_only: seen.task.spec.read_only.then(|| ReadOnly { node: seen.node() }),
+        when: seen.task.spec.when.as_ref(),
     };
     Some(Job {
         metadata: ObjectMeta {

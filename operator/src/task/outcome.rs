@@ -15,6 +15,8 @@ use crate::pod;
 
 const MAX_TEXT: usize = 64 * 1024;
 const MAX_REASON: usize = 64;
+/// Longest message of a condition that comes from a pod, in bytes.
+pub const MAX_MESSAGE: usize = 2048;
 /// A termination message holds at most 3 KiB of the answer; one that is about as long was probably cut.
 const WORDS_FULL: usize = 3 * 1024 - 4;
 /// The same beside an escalation.
@@ -24,6 +26,8 @@ const WORDS_BESIDE: usize = 1024 - 4;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
     Result(Box<Ended>),
+    /// Its `when` found that claude need not be asked.
+    NotNeeded(Box<Ended>),
     /// It will have no result, for this reason.
     Failed(&'static str, String),
     /// Its pod is gone and left nothing.
@@ -44,20 +48,26 @@ pub struct Ended {
 /// None while it has not ended.
 pub fn outcome(seen: &Observed, contact: &Contact) -> Option<Outcome> {
     if let Some(result) = contact.met().and_then(|met| met.result.as_ref()) {
-        return Some(Outcome::Result(Box::new(Ended {
-            result: bounded(result),
-            usage: Some(usage(&result.usage)),
-            escalation: escalation(seen, result.escalation.as_ref()),
-        })));
+        return Some(ended(
+            seen,
+            Ended {
+                result: bounded(result),
+                usage: Some(usage(&result.usage)),
+                escalation: escalation(seen, result.escalation.as_ref()),
+            },
+        ));
     }
     let job = seen.job.as_deref().filter(|job| seen.owns(*job))?;
     let pod = seen.pod.as_deref().filter(|pod| of_job(pod, job));
     if let Some(words) = pod.and_then(pod::last_words) {
-        return Some(Outcome::Result(Box::new(Ended {
-            result: from_words(&words),
-            usage: None,
-            escalation: escalation(seen, words.escalation.as_ref()),
-        })));
+        return Some(ended(
+            seen,
+            Ended {
+                result: from_words(&words),
+                usage: None,
+                escalation: escalation(seen, words.escalation.as_ref()),
+            },
+        ));
     }
     if !job_is_over(job) {
         return None;
@@ -75,6 +85,18 @@ pub fn outcome(seen: &Observed, contact: &Contact) -> Option<Outcome> {
         }
         _ => Outcome::Lost("The pod was lost before it had a result.".to_owned()),
     })
+}
+
+/// With a result. A task without a `when` cannot say that it was not needed.
+fn ended(seen: &Observed, ended: Ended) -> Outcome {
+    let reason = ended.result.terminal_reason.as_str();
+    match &seen.task.spec.when {
+        Some(_) if reason == api::TaskResult::NOT_NEEDED => Outcome::NotNeeded(Box::new(ended)),
+        Some(_) if reason == api::TaskResult::WHEN_FAILED => {
+            Outcome::Failed(reasons::WHEN_FAILED, truncate(&ended.result.text, MAX_MESSAGE))
+        }
+        _ => Outcome::Result(Box::new(ended)),
+    }
 }
 
 /// Whether the Job will do nothing more.

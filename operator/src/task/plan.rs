@@ -12,12 +12,12 @@ use longshore_crds::{ContainerTaskStatus, TaskPhase, meta};
 use super::admit::Admission;
 use super::build::{job, retries, timeout_seconds, ttl_seconds};
 use super::observe::Observed;
-use super::order::{Blocker, is_over};
-use super::outcome::{Ended, Outcome, outcome};
+use super::order::{Blocker, is_over, was_not_needed};
+use super::outcome::{Ended, MAX_MESSAGE, Outcome, outcome};
 use super::release::is_held_back;
 use crate::agent::{Contact, Met, dial_again};
 use crate::cluster::Error;
-use crate::conditions::{Verdict, merge, no, whole_seconds, yes};
+use crate::conditions::{Verdict, merge, no, truncate, whole_seconds, yes};
 use crate::events::{News, news};
 use crate::pod;
 use crate::schedule;
@@ -59,7 +59,14 @@ pub fn plan(seen: &Observed, admission: &Admission, contact: &Contact, settings:
         return finished(seen, now);
     }
     match outcome(seen, contact) {
-        Some(Outcome::Result(ended)) => complete(seen, *ended, now),
+        Some(Outcome::Result(ended)) => {
+            let message = format!("claude stopped: {}", ended.result.terminal_reason);
+            complete(seen, reasons::COMPLETED, message, *ended, now)
+        }
+        Some(Outcome::NotNeeded(ended)) => {
+            let message = truncate(&ended.result.text, MAX_MESSAGE);
+            complete(seen, reasons::NOT_NEEDED, message, *ended, now)
+        }
         Some(Outcome::Failed(reason, message)) => failed(seen, reason, message, now),
         Some(Outcome::Lost(message)) => lost(seen, message, now),
         Some(Outcome::NotYet) => Draft {
@@ -323,20 +330,16 @@ fn reachable(met: &Met) -> (TaskPhase, Verdict) {
     }
 }
 
-fn complete(seen: &Observed, ended: Ended, now: Timestamp) -> Plan {
+fn complete(seen: &Observed, reason: &'static str, message: String, ended: Ended, now: Timestamp) -> Plan {
     let Ended {
         result,
         usage,
         escalation,
     } = ended;
     let mut draft = started(Draft::new(seen, now));
-    draft.complete = yes(
-        types::COMPLETE,
-        reasons::COMPLETED,
-        format!("claude stopped: {}", result.terminal_reason),
-    );
-    draft.failed = no(types::FAILED, reasons::COMPLETED, "");
-    draft.ready = no(types::READY, reasons::COMPLETED, "The task is over");
+    draft.complete = yes(types::COMPLETE, reason, message);
+    draft.failed = no(types::FAILED, reason, "");
+    draft.ready = no(types::READY, reason, "The task is over");
     draft.status.result = Some(result);
     draft.status.usage = usage;
     draft.status.escalation = escalation;
@@ -412,6 +415,8 @@ fn deletion(seen: &Observed) -> Option<Timestamp> {
         .origin
         .as_ref()
         .is_some_and(|origin| origin.telegram.is_some());
+    // Nobody waits for what is not posted.
+    let has_chat = has_chat && !was_not_needed(&seen.task);
     let delivered = seen
         .task
         .annotations()

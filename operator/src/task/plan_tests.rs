@@ -284,6 +284,65 @@ fn an_answer_with_an_error_is_an_answer() {
     assert_eq!(plan.status.phase, Some(TaskPhase::Complete));
 }
 
+/// A task with a `when` whose runner says this.
+fn with_when(reason: &str, text: &str) -> World {
+    let mut world = World::started();
+    world.task(|task| {
+        task.spec.when = serde_json::from_value(json!({ "command": ["./look"] })).unwrap();
+        task.spec.origin = serde_json::from_value(json!({ "telegram": { "chatId": 1 } })).unwrap();
+    });
+    world.hears(Some(api::TaskResult {
+        is_error: reason == "when_failed",
+        terminal_reason: reason.to_owned(),
+        ..result(text)
+    }));
+    world
+}
+
+#[test]
+fn a_task_that_was_not_needed_is_complete_says_why_and_waits_for_no_chat() {
+    let mut world = with_when("not_needed", "claude was not asked: nothing new");
+    check(&world, "Complete/NotNeeded +Admitted +Complete look+0s");
+    let status = world.follow().status;
+    let complete = crate::conditions::find(&status.conditions, types::COMPLETE).unwrap();
+    assert_eq!(complete.message, "claude was not asked: nothing new");
+    assert_eq!(status.result.unwrap().terminal_reason, "not_needed");
+    check(&world, "Complete/NotNeeded +Admitted +Complete look+86400s");
+    world.now = at(1000 + 86_400);
+    check(&world, "Complete/NotNeeded delete-task +Admitted +Complete look+0s");
+}
+
+#[test]
+fn a_task_whose_when_failed_has_failed_with_what_to_do() {
+    let mut world = with_when("when_failed", &"Mend it. ".repeat(1000));
+    check(&world, "Failed/WhenFailed +Admitted +Failed");
+    let status = world.follow().status;
+    let failed = crate::conditions::find(&status.conditions, types::FAILED).unwrap();
+    assert!(failed.message.starts_with("Mend it.") && failed.message.len() <= MAX_MESSAGE);
+    assert!(
+        matches!(world.plan().step, Some(Step::DeleteJob { .. })),
+        "its pod lingers"
+    );
+}
+
+#[test]
+fn last_words_say_that_a_task_was_not_needed_and_without_a_when_nobody_says_so() {
+    let mut world = with_when("not_needed", "");
+    world.contact = Contact::NotTried;
+    for (reason, expected) in [
+        ("not_needed", "Complete/NotNeeded"),
+        ("when_failed", "Failed/WhenFailed"),
+    ] {
+        let words = json!({ "v": 1, "isError": false, "reason": reason, "text": "so" });
+        world.ended("Completed", &words.to_string());
+        let line = line(&world.plan(), world.now);
+        assert!(line.starts_with(expected), "{line}");
+    }
+    world.task(|task| task.spec.when = None);
+    let line = line(&world.plan(), world.now);
+    assert!(line.starts_with("Complete/Completed"), "{line}");
+}
+
 #[test]
 fn last_words_of_a_pod_stand_in_for_the_answer() {
     let mut world = World::started();
@@ -450,6 +509,8 @@ fn the_job_is_as_written_down() {
         "instructions": { "configMapRef": { "name": "rules", "key": "team.md" } },
     }))
     .unwrap();
+    let when = json!({ "command": ["sh", "-c", "test -n \"$(ls)\""], "timeoutSeconds": 30 });
+    world.task(|task| task.spec.when = serde_json::from_value(when).unwrap());
     let inline = json!({ "inline": "It costs $1, $(HOME) is yours." });
     let repository = json!({ "url": "https://git.example.com/app", "ref": "main", "secretRef": { "name": "git" } });
     let topic = &mut Arc::make_mut(world.seen.topic.as_mut().unwrap()).spec;
