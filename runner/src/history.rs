@@ -114,7 +114,7 @@ fn render(turn: &Exchange, longest: usize) -> String {
 }
 
 /// Every line behind a mark, so that none of them can pass for ours.
-fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     let lines = text.split(['\n', '\r']).map(|line| format!("> {line}"));
     lines.collect::<Vec<_>>().join("\n")
 }

@@ -20,3 +20,4 @@ pub mod settings;
 pub mod state;
 pub mod turn;
 pub mod volume;
+pub mod when;

@@ -69,7 +69,7 @@ impl Replay {
         };
         let now = Timestamp::UNIX_EPOCH;
         let mut machine = Machine::restore(Past::default(), limits, now);
-        machine.step(now, Input::Spawned { preface: None });
+        machine.step(now, Input::Spawned { preface: Vec::new() });
         Self {
             machine,
             ready: false,

@@ -14,6 +14,8 @@ const SIDE_QUESTION: &str = "This is a side question from the user";
 const STOPPED: &str = "[Longshore] The request before this message was stopped";
 /// How the runner quotes the topic's earlier turns in front of a task's prompt.
 const EARLIER: &str = "[Longshore] Earlier turns of this topic";
+/// How the runner quotes what the command of a task's `when` printed.
+const PRINTED: &str = "[Longshore] You are asked because a command";
 const REMINDER: &str = "<system-reminder>";
 
 /// One thing said or done, in order.
@@ -38,6 +40,8 @@ pub struct Conversation {
     pub side_question: bool,
     /// Earlier turns of the topic, as they are quoted in front of a task's prompt.
     pub earlier: String,
+    /// What the command of a task's `when` printed, as it is quoted there.
+    pub printed: String,
 }
 
 impl Conversation {
@@ -63,6 +67,9 @@ impl Conversation {
         let texts_of_user = texts(content);
         if let Some(earlier) = texts_of_user.iter().find(|text| text.starts_with(EARLIER)) {
             self.earlier.clone_from(earlier);
+        }
+        if let Some(printed) = texts_of_user.iter().find(|text| text.starts_with(PRINTED)) {
+            self.printed.clone_from(printed);
         }
         let words: Vec<String> = texts_of_user.into_iter().filter(|text| !is_framing(text)).collect();
         for block in content
@@ -178,6 +185,7 @@ impl Conversation {
             "all_users" => people.iter().map(|text| spoken(text)).collect::<Vec<_>>().join(" | "),
             "turns" => self.turns().to_string(),
             "earlier" => self.earlier.clone(),
+            "printed" => self.printed.clone(),
             "last_tool_result" => self.last_tool_result().unwrap_or_default().to_owned(),
             _ => return None,
         })
@@ -211,7 +219,8 @@ fn as_user(item: &Item) -> Option<&str> {
 
 fn is_framing(text: &str) -> bool {
     let text = text.trim_start();
-    text.starts_with(REMINDER) || text.starts_with(EARLIER) || text.starts_with("[Request interrupted by user")
+    let framing = [REMINDER, EARLIER, PRINTED, "[Request interrupted by user"];
+    framing.iter().any(|beginning| text.starts_with(beginning))
 }
 
 /// A block of its own in front of the text that says who wrote it, as the runner puts it.

@@ -106,6 +106,22 @@ fn arguments(settings: &Settings, conversation: Conversation, changed: &api::Set
     arguments.into_iter().map(OsString::from).collect()
 }
 
+/// The environment of a command that is not claude's but meets what claude's tools meet. It cannot even ask the model.
+pub fn of_command(settings: &Settings, volume: &Volume) -> Vec<(OsString, OsString)> {
+    let places = places(settings, volume).into_iter();
+    let places = places.map(|(name, value)| (OsString::from(name), value));
+    settings.for_tools.iter().cloned().chain(places).collect()
+}
+
+fn places(settings: &Settings, volume: &Volume) -> Vec<(&'static str, OsString)> {
+    vec![
+        ("PATH", OsString::from(PATH)),
+        ("HOME", volume.claude_config().into_os_string()),
+        ("TMPDIR", settings.flags.tmp.clone().into_os_string()),
+        ("LANG", OsString::from("C.UTF-8")),
+    ]
+}
+
 fn environment(settings: &Settings, volume: &Volume, proxy: &Proxy) -> Vec<(&'static str, OsString)> {
     let config = volume.claude_config();
     let text = |text: &str| OsString::from(text);
@@ -114,13 +130,10 @@ fn environment(settings: &Settings, volume: &Volume, proxy: &Proxy) -> Vec<(&'st
         Credential::OAuthToken(_) => "CLAUDE_CODE_OAUTH_TOKEN",
         Credential::ApiKey(_) | Credential::None => "ANTHROPIC_API_KEY",
     };
-    let mut environment = vec![
-        ("PATH", text(PATH)),
-        ("HOME", path(&config)),
+    let mut environment = places(settings, volume);
+    environment.extend([
         ("CLAUDE_CONFIG_DIR", path(&config)),
-        ("TMPDIR", path(&settings.flags.tmp)),
         ("CLAUDE_CODE_TMPDIR", path(&settings.flags.tmp)),
-        ("LANG", text("C.UTF-8")),
         ("ANTHROPIC_BASE_URL", text(&proxy.url)),
         (key, text(&proxy.dummy)),
         // The user's message is on disk before the first request: the restart rule depends on it.
@@ -134,7 +147,7 @@ fn environment(settings: &Settings, volume: &Volume, proxy: &Proxy) -> Vec<(&'st
         ("DISABLE_TELEMETRY", text("1")),
         ("DISABLE_ERROR_REPORTING", text("1")),
         ("DISABLE_AUTOUPDATER", text("1")),
-    ];
+    ]);
     if settings.agent.permission_mode == "bypassPermissions" {
         // The pod is the sandbox; without this the CLI refuses that mode to root.
         environment.push(("IS_SANDBOX", text("1")));

@@ -46,6 +46,11 @@ pub enum Mark {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         permission_mode: Option<String>,
     },
+    /// The task's `when` has found that claude is needed; it is not run again from here on.
+    Needed {
+        /// What it printed, as far as it is kept.
+        printed: String,
+    },
     /// The result of a task.
     Result {
         /// It.

@@ -82,10 +82,10 @@ impl Agent {
     /// Sees to the repository, then goes on to what comes before claude.
     pub(super) fn prepare_workspace(&mut self) {
         let Some(checkout) = checkout(&self.parts) else {
-            return self.summarize_predecessors();
+            return self.ask_whether_needed();
         };
         match checkout.lack() {
-            Ok(Lack::Nothing) => self.summarize_predecessors(),
+            Ok(Lack::Nothing) => self.ask_whether_needed(),
             Ok(Lack::OtherFiles) => self.leave_files(&checkout),
             Ok(Lack::Clone) => self.repository.cloning = Some(start(&self.parts, checkout)),
             Ok(Lack::Move) => self.place_clone(None),
@@ -111,7 +111,7 @@ impl Agent {
         if let Err(error) = checkout.take_note() {
             tracing::warn!(%error, "it will be told again");
         }
-        self.summarize_predecessors();
+        self.ask_whether_needed();
     }
 
     /// git has ended.
@@ -137,7 +137,7 @@ impl Agent {
             self.state = RunnerState::Starting;
         }
         self.set_problem(None);
-        self.summarize_predecessors();
+        self.ask_whether_needed();
     }
 
     fn not_cloned(&mut self, error: &NotCloned) {

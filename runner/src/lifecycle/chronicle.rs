@@ -88,6 +88,7 @@ impl Chronicle {
         }
         if exchange.seq > written
             && !exchange.messages.is_empty()
+            && was_asked(&exchange)
             && let Some(history) = &self.history
         {
             // The writer lives until it is closed.
@@ -165,6 +166,11 @@ impl Chronicle {
         }
         self.result.as_ref()
     }
+}
+
+/// Whether claude was asked. What it was not asked would only crowd out the topic's real turns.
+fn was_asked(exchange: &Exchange) -> bool {
+    ![TaskResult::NOT_NEEDED, TaskResult::WHEN_FAILED].contains(&exchange.terminal_reason.as_str())
 }
 
 /// The one writer of the history file. An exchange is written once the journal has it, so that a crash in between

@@ -12,6 +12,7 @@
 //! | `summary` | asking for the key outcomes and writing them down |
 //! | `memory`, `pressure` | when memory is short or has run out |
 //! | `checkout` | cloning the topic's repository before claude is first started |
+//! | `need` | the command that decides whether a task's claude is asked at all |
 //! | `space` | when the volume is nearly full |
 //! | `predecessors` | the same for earlier sessions of the topic that failed to |
 //! | `chronicle` | history file, the result of a task, answers that nobody took |
@@ -20,6 +21,7 @@ mod checkout;
 mod chronicle;
 mod commands;
 mod memory;
+mod need;
 mod predecessors;
 mod pressure;
 mod run;
@@ -56,6 +58,7 @@ pub use run::StopSignals;
 use checkout::Repository;
 use chronicle::Chronicle;
 use memory::Kills;
+use need::Need;
 use predecessors::Predecessors;
 use pressure::Pressure;
 use space::Space;
@@ -207,6 +210,8 @@ pub struct Agent {
     chronicle: Chronicle,
     /// The topic's repository comes before everything else.
     repository: Repository,
+    /// Then whether a task needs claude at all.
+    need: Need,
     /// Summaries of earlier sessions are being made; claude is started after them.
     predecessors: Option<Predecessors>,
     accepted: BTreeMap<MessageId, u64>,
@@ -252,6 +257,7 @@ impl Agent {
             winding: Winding::default(),
             chronicle,
             repository: Repository::default(),
+            need: Need::after(&past),
             predecessors: None,
             accepted: past.accepted.clone(),
             waiting: BTreeMap::new(),

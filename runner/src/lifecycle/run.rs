@@ -11,7 +11,7 @@ use nix::sys::signal::{SigSet, Signal};
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 use tokio::time::Instant;
 
-use super::{Agent, Shown, Waiting, checkout, predecessors};
+use super::{Agent, Shown, Waiting, checkout, need, predecessors};
 use crate::claude::process::{Process, Said};
 use crate::turn::{Input, Output, Reply, Token, is_activity};
 
@@ -81,6 +81,7 @@ impl Agent {
                 Some(said) = next_said(&mut self.process) => self.said(said).await,
                 Ok(()) = self.parts.terminals.changed() => {}
                 outcome = checkout::done(&mut self.repository) => self.cloned(outcome),
+                verdict = need::done(&mut self.need) => self.judged(verdict),
                 () = predecessors::done(&mut self.predecessors) => self.attempts.begin(),
                 _ = tick.tick() => {
                     let upstream = self.parts.proxy.upstream();
@@ -91,6 +92,7 @@ impl Agent {
             }
             self.clone_when_due();
             self.refuse_without_repository();
+            self.refuse_unneeded();
             self.start_when_due();
             let ended = self.wind().await;
             self.publish();

@@ -181,10 +181,19 @@ impl Agent {
         Ok(())
     }
 
-    /// What was said in the topic before, for a task that begins.
-    fn preface(&self, conversation: Conversation) -> Option<String> {
+    /// What a task that begins is told in front of its prompt.
+    fn preface(&self, conversation: Conversation) -> Vec<String> {
+        if conversation != Conversation::New {
+            return Vec::new();
+        }
+        let told = [self.earlier_turns(), self.need.told()];
+        told.into_iter().flatten().collect()
+    }
+
+    /// What was said in the topic before.
+    fn earlier_turns(&self) -> Option<String> {
         let Parts { settings, volume, .. } = &self.parts;
-        let limits = settings.agent.history.filter(|_| conversation == Conversation::New)?;
+        let limits = settings.agent.history?;
         let replay = history::replay(volume, limits)?;
         tracing::info!(
             turns = replay.turns,

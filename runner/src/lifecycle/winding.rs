@@ -122,6 +122,7 @@ impl Agent {
     fn start_no_more(&mut self) {
         self.attempts.stop();
         self.repository.stop();
+        self.need.stop();
         self.predecessors = None;
     }
 
@@ -211,6 +212,7 @@ impl Agent {
     /// Tells of the result and waits for it to be taken. claude is not needed any more.
     pub(super) fn finish_task(&mut self) {
         self.attempts.stop();
+        self.need.stop();
         self.state = RunnerState::Quiesced;
         let drain = Duration::from_secs(self.parts.settings.agent.drain_seconds);
         self.winding.phase = Phase::Lingering {

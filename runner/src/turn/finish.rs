@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use longshore_wire::MessageId;
-use longshore_wire::api::Usage;
+use longshore_wire::api::{TaskResult, Usage};
 use longshore_wire::claude::TurnResult;
 use longshore_wire::event::Event;
 
@@ -45,6 +45,18 @@ pub fn stopped() -> End {
 
 pub fn no_repository(why: &str) -> End {
     End::failed("repository_clone_failed", why)
+}
+
+pub fn not_asked(failed: bool, why: String) -> End {
+    let reason = match failed {
+        true => TaskResult::WHEN_FAILED,
+        false => TaskResult::NOT_NEEDED,
+    };
+    End {
+        is_error: failed,
+        reason: reason.to_owned(),
+        error: Some(why),
+    }
 }
 
 pub fn restarted() -> End {

@@ -107,7 +107,7 @@ pub enum Input {
     /// claude's process exists.
     Spawned {
         /// What it shall read in front of the first message of a new conversation.
-        preface: Option<String>,
+        preface: Vec<String>,
     },
     /// claude's process is gone.
     Exited,
@@ -134,6 +134,13 @@ pub enum Input {
     },
     /// There will be no claude, since the workspace lacks its repository.
     NoRepository {
+        /// What to tell.
+        why: String,
+    },
+    /// There will be no claude, since the task's `when` did not say that it is needed.
+    NotAsked {
+        /// It could not find out.
+        failed: bool,
         /// What to tell.
         why: String,
     },
@@ -227,7 +234,7 @@ pub struct Machine {
     /// The last request was stopped, and claude has not been told.
     untold_stop: bool,
     /// What claude reads in front of the next message.
-    preface: Option<String>,
+    preface: Vec<String>,
     usage: money::Total,
     not_logged_in: bool,
     settings: Settings,
@@ -297,6 +304,7 @@ impl Machine {
             Input::Settings { token, settings } => self.set(token, settings, &mut out),
             Input::Ask { token, question } => self.ask(token, question, &mut out),
             Input::NoRepository { why } => self.finish_everything(&finish::no_repository(&why), &mut out),
+            Input::NotAsked { failed, why } => self.finish_everything(&finish::not_asked(failed, why), &mut out),
             Input::WindDown(how) => self.wind_down(now, how, &mut out),
             Input::Leave => self.leave(&mut out),
             Input::Tick { upstream } => self.tick(now, upstream, &mut out),
@@ -337,7 +345,7 @@ impl Machine {
             if unfinished.place == Place::Waiting {
                 unfinished.place = Place::Sent;
                 let after_stop = std::mem::take(&mut self.untold_stop).then(|| AFTER_STOP.to_owned());
-                let notes = self.preface.take().into_iter().chain(after_stop);
+                let notes = self.preface.drain(..).chain(after_stop);
                 out.push(Output::Write(claude::Input::User(
                     unfinished.message.to_claude(notes.collect()),
                 )));

@@ -48,6 +48,8 @@ pub struct Past {
     untold_stop: bool,
     usage: money::Total,
     settings: Settings,
+    /// What the task's `when` printed when it found that claude is needed.
+    pub needed: Option<String>,
     /// The agent of the task has asked for a session.
     pub escalated: bool,
 }
@@ -213,6 +215,7 @@ impl Past {
                     permission_mode: permission_mode.clone(),
                 };
             }
+            Mark::Needed { printed } => self.needed = Some(printed.clone()),
             Mark::Result { result } => self.result = Some(result.clone()),
             Mark::Closed { .. } => self.closed = true,
         }
@@ -242,7 +245,7 @@ impl Past {
             watch: Default::default(),
             stop_asked: self.stop_asked,
             untold_stop: self.untold_stop,
-            preface: None,
+            preface: Vec::new(),
             usage: self.usage,
             not_logged_in: false,
             settings: self.settings,

@@ -77,7 +77,7 @@ impl World {
     }
 
     fn spawn(&mut self) {
-        self.step(Input::Spawned { preface: None });
+        self.step(Input::Spawned { preface: Vec::new() });
         let asked = self.outputs.iter().rev().find_map(|output| match output {
             Output::Write(claude::Input::Control { request_id, .. }) => Some(request_id.clone()),
             _ => None,
@@ -776,7 +776,7 @@ fn a_continuation_is_sent_once_though_claude_dies_before_it_is_ready() {
     };
     world
         .step(Input::Recover(found()))
-        .step(Input::Spawned { preface: None })
+        .step(Input::Spawned { preface: Vec::new() })
         .crash();
     world.outputs.clear();
     world.recover(&[(id(1).0, open(&[]))]);
@@ -808,7 +808,7 @@ fn a_claude_that_never_answers_its_start_is_killed_once_and_told_as_a_failed_sta
     };
     let mut world = World::new();
     for n in 1..3 {
-        world.step(Input::Spawned { preface: None }).later(89);
+        world.step(Input::Spawned { preface: Vec::new() }).later(89);
         assert_eq!(kills(&world), n - 1);
         world.later(1).later(1000);
         assert_eq!(kills(&world), n);
@@ -1006,7 +1006,7 @@ fn suspending_keeps_messages_open_and_finishing_ends_them() {
 #[test]
 fn a_refused_start_is_told_and_ends_nothing() {
     let mut world = World::new();
-    world.accept(1).step(Input::Spawned { preface: None });
+    world.accept(1).step(Input::Spawned { preface: Vec::new() });
     world.line(json!({"type": "result", "is_error": true, "num_turns": 0, "errors": ["No conversation found"]}));
     assert!(
         world

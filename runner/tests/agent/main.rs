@@ -18,4 +18,5 @@ mod summaries;
 mod support;
 mod task;
 mod trouble;
+mod when;
 mod winding;

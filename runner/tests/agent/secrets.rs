@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::support::{KEY, Rig, Setup, id};
 
 /// A user that is not root, when the tests may choose.
-fn nobody() -> Option<u32> {
+pub fn nobody() -> Option<u32> {
     nix::unistd::geteuid().is_root().then_some(65_532)
 }
 
