@@ -6,7 +6,7 @@ use kube::api::ListParams;
 use longshore_crds::{ContainerTask, PersistentSession, ScheduledTask, SessionPhase};
 use longshore_e2e::chat::Chat;
 use longshore_e2e::install::{Install, Options, RELEASE, with_install};
-use longshore_e2e::kinds::{list, schedule, topic};
+use longshore_e2e::kinds::{list, schedule, task, topic};
 use serde_json::json;
 
 const BOT: &str = "app.kubernetes.io/component=bot";
@@ -188,6 +188,96 @@ async fn a_schedule_wakes_the_topics_session_which_answers_in_its_conversation_o
         ensure!(wish.starts_with("schedule/"), "{wish}");
         chat.ask("And again? [[say Still here.]]", "Still here.").await?;
         Ok(())
+    })
+    .await
+}
+
+/// Says no while there is no file `news` in the workspace, and prints it otherwise.
+const LOOK: &str = "test -e news || { echo nothing new; exit 1; }; cat news";
+
+/// A run of the schedule `tick` that is complete for this reason.
+async fn tick_that_was(install: &Install, reason: &'static str) -> Result<ContainerTask> {
+    let is_so = |task: &ContainerTask| {
+        let status = task.status.as_ref();
+        status.is_some_and(|status| status.completion_time.is_some() && status.reason.as_deref() == Some(reason))
+    };
+    let ran = async || Ok(runs(install, "tick").await?.iter().any(is_so));
+    install.until(reason, ran).await?;
+    let found = runs(install, "tick").await?.into_iter().find(is_so);
+    found.context("the newest of its kind is kept")
+}
+
+/// What a task's condition says.
+fn message(task: &ContainerTask, condition: &str) -> String {
+    let conditions = task.status.iter().flat_map(|status| &status.conditions);
+    let told = conditions.filter(|one| one.type_ == condition);
+    told.map(|one| one.message.as_str()).collect()
+}
+
+/// A run finds nothing to do.
+async fn nothing_happens(install: &Install, chat: &Chat) -> Result<()> {
+    let run = tick_that_was(install, "NotNeeded").await?;
+    let why = message(&run, "Complete");
+    ensure!(why.contains("exit status 1, and said last: nothing new"), "{why}");
+    let usage = run.status.and_then(|status| status.usage);
+    ensure!(usage.as_ref().is_none_or(|usage| usage.turns == 0), "{usage:?}");
+    let shown = install.kubectl(&["get", "ct"]).await?;
+    ensure!(shown.contains("NotNeeded"), "{shown}");
+    let asked = install.model_requests("What is new?").await?;
+    ensure!(asked.is_empty(), "the model was asked: {asked:?}");
+    ensure!(chat.from_bot().await?.len() == 1, "{}", chat.transcript().await?);
+    Ok(())
+}
+
+/// A command that cannot be run is a failure of its task.
+async fn a_broken_command_is_told(install: &Install, chat: &Chat) -> Result<()> {
+    let mut broken = task("broken", &chat.topic, "What is new? [[say never]]");
+    broken["spec"]["when"] = json!({"command": ["no-such-program"]});
+    install.apply(&broken).await?;
+    let failed = install.task("broken", "Failed", "True").await?;
+    let why = message(&failed, "Failed");
+    ensure!(why.contains("`no-such-program` cannot be started"), "{why}");
+    let reason = failed.status.and_then(|status| status.reason);
+    ensure!(reason.as_deref() == Some("WhenFailed"), "{reason:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_schedule_with_nothing_to_do_asks_no_model_and_tells_no_chat_until_there_is_something() -> Result<()> {
+    let class = json!({"agentClass": {"permissions": {"allowedTools": ["Bash"]}}});
+    with_install(Options::named("when").with(class), async |install| {
+        let chat = Chat::open(install, "news").await?;
+        chat.ask("Are you there? [[say I am here.]]", "I am here.").await?;
+        let mut tick = schedule(
+            "tick",
+            &chat.topic,
+            "* * * * *",
+            "What is new? [[say I read: {{printed}}]]",
+        );
+        tick["spec"]["when"] = json!({"command": ["sh", "-c", LOOK], "timeoutSeconds": 30});
+        install.apply(&tick).await?;
+        nothing_happens(install, &chat).await?;
+
+        let bring = "Bring news [[bash echo three gulls > news]] [[say Brought.]]";
+        chat.ask(bring, "Brought.").await?;
+        let run = tick_that_was(install, "Completed").await?;
+        let pause = json!({"spec": {"suspend": true}}).to_string();
+        install
+            .kubectl(&["patch", "st", "tick", "--type=merge", "-p", &pause])
+            .await?;
+        let heading = heading(&run)?;
+        let told = async || {
+            let posted = chat.from_bot().await?;
+            Ok(posted.iter().filter(|one| one.text.starts_with(&heading)).count() == 1)
+        };
+        install.until("its answer is in the chat", told).await?;
+        let result = run.status.and_then(|status| status.result).context("a result")?;
+        for piece in ["I read: [Longshore]", "> three gulls"] {
+            ensure!(result.text.contains(piece), "{piece}: {result:?}");
+        }
+        let transcript = chat.transcript().await?;
+        ensure!(!transcript.contains("was not asked"), "{transcript}");
+        a_broken_command_is_told(install, &chat).await
     })
     .await
 }
