@@ -28,11 +28,13 @@ pub async fn apply(plan: &Plan, seen: &Observed, ctx: &Context) -> Result<(), Er
             Ok(())
         }
         (Some(Step::Stop), Some(running)) => {
+            is_current(seen, ctx).await?;
             let stopped = cluster::merge(&api, &running.name_any(), &stop_patch(running)).await?;
             ctx.superseded.note(running.as_ref(), &stopped);
             Ok(())
         }
         (Some(Step::Delete), Some(left)) => {
+            is_current(seen, ctx).await?;
             cluster::delete(&api, &left.name_any(), &left.uid().unwrap_or_default()).await?;
             ctx.superseded.note_deleted(left.as_ref());
             Ok(())
@@ -49,6 +51,20 @@ pub async fn apply(plan: &Plan, seen: &Observed, ctx: &Context) -> Result<(), Er
         (Some(Step::Warn(warning)), _) => warn(warning, seen, ctx).await,
         (Some(Step::Start(_) | Step::Stop | Step::Delete), None) | (None, _) => Ok(()),
     }
+}
+
+/// Looks at the session live before its pod is taken away. One that runs has answers that nobody has fetched yet; an operator whose
+/// cache is behind may still take it for one that is wound down.
+async fn is_current(seen: &Observed, ctx: &Context) -> Result<(), Error> {
+    let session = seen.session.as_ref();
+    let api: Api<PersistentSession> = Api::namespaced(ctx.client.clone(), &seen.namespace());
+    let live = cluster::get(&api, &session.name_any()).await?;
+    if live.is_some_and(|live| live.metadata.resource_version == session.metadata.resource_version) {
+        return Ok(());
+    }
+    Err(Error::Conflict {
+        what: cluster::describe(session),
+    })
 }
 
 /// Scales to 0 what this was decided by. An operator that leads no more, and does not know it yet, would else stop a session that
