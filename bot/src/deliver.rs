@@ -6,8 +6,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use longshore_crds::PersistentSession;
-use longshore_wire::api::{PostMessage, Priority as Urgency};
+use longshore_wire::api::{Attachment, PostMessage, Priority as Urgency};
 
 use crate::agent::{Door, RunnerError};
 use crate::bot::{Bot, LONGEST_WAIT};
@@ -18,6 +20,7 @@ use crate::store::StoreError;
 use crate::store::messages::{MessageRow, MessageState};
 use crate::store::posts::Content;
 use crate::store::sessions::SessionState;
+use crate::telegram::CallError;
 use crate::wake::{Wake, wake};
 use crate::{door, observe, situation, words};
 
@@ -66,6 +69,31 @@ pub async fn to_session(
     }
 }
 
+/// Why there are no files.
+enum Download {
+    /// Telegram may have them after this time.
+    Later(Duration),
+    /// It will not give them.
+    Never(String),
+}
+
+/// The files that came with a message.
+async fn download(bot: &Bot, row: &MessageRow) -> Result<Vec<Attachment>, Download> {
+    let mut attachments = Vec::new();
+    for file in &row.files {
+        let content = bot.telegram.download(&file.id).await.map_err(|error| match error {
+            CallError::RetryAfter(wait) => Download::Later(wait),
+            CallError::Unknown(_) | CallError::Unauthorized(_) => Download::Later(SOON),
+            error => Download::Never(error.to_string()),
+        })?;
+        attachments.push(Attachment {
+            name: file.name.clone(),
+            data: BASE64_STANDARD.encode(content),
+        });
+    }
+    Ok(attachments)
+}
+
 struct Delivery<'a> {
     bot: &'a Arc<Bot>,
     row: &'a MessageRow,
@@ -102,10 +130,23 @@ impl Delivery<'_> {
 
     async fn post(&mut self, door: &Door, text: &str) -> Result<Option<Duration>, StoreError> {
         let (bot, row) = (self.bot, self.row);
+        // They are held in memory.
+        let _turn = match row.files.is_empty() {
+            true => None,
+            false => Some(bot.fetching.lock().await),
+        };
+        let attachments = match download(bot, row).await {
+            Ok(attachments) => attachments,
+            Err(Download::Later(wait)) => return Ok(Some(wait)),
+            Err(Download::Never(why)) => {
+                self.explain(words::file_not_fetched(&why)).await?;
+                return Ok(None);
+            }
+        };
         let message = PostMessage {
             id: row.wire_id,
             text: text.to_owned(),
-            attachments: Vec::new(),
+            attachments,
             author: Some(row.user_name.clone()),
             priority: Urgency::Next,
         };

@@ -79,6 +79,7 @@ async fn incoming(bot: &Arc<Bot>, id: i64, message: Incoming) -> Result<(), Stor
         chat: place.chat,
         thread: place.thread,
         content,
+        file: !message.files.is_empty(),
     };
     let explanation = router.decide(&situation, &written, Timestamp::now());
     log(&message, &explanation);
@@ -103,6 +104,7 @@ async fn incoming(bot: &Arc<Bot>, id: i64, message: Incoming) -> Result<(), Stor
         title,
         decision,
         object,
+        files: message.files,
         now: bot.now(),
     };
     bot.store.decide(id, new).await?;

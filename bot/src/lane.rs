@@ -96,8 +96,21 @@ async fn carry_out(bot: &Arc<Bot>, row: &MessageRow) -> Result<Carried, StoreErr
             };
             start_task(bot, row, wanted).await
         }
-        Mode::StartSession { prompt, agent_class } => {
+        Mode::StartSession { prompt, agent_class } if row.files.is_empty() => {
             start_session(bot, row, prompt.clone(), agent_class.clone()).await
+        }
+        // What the operator gives a session has no files: it begins without a prompt, and this is the first message.
+        Mode::StartSession { prompt, agent_class } => {
+            let started = start_session(bot, row, None, agent_class.clone()).await?;
+            if let (Carried::Done, Some(session)) = (&started, &row.object) {
+                let again = Again {
+                    deep: true,
+                    written: None,
+                };
+                let text = prompt.as_deref().unwrap_or_default();
+                deliver::to_session(bot, row, session, Some(text), again).await?;
+            }
+            Ok(started)
         }
         Mode::ToSession {
             session,
@@ -217,7 +230,9 @@ async fn start_session(
             bot.store
                 .observe_session(name.clone(), uid, row.place, SessionState::Live)
                 .await?;
-            bot.store.advance_message(row.row, MessageState::Handed).await?;
+            if row.files.is_empty() {
+                bot.store.advance_message(row.row, MessageState::Handed).await?;
+            }
             observe::session(bot, &session).await?;
             Ok(Carried::Done)
         }

@@ -57,6 +57,7 @@ pub async fn decide_again(bot: &Bot, row: &MessageRow, text: &str) -> Result<(),
         chat: row.place.chat,
         thread: row.place.thread,
         content: Ok(text),
+        file: !row.files.is_empty(),
     };
     let router = bot.policies.router().await;
     let mut decision = router.decide(&situation, &message, Timestamp::now()).decision;

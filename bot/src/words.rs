@@ -54,6 +54,14 @@ pub fn not_taken(why: &str) -> String {
     format!("The session did not take this message: {why}")
 }
 
+/// Telegram does not give the bot a file.
+pub fn file_not_fetched(why: &str) -> String {
+    format!(
+        "Telegram did not give me the file ({why}), so the message was not handed on. A bot can have files of up to 20 MB; put \
+         larger ones where claude can fetch them."
+    )
+}
+
 /// Something could not be stopped.
 pub fn not_stopped(why: &str) -> String {
     format!("It could not be stopped: {why}")

@@ -121,11 +121,14 @@ pub struct Explain {
     /// Something is attached that people call this, e.g. stickers; there is no text then.
     #[arg(long, value_name = "WHAT", conflicts_with = "text")]
     pub attachment: Option<String>,
+    /// A file comes with it that a session can be given: a document, a picture, a recording.
+    #[arg(long, conflicts_with = "attachment")]
+    pub with_file: bool,
     /// Write JSON.
     #[arg(long)]
     pub json: bool,
     /// What is written.
-    #[arg(required_unless_present = "attachment", allow_hyphen_values = true)]
+    #[arg(required_unless_present_any = ["attachment", "with_file"], allow_hyphen_values = true)]
     pub text: Option<String>,
 }
 

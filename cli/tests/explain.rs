@@ -54,6 +54,9 @@ fn args(table: &cases::Table, case: &cases::Case, file: Option<&str>) -> Vec<Str
     if case.no_topic {
         args.push("--no-topic".to_owned());
     }
+    if case.file {
+        args.push("--with-file".to_owned());
+    }
     match &case.attachment {
         Some(kind) => args.push(format!("--attachment={kind}")),
         None => args.push(case.text.clone().unwrap()),

@@ -292,8 +292,8 @@ pub struct RuleMatch {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65536))]
     pub min_length: Option<i32>,
-    /// Whether something is attached: a picture, a file, a voice message. The bot hands none of that on yet and says so, so a rule
-    /// about it can only `Deny` or `Ignore` it.
+    /// Whether something is attached: a picture, a file, a voice message, a sticker. Files can be given to a session only, so a rule
+    /// about them cannot be one with `Task`; what is no file is not handed on to anybody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub has_attachment: Option<bool>,
     /// Whether the topic has a session that is not over. One that sleeps is active, too.
@@ -394,8 +394,8 @@ pub enum RuleMode {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("has(self.keywords) || has(self.length) || has(self.repositoryLinks) || has(self.severalSteps)")
-        .message("heuristics: write keywords, length, repositoryLinks or severalSteps; without any of them no message starts a session")
+    validation = Rule::new("has(self.keywords) || has(self.length) || has(self.repositoryLinks) || has(self.severalSteps) || has(self.attachments)")
+        .message("heuristics: write keywords, length, repositoryLinks, severalSteps or attachments; without any of them no message starts a session")
 )]
 pub struct Heuristics {
     /// Points from which on a message starts a session. Default: 10.
@@ -417,6 +417,10 @@ pub struct Heuristics {
     /// Points when several steps are asked for: a list of at least two lines, or words of order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub several_steps: Option<SeveralSteps>,
+    /// Points when a file comes with the message: a document, a picture, a recording. Only a session can be given one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = -1000, max = 1000))]
+    pub attachments: Option<i32>,
 }
 
 fn threshold() -> i32 {

@@ -35,6 +35,9 @@ pub struct Case {
     /// What is attached, as people call it.
     #[serde(default)]
     pub attachment: Option<String>,
+    /// Whether a file comes with it that can be handed on.
+    #[serde(default)]
+    pub file: bool,
     /// Who wrote it.
     pub user: i64,
     /// Where; chat -100 unless it is said.
@@ -194,6 +197,7 @@ impl Case {
             chat: self.chat,
             thread: self.thread,
             content,
+            file: self.file,
         };
         router.decide(&self.situation(), &message, self.at)
     }

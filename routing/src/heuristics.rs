@@ -43,7 +43,7 @@ impl Scoring {
     }
 
     /// Adds up what speaks for a session.
-    pub(crate) fn score(&self, text: &str, folded: &str) -> Score {
+    pub(crate) fn score(&self, text: &str, folded: &str, file: bool) -> Score {
         let mut points = Vec::new();
         for keyword in &self.heuristics.keywords {
             if text::has_word(folded, &keyword.word) {
@@ -58,6 +58,9 @@ impl Scoring {
         }
         if let (Some(weight), Some(_)) = (self.heuristics.repository_links, text::repository_link(text)) {
             points.push(("a link to a repository".to_owned(), weight));
+        }
+        if let Some(weight) = self.heuristics.attachments.filter(|_| file) {
+            points.push(("a file".to_owned(), weight));
         }
         if let Some(steps) = &self.heuristics.several_steps
             && text::several_steps(text, folded, &self.steps)

@@ -15,6 +15,8 @@ pub struct Message<'a> {
     pub thread: Option<i64>,
     /// Text; or how people call what it is instead, which cannot be handed on.
     pub content: Result<&'a str, &'a str>,
+    /// A file comes with it that a session can be given; the text is what was written with it.
+    pub file: bool,
 }
 
 /// What is known about the place of the message.

@@ -197,7 +197,6 @@ fn rule(entry: &Value) -> Result<ReadRule, String> {
     let matches = rule.matches.clone().unwrap_or_default();
     let action = rule.action;
     let starts = matches!(action.mode, RuleMode::Task | RuleMode::Session);
-    let silent = matches!(action.mode, RuleMode::Deny | RuleMode::Ignore);
     if action.agent_class_name.is_some() && !starts {
         return Err("action.agentClassName: only Task and Session start an agent; remove it".to_owned());
     }
@@ -207,9 +206,9 @@ fn rule(entry: &Value) -> Result<ReadRule, String> {
     if action.mode == RuleMode::ToActiveSession && matches.session_active == Some(false) {
         return Err("match.sessionActive: ToActiveSession needs a session; remove sessionActive: false".to_owned());
     }
-    if matches.has_attachment == Some(true) && !silent {
+    if matches.has_attachment == Some(true) && action.mode == RuleMode::Task {
         return Err(
-            "match.hasAttachment: what is attached cannot be handed on yet; use Deny or Ignore, or remove it"
+            "match.hasAttachment: a task cannot be given a file; use Session, ToActiveSession, Deny or Ignore, or remove it"
                 .to_owned(),
         );
     }
@@ -273,7 +272,7 @@ mod tests {
             ("own", "/deep is the bot's own"),
             ("class", "only Task and Session"),
             ("words", "only Deny answers"),
-            ("file", "cannot be handed on yet"),
+            ("file", "a task cannot be given a file"),
             ("good", "has the same name"),
             ("#12", "cannot be read"),
         ];

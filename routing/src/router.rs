@@ -177,7 +177,7 @@ impl<'a> Way<'a> {
             Err(decision) => return decision,
         };
         let text = match text {
-            Ok("") => return reply(words::EMPTY, "the message is empty"),
+            Ok("") if !self.message.file => return reply(words::EMPTY, "the message is empty"),
             Ok(text) => text,
             Err(kind) => return self.unsupported(kind, role),
         };
@@ -194,6 +194,13 @@ impl<'a> Way<'a> {
                 }
                 self.pass("command", format!("/{lower} is a command of a policy"));
                 (Some(lower), rest)
+            }
+            command::Parsed::Text | command::Parsed::ForAnother if self.message.file => {
+                self.pass(
+                    "command",
+                    "what comes with a file is no command, and answers no question",
+                );
+                (None, text)
             }
             command::Parsed::Text | command::Parsed::ForAnother => {
                 if let Some(decision) = self.answer(text).or_else(|| self.done(text)) {
@@ -331,7 +338,7 @@ impl<'a> Way<'a> {
             (Command::End, None) => reply(words::NO_SESSION, "/end, and no session is active"),
             (Command::Quick, _) if rest.is_empty() => reply(words::NOTHING_QUICK, "/quick without text"),
             (Command::Quick, _) => self.task(rest, None, "/quick makes it a task"),
-            (Command::Deep, Some(session)) => into_session(session, rest, true, None, "/deep"),
+            (Command::Deep, Some(session)) => self.into_session(session, rest, true, None, "/deep"),
             (Command::Deep, None) => self.start(rest, None, "/deep starts a session"),
         }
     }
@@ -377,7 +384,7 @@ impl<'a> Way<'a> {
                 (_, text) => self.task(text, class, &because),
             },
             (RuleMode::Session | RuleMode::ToActiveSession, Some(session)) => {
-                into_session(session, seen.text, false, written, &because)
+                self.into_session(session, seen.text, false, written, &because)
             }
             (RuleMode::Session | RuleMode::ToActiveSession, None) => self.start(seen.text, class, &because),
         }
@@ -389,6 +396,10 @@ impl<'a> Way<'a> {
             return None;
         };
         Some(match &self.router.beside {
+            Some(_) if self.message.file => {
+                let why = format!("session {} is active, and a file comes with the message", session.name);
+                self.into_session(session, seen.text, false, None, &why)
+            }
             Some((mode @ (WhileSessionActive::QueueTask | WhileSessionActive::RunTask), policy)) => {
                 let why = format!(
                     "session {} is active, and policy {policy} has whileSessionActive: {mode:?}",
@@ -396,7 +407,7 @@ impl<'a> Way<'a> {
                 );
                 self.task(seen.text, None, &why)
             }
-            Some((WhileSessionActive::ToSession, _)) | None => into_session(
+            Some((WhileSessionActive::ToSession, _)) | None => self.into_session(
                 session,
                 seen.text,
                 false,
@@ -410,7 +421,7 @@ impl<'a> Way<'a> {
         match &self.router.heuristics {
             None => self.pass("heuristics", "no policy has any"),
             Some(scoring) => {
-                let score = scoring.score(seen.text, &seen.folded);
+                let score = scoring.score(seen.text, &seen.folded, self.message.file);
                 let why = format!("heuristics of policy {}: {}", scoring.policy, score.told);
                 if score.enough {
                     return self.start(seen.text, None, &why);
@@ -422,6 +433,12 @@ impl<'a> Way<'a> {
     }
 
     fn task(&self, prompt: &str, agent_class: Option<String>, why: &str) -> Decision {
+        if self.message.file {
+            return reply(
+                words::FILE_NEEDS_SESSION,
+                format!("{why}; but a task cannot be given a file"),
+            );
+        }
         let prompt = prompt.to_owned();
         let beside = matches!(self.router.beside, Some((WhileSessionActive::RunTask, _)));
         let session = self.situation.session.as_ref();
@@ -463,31 +480,37 @@ impl<'a> Way<'a> {
             TopicState::Bound(_) | TopicState::Creatable(_) => mode.because(why),
         }
     }
-}
 
-/// A message to a session that is there already; without a text, the session is woken if it sleeps.
-fn into_session(session: &ActiveSession, text: &str, deep: bool, written: Option<String>, why: &str) -> Decision {
-    let name = session.name.clone();
-    match (text, session.asleep) {
-        ("", true) => {
-            Mode::WakeSession { session: name }.because(format!("{why} without text, and the active session sleeps"))
-        }
-        ("", false) => reply(
-            words::ALREADY_DEEP,
-            format!("{why} without text, and a session is active already"),
-        ),
-        (text, _) => {
-            let why = match deep {
-                true => format!("{why}, and a session is active already, so it goes there"),
-                false => why.to_owned(),
-            };
-            Mode::ToSession {
-                session: name,
-                text: text.to_owned(),
-                deep,
-                written,
+    /// A message to a session that is there already; with neither text nor file, the session is woken if it sleeps.
+    fn into_session(
+        &self,
+        session: &ActiveSession,
+        text: &str,
+        deep: bool,
+        written: Option<String>,
+        why: &str,
+    ) -> Decision {
+        let name = session.name.clone();
+        match (text, session.asleep) {
+            ("", true) if !self.message.file => Mode::WakeSession { session: name }
+                .because(format!("{why} without text, and the active session sleeps")),
+            ("", false) if !self.message.file => reply(
+                words::ALREADY_DEEP,
+                format!("{why} without text, and a session is active already"),
+            ),
+            (text, _) => {
+                let why = match deep {
+                    true => format!("{why}, and a session is active already, so it goes there"),
+                    false => why.to_owned(),
+                };
+                Mode::ToSession {
+                    session: name,
+                    text: text.to_owned(),
+                    deep,
+                    written,
+                }
+                .because(why)
             }
-            .because(why)
         }
     }
 }

@@ -154,12 +154,16 @@ impl Conditions {
             }
         }
         if let Some(wanted) = self.has_attachment {
-            match (wanted, seen.message.content) {
-                (true, Ok(_)) => return Err("nothing is attached".to_owned()),
-                (false, Err(_)) => return Err("something is attached".to_owned()),
-                (true, Err(_)) => matched.push("something is attached".to_owned()),
-                (false, Ok(_)) => matched.push("nothing is attached".to_owned()),
+            let attached = seen.message.file || seen.message.content.is_err();
+            let found = if attached {
+                "something is attached"
+            } else {
+                "nothing is attached"
+            };
+            if wanted != attached {
+                return Err(found.to_owned());
             }
+            matched.push(found.to_owned());
         }
         if self.min_length > 0 {
             let length = seen.text.chars().count();

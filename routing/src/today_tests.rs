@@ -61,6 +61,7 @@ fn route(user: i64, content: Result<&str, &str>, situation: &Situation, settings
         chat: -100,
         thread: None,
         content,
+        file: false,
     };
     router.decide(situation, &message, Timestamp::UNIX_EPOCH).decision
 }

@@ -22,6 +22,10 @@ pub fn unsupported(kind: &str) -> String {
     format!("I cannot hand on {kind} yet, so nothing was run. Please write it as text.")
 }
 
+/// A file for a task.
+pub const FILE_NEEDS_SESSION: &str = "Only a session can be given a file, so nothing was run. Send it again with /deep in front of \
+     what you write with it, or start a session first and send it then.";
+
 /// A command that does not exist.
 pub fn unknown_command(name: &str) -> String {
     format!("I do not know /{name}, so nothing was run. /help lists what I know.")

@@ -59,6 +59,7 @@ impl Recipe {
             chat: place.0,
             thread: place.1,
             content,
+            file: false,
         };
         self.router
             .decide(&situation, &message, at.parse().expect("it is a time"))

@@ -142,6 +142,7 @@ struct Scene {
     chat: i64,
     thread: Option<i64>,
     text: Result<String, &'static str>,
+    file: bool,
     situation: Situation,
     now: Timestamp,
 }
@@ -153,6 +154,7 @@ impl Scene {
             chat: self.chat,
             thread: self.thread,
             content: self.text.as_deref().map_err(|kind| *kind),
+            file: self.file && self.text.is_ok(),
         }
     }
 }
@@ -194,12 +196,14 @@ fn scene() -> impl Strategy<Value = Scene> {
         select(vec![None, Some(5)]),
         guest,
     );
+    let text = (text, any::<bool>());
     (who, text, session, select(vec![true, true, false]), 0..1_000_000i64).prop_map(
-        |((user, chat, thread, guest), text, session, bound, minutes)| Scene {
+        |((user, chat, thread, guest), (text, file), session, bound, minutes)| Scene {
             user,
             chat,
             thread,
             text,
+            file,
             situation: Situation {
                 topic: if bound {
                     TopicState::Bound("t".into())

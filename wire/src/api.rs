@@ -12,8 +12,10 @@ use uuid::Uuid;
 
 use crate::agent::AgentKind;
 
-/// Largest body of `POST /v1/messages`, in bytes; more is refused with 413.
+/// Largest body of a request, in bytes, without the files of a message; more is refused with 413.
 pub const MAX_MESSAGE_BYTES: usize = 1 << 20;
+/// Largest sum of the files of a message, in bytes; more is refused with 413. It is what Telegram lets a bot download.
+pub const MAX_FILES_BYTES: usize = 20 << 20;
 
 /// Identity of a message, and the `uuid` that claude stores with it. The same id is never run twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

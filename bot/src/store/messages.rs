@@ -12,6 +12,7 @@ use super::posts::{self, Content};
 use super::{Json, Store, StoreError};
 use crate::chat::Place;
 use crate::outbox::pace::Priority;
+use crate::telegram::update::FileRef;
 
 /// How far a message has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, strum::AsRefStr, strum::EnumString)]
@@ -46,6 +47,8 @@ pub struct NewMessage {
     pub decision: Decision,
     /// Name of the task or session that is made for it or that it goes to.
     pub object: Option<String>,
+    /// Files that came with it.
+    pub files: Vec<FileRef>,
     /// When it came, in Unix seconds.
     pub now: i64,
 }
@@ -73,9 +76,11 @@ pub struct MessageRow {
     pub state: MessageState,
     /// Name of the task or session that is made for it or that it goes to.
     pub object: Option<String>,
+    /// Files that came with it.
+    pub files: Vec<FileRef>,
 }
 
-const COLUMNS: &str = "row, chat, thread, message, user, user_name, title, wire_id, decision, state, object";
+const COLUMNS: &str = "row, chat, thread, message, user, user_name, title, wire_id, decision, state, object, files";
 
 pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
     let text = |at: usize| row.get::<_, String>(at);
@@ -95,6 +100,7 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
             .parse()
             .map_err(|error: strum::ParseError| broken(9, error.into()))?,
         object: row.get(10)?,
+        files: row.get::<_, Json<Vec<FileRef>>>(11)?.0,
     })
 }
 
@@ -108,8 +114,8 @@ pub(super) fn insert(tx: &Transaction<'_>, new: &NewMessage) -> Result<(), Store
     let mode = &new.decision.mode;
     let inserted = tx.execute(
         "INSERT OR IGNORE INTO messages
-            (chat, thread, message, user, user_name, title, wire_id, decision, express, state, object, received_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'routed', ?10, ?11)",
+            (chat, thread, message, user, user_name, title, wire_id, decision, express, state, object, files, received_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'routed', ?10, ?11, ?12)",
         params![
             place.chat,
             place.thread_key(),
@@ -121,6 +127,7 @@ pub(super) fn insert(tx: &Transaction<'_>, new: &NewMessage) -> Result<(), Store
             Json(&new.decision),
             mode.overtakes(),
             new.object,
+            Json(&new.files),
             new.now
         ],
     )?;

@@ -146,6 +146,10 @@ const STEPS: &[&str] = &[
     ) STRICT;
     CREATE INDEX held_offer ON held (offer);
 ",
+    "
+    -- Files that came with a message, as JSON.
+    ALTER TABLE messages ADD COLUMN files TEXT NOT NULL DEFAULT '[]';
+",
 ];
 
 /// Brings a database to the newest version.

@@ -35,6 +35,7 @@ fn new(message: i64, mode: Mode, object: Option<&str>) -> NewMessage {
             reason: "because".into(),
         },
         object: object.map(Into::into),
+        files: Vec::new(),
         now: 1,
     }
 }

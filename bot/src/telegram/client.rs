@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 use teloxide_core::Bot;
+use teloxide_core::net::Download;
 use teloxide_core::requests::{JsonRequest, Payload};
 
 use super::error::CallError;
@@ -86,6 +87,22 @@ impl Telegram {
         match self.call(updates).await? {
             Value::Array(updates) => Ok(updates),
             other => Err(CallError::Unknown(format!("getUpdates answered {other}"))),
+        }
+    }
+
+    /// The content of a file.
+    pub async fn download(&self, file: &str) -> Result<Vec<u8>, CallError> {
+        let found = self
+            .call(GetFile {
+                file_id: file.to_owned(),
+            })
+            .await?;
+        let path = found["file_path"].as_str();
+        let path = path.ok_or_else(|| CallError::Refused("getFile answered no file_path".to_owned()))?;
+        let mut content = Vec::new();
+        match self.bot.download_file(path, &mut content).await {
+            Ok(()) => Ok(content),
+            Err(error) => Err(CallError::Unknown(error.to_string())),
         }
     }
 
@@ -181,6 +198,12 @@ struct GetUpdates {
     allowed_updates: &'static [&'static str],
 }
 payload!(GetUpdates, "getUpdates");
+
+#[derive(Clone, Serialize)]
+struct GetFile {
+    file_id: String,
+}
+payload!(GetFile, "getFile");
 
 #[derive(Clone, Serialize)]
 struct GetMe {}

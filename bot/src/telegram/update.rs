@@ -3,6 +3,7 @@
 //! Works on the raw JSON with pointers, for two reasons: an unknown entity, button or field must never cost a message its
 //! text, and an update that nobody has heard of must be skipped, not stop the line. So reading is total: it cannot fail.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::chat::Place;
@@ -49,14 +50,25 @@ pub struct Incoming {
     pub chat_title: Option<String>,
     /// Name of the forum topic, when the message tells it.
     pub topic_name: Option<String>,
-    /// What was written.
+    /// What was written, or what stands under the files.
     pub content: Content,
+    /// Files that came with it.
+    pub files: Vec<FileRef>,
+}
+
+/// A file on Telegram's servers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileRef {
+    /// What `getFile` is asked for.
+    pub id: String,
+    /// Name for people; one is made up for kinds that have none.
+    pub name: String,
 }
 
 /// What a message holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// Text.
+    /// Text; empty when there are only files.
     Text(String),
     /// Something that the bot cannot hand on; how people call it.
     Unsupported(&'static str),
@@ -79,15 +91,19 @@ pub struct Press {
     pub message: i64,
 }
 
+/// Files, with the name of one that has none. An animation has its file as a document as well.
+const FILES: &[(&str, &str)] = &[
+    ("document", "file"),
+    ("photo", "photo.jpg"),
+    ("voice", "voice.ogg"),
+    ("audio", "audio.mp3"),
+    ("video", "video.mp4"),
+    ("video_note", "video.mp4"),
+];
+
+/// What is no file, and how people call it.
 const MEDIA: &[(&str, &str)] = &[
-    ("animation", "GIFs"),
-    ("photo", "pictures"),
-    ("document", "files"),
     ("sticker", "stickers"),
-    ("voice", "voice messages"),
-    ("audio", "audio files"),
-    ("video", "videos"),
-    ("video_note", "video messages"),
     ("story", "stories"),
     ("contact", "contacts"),
     ("dice", "dice"),
@@ -204,9 +220,15 @@ fn read_message(message: &Value) -> Option<Update> {
         .iter()
         .find(|(key, _)| message.get(key).is_some())
         .map(|(_, name)| *name);
+    let files: Vec<FileRef> = FILES
+        .iter()
+        .find_map(|kind| read_file(message, kind))
+        .into_iter()
+        .collect();
     let content = match (string(message, "/text"), media) {
         (Some(text), _) => Content::Text(text),
         (None, Some(name)) => Content::Unsupported(name),
+        (None, None) if !files.is_empty() => Content::Text(string(message, "/caption").unwrap_or_default()),
         (None, None) => Content::Unsupported("messages of this kind"),
     };
     let from = message.get("from")?;
@@ -218,7 +240,18 @@ fn read_message(message: &Value) -> Option<Update> {
         chat_title: string(message, "/chat/title").or_else(|| message.get("chat").map(person)),
         topic_name: string(message, "/reply_to_message/forum_topic_created/name"),
         content,
+        files,
     }))
+}
+
+/// Of a picture Telegram has several sizes, of which the last is the largest.
+fn read_file(message: &Value, (key, name): &(&str, &str)) -> Option<FileRef> {
+    let found = message.get(key)?;
+    let file = found.as_array().map_or(Some(found), |sizes| sizes.last())?;
+    Some(FileRef {
+        id: string(file, "/file_id")?,
+        name: string(file, "/file_name").unwrap_or_else(|| (*name).to_owned()),
+    })
 }
 
 fn read_topic(message: &Value, place: Place) -> Option<Update> {
@@ -359,7 +392,8 @@ mod tests {
         assert_eq!(content(json!({"sticker": {}})), Content::Unsupported("stickers"));
         assert_eq!(
             content(json!({"photo": [], "caption": "look"})),
-            Content::Unsupported("pictures")
+            Content::Unsupported("messages of this kind"),
+            "there is nothing to hand on"
         );
         assert_eq!(
             content(json!({"hologram": {}})),
@@ -368,6 +402,27 @@ mod tests {
         assert_eq!(read(&message(json!({"new_chat_members": []}))), Update::Other);
         assert_eq!(read(&json!({"update_id": 3, "unheard_of": {}})), Update::Other);
         assert_eq!(read(&json!("no object")), Update::Other);
+    }
+
+    #[test]
+    fn files_have_a_name_and_the_words_under_them() {
+        let check = |extra, text: &str, id: &str, name: &str| {
+            let read = incoming(&message(extra));
+            assert_eq!(read.content, Content::Text(text.to_owned()));
+            let (id, name) = (id.to_owned(), name.to_owned());
+            assert_eq!(read.files, [FileRef { id, name }]);
+        };
+        let sizes = json!([{"file_id": "s"}, {"file_id": "l"}]);
+        check(json!({"photo": sizes, "caption": "look"}), "look", "l", "photo.jpg");
+        let document = json!({"file_id": "d", "file_name": "log.txt"});
+        check(
+            json!({"document": document, "animation": {"file_id": "a"}}),
+            "",
+            "d",
+            "log.txt",
+        );
+        check(json!({"voice": {"file_id": "v"}}), "", "v", "voice.ogg");
+        assert!(incoming(&message(json!({"text": "a"}))).files.is_empty());
     }
 
     #[test]

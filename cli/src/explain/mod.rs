@@ -71,6 +71,7 @@ fn explain(known: &Known, wanted: &Explain) -> (Router, Explanation) {
         chat: wanted.chat,
         thread: wanted.thread.filter(|thread| *thread > 1),
         content,
+        file: wanted.with_file,
     };
     let now = wanted.at.unwrap_or_else(Timestamp::now);
     let explanation = router.decide(&known.situation, &message, now);

@@ -74,6 +74,7 @@ fn by_library(router: &Router, sent: &Sent<'_>, at: Timestamp) -> Explanation {
         chat: sent.case.chat,
         thread: Some(sent.thread),
         content: Ok(sent.case.text.as_deref().unwrap_or_default()),
+        file: sent.case.file,
     };
     router.decide(&situation, &message, at)
 }
@@ -100,12 +101,16 @@ async fn by_bot(install: &Install) -> Result<BTreeMap<i64, (String, String)>> {
 }
 
 async fn send(install: &Install, telegram: &longshore_telegram_emulator::Client, sent: &Sent<'_>) -> Result<()> {
-    let update = json!({"message": {
+    let mut update = json!({"message": {
         "message_id": sent.thread, "message_thread_id": sent.thread, "is_topic_message": true, "date": Timestamp::now().as_second(),
         "chat": {"id": sent.case.chat, "type": "supergroup", "title": "Cases", "is_forum": true},
         "from": {"id": sent.case.user, "is_bot": false, "first_name": "Somebody"},
-        "text": sent.case.text,
     }});
+    let (text, file) = (&sent.case.text, sent.case.file);
+    update["message"][if file { "caption" } else { "text" }] = json!(text);
+    if file {
+        update["message"]["document"] = json!({"file_id": "nowhere", "file_name": "log.txt"});
+    }
     telegram
         .inject(&update)
         .await
@@ -198,6 +203,7 @@ async fn check_explain(install: &Install, table: &cases::Table, sent: &Sent<'_>,
         .map(i64::to_string)
         .collect::<Vec<_>>()
         .join(",");
+    let with_file = sent.case.file.then(|| "--with-file".to_owned());
     let args = [
         "explain".to_owned(),
         format!("--chat={}", sent.case.chat),
@@ -209,7 +215,9 @@ async fn check_explain(install: &Install, table: &cases::Table, sent: &Sent<'_>,
         "--".to_owned(),
         sent.case.text.clone().unwrap_or_default(),
     ];
-    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let (command, rest) = args.split_at(1);
+    let args = command.iter().chain(&with_file).chain(rest);
+    let args: Vec<&str> = args.map(String::as_str).collect();
     let said = Plugin::of(install).ok(&args, "").await?;
     let said: Value = serde_json::from_str(&said).with_context(|| said.clone())?;
     ensure!(
@@ -229,6 +237,7 @@ async fn the_bot_and_explain_decide_on_the_cluster_as_the_table_has_it() -> Resu
             Some("no-policy") => "cases-none",
             Some("access") => "cases-access",
             Some("offer") => "cases-offer",
+            Some("files") => "cases-files",
             _ => continue,
         };
         // Nothing shall run: what is decided is all that counts.

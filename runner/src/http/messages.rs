@@ -8,10 +8,10 @@ use axum::extract::State;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use http::StatusCode;
-use longshore_wire::api::{MessageAccepted, PostMessage};
+use longshore_wire::api::{MAX_FILES_BYTES, MAX_MESSAGE_BYTES, MessageAccepted, PostMessage};
 use tokio::sync::oneshot;
 
-use super::problem::Body;
+use super::problem::BodyWithFiles;
 use super::{Api, ApiError};
 use crate::lifecycle::{Command, Posted};
 
@@ -21,11 +21,14 @@ const DISK: Duration = Duration::from_secs(10);
 
 pub async fn post(
     State(api): State<Arc<Api>>,
-    Body(message): Body<PostMessage>,
+    BodyWithFiles(message): BodyWithFiles<PostMessage>,
 ) -> Result<(StatusCode, Json<MessageAccepted>), ApiError> {
     let journal = api.journal().await?;
     if message.text.trim().is_empty() && message.attachments.is_empty() {
         return Err(ApiError::invalid("The message has neither text nor a file."));
+    }
+    if message.text.len() > MAX_MESSAGE_BYTES {
+        return Err(ApiError::too_large());
     }
     let files = message.attachments.iter().map(|file| {
         let content = BASE64_STANDARD.decode(&file.data);
@@ -33,6 +36,9 @@ pub async fn post(
         Ok((file.name.clone(), content))
     });
     let files = files.collect::<Result<Vec<_>, ApiError>>()?;
+    if files.iter().map(|(_, content)| content.len()).sum::<usize>() > MAX_FILES_BYTES {
+        return Err(ApiError::files_too_large());
+    }
     let id = message.id;
     let (reply, posted) = oneshot::channel();
     let command = Command::Post { message, files, reply };

@@ -10,7 +10,7 @@ use futures::StreamExt;
 use http::header::RETRY_AFTER;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
-use longshore_wire::api::{MAX_MESSAGE_BYTES, Problem};
+use longshore_wire::api::{MAX_FILES_BYTES, MAX_MESSAGE_BYTES, Problem};
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
@@ -85,6 +85,15 @@ impl ApiError {
         )
     }
 
+    /// The files are too large.
+    pub fn files_too_large() -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "TooLarge",
+            "The files of a message may have 20 MiB together. Put larger ones where claude can fetch them.",
+        )
+    }
+
     /// Too many messages wait.
     pub fn queue_full(limit: usize) -> Self {
         Self::new(
@@ -154,6 +163,23 @@ impl IntoResponse for ApiError {
     }
 }
 
+/// Largest body of a message with its files, which are written as base64.
+const WITH_FILES: usize = MAX_MESSAGE_BYTES + MAX_FILES_BYTES / 3 * 4 + 4;
+
+/// A JSON body with files: at most [`WITH_FILES`], refused as a `Problem`. What it holds is checked by whoever takes it.
+pub struct BodyWithFiles<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for BodyWithFiles<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        let bytes = read(request, WITH_FILES).await?;
+        let body = Json::<T>::from_bytes(&bytes);
+        body.map(|Json(body)| Self(body))
+            .map_err(|rejection| bad_json(&rejection))
+    }
+}
+
 /// A JSON body of at most [`MAX_MESSAGE_BYTES`], refused as a `Problem`. The content type does not matter.
 pub struct Body<T>(pub T);
 
@@ -161,7 +187,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
-        let bytes = read(request).await?;
+        let bytes = read(request, MAX_MESSAGE_BYTES).await?;
         let body = Json::<T>::from_bytes(&bytes);
         body.map(|Json(body)| Self(body))
             .map_err(|rejection| bad_json(&rejection))
@@ -175,7 +201,7 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for BodyOrDef
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
-        let bytes = read(request).await?;
+        let bytes = read(request, MAX_MESSAGE_BYTES).await?;
         if bytes.is_empty() {
             return Ok(Self(T::default()));
         }
@@ -186,12 +212,12 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for BodyOrDef
 }
 
 /// The whole body, as far as it is small enough.
-async fn read(request: Request) -> Result<Vec<u8>, ApiError> {
+async fn read(request: Request, limit: usize) -> Result<Vec<u8>, ApiError> {
     let mut body = request.into_body().into_data_stream();
     let mut bytes = Vec::new();
     while let Some(chunk) = body.next().await {
         let chunk = chunk.map_err(|error| ApiError::new(StatusCode::BAD_REQUEST, "Invalid", error.to_string()))?;
-        if bytes.len() + chunk.len() > MAX_MESSAGE_BYTES {
+        if bytes.len() + chunk.len() > limit {
             let mut left = THROWN_AWAY;
             let throwing = async {
                 while let Some(Ok(chunk)) = body.next().await {
