@@ -83,7 +83,10 @@ async fn download(bot: &Bot, row: &MessageRow) -> Result<Vec<Attachment>, Downlo
     for file in &row.files {
         let content = bot.telegram.download(&file.id).await.map_err(|error| match error {
             CallError::RetryAfter(wait) => Download::Later(wait),
-            CallError::Unknown(_) | CallError::Unauthorized(_) => Download::Later(SOON),
+            CallError::Unknown(_) | CallError::Unauthorized(_) => {
+                tracing::warn!(chat = row.place.chat, message_id = row.message, %error, "a file is fetched again");
+                Download::Later(SOON)
+            }
             error => Download::Never(error.to_string()),
         })?;
         attachments.push(Attachment {
