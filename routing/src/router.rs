@@ -338,7 +338,7 @@ impl<'a> Way<'a> {
             (Command::End, None) => reply(words::NO_SESSION, "/end, and no session is active"),
             (Command::Quick, _) if rest.is_empty() => reply(words::NOTHING_QUICK, "/quick without text"),
             (Command::Quick, _) => self.task(rest, None, "/quick makes it a task"),
-            (Command::Deep, Some(session)) => self.into_session(session, rest, true, None, "/deep"),
+            (Command::Deep, Some(session)) => self.to_session(session, rest, true, None, "/deep"),
             (Command::Deep, None) => self.start(rest, None, "/deep starts a session"),
         }
     }
@@ -384,7 +384,7 @@ impl<'a> Way<'a> {
                 (_, text) => self.task(text, class, &because),
             },
             (RuleMode::Session | RuleMode::ToActiveSession, Some(session)) => {
-                self.into_session(session, seen.text, false, written, &because)
+                self.to_session(session, seen.text, false, written, &because)
             }
             (RuleMode::Session | RuleMode::ToActiveSession, None) => self.start(seen.text, class, &because),
         }
@@ -398,7 +398,7 @@ impl<'a> Way<'a> {
         Some(match &self.router.beside {
             Some(_) if self.message.file => {
                 let why = format!("session {} is active, and a file comes with the message", session.name);
-                self.into_session(session, seen.text, false, None, &why)
+                self.to_session(session, seen.text, false, None, &why)
             }
             Some((mode @ (WhileSessionActive::QueueTask | WhileSessionActive::RunTask), policy)) => {
                 let why = format!(
@@ -407,7 +407,7 @@ impl<'a> Way<'a> {
                 );
                 self.task(seen.text, None, &why)
             }
-            Some((WhileSessionActive::ToSession, _)) | None => self.into_session(
+            Some((WhileSessionActive::ToSession, _)) | None => self.to_session(
                 session,
                 seen.text,
                 false,
@@ -482,7 +482,7 @@ impl<'a> Way<'a> {
     }
 
     /// A message to a session that is there already; with neither text nor file, the session is woken if it sleeps.
-    fn into_session(
+    fn to_session(
         &self,
         session: &ActiveSession,
         text: &str,
