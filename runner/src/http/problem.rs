@@ -173,7 +173,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for BodyWithFiles<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
-        let bytes = read(request, WITH_FILES).await?;
+        let bytes = read(request, WITH_FILES, ApiError::files_too_large).await?;
         let body = Json::<T>::from_bytes(&bytes);
         body.map(|Json(body)| Self(body))
             .map_err(|rejection| bad_json(&rejection))
@@ -187,7 +187,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
-        let bytes = read(request, MAX_MESSAGE_BYTES).await?;
+        let bytes = read(request, MAX_MESSAGE_BYTES, ApiError::too_large).await?;
         let body = Json::<T>::from_bytes(&bytes);
         body.map(|Json(body)| Self(body))
             .map_err(|rejection| bad_json(&rejection))
@@ -201,7 +201,7 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for BodyOrDef
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
-        let bytes = read(request, MAX_MESSAGE_BYTES).await?;
+        let bytes = read(request, MAX_MESSAGE_BYTES, ApiError::too_large).await?;
         if bytes.is_empty() {
             return Ok(Self(T::default()));
         }
@@ -212,7 +212,7 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for BodyOrDef
 }
 
 /// The whole body, as far as it is small enough.
-async fn read(request: Request, limit: usize) -> Result<Vec<u8>, ApiError> {
+async fn read(request: Request, limit: usize, too_large: fn() -> ApiError) -> Result<Vec<u8>, ApiError> {
     let mut body = request.into_body().into_data_stream();
     let mut bytes = Vec::new();
     while let Some(chunk) = body.next().await {
@@ -229,7 +229,7 @@ async fn read(request: Request, limit: usize) -> Result<Vec<u8>, ApiError> {
             };
             // Whoever is not done by then is cut off.
             let _ = timeout(THROWING, throwing).await;
-            return Err(ApiError::too_large());
+            return Err(too_large());
         }
         bytes.extend_from_slice(&chunk);
     }

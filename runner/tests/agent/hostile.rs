@@ -14,8 +14,15 @@ async fn every_refusal_is_a_problem() {
     let runner = &rig.runner;
     let post = |body: String| runner.request(Method::POST, "/v1/messages").body(body);
     let big = json!({"id": id(1), "text": "x".repeat(3 << 20)}).to_string();
+    // Two files, so that neither alone is too large.
+    let files = |bytes: usize, more: usize| {
+        let file = |bytes: usize| json!({"name": "a", "data": BASE64_STANDARD.encode(vec![0; bytes])});
+        json!({"id": id(1), "text": "x", "attachments": [file(bytes / 2), file(bytes / 2 + more)]}).to_string()
+    };
     let full: Vec<(u16, &str, reqwest::RequestBuilder)> = vec![
         (413, "TooLarge", post(big)),
+        (413, "TooLarge", post(files(20 << 20, 1))),
+        (413, "TooLarge", post(files(30 << 20, 0))),
         (422, "Invalid", post(json!({"id": id(1), "text": "  "}).to_string())),
         (422, "Invalid", post(json!({"text": "no id"}).to_string())),
         (400, "Invalid", post("{not json".to_owned())),
@@ -50,7 +57,7 @@ async fn every_refusal_is_a_problem() {
         (sent < 40).then(|| (Ok::<_, std::io::Error>(vec![b' '; 64 << 10]), sent + 1))
     });
     let answer = runner
-        .request(Method::POST, "/v1/messages")
+        .request(Method::POST, "/v1/quiesce")
         .body(reqwest::Body::wrap_stream(slow));
     assert_eq!(answer.send().await.unwrap().status(), 413);
     let health = reqwest::get(runner.url("/healthz")).await.unwrap();
