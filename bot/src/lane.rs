@@ -96,21 +96,8 @@ async fn carry_out(bot: &Arc<Bot>, row: &MessageRow) -> Result<Carried, StoreErr
             };
             start_task(bot, row, wanted).await
         }
-        Mode::StartSession { prompt, agent_class } if row.files.is_empty() => {
-            start_session(bot, row, prompt.clone(), agent_class.clone()).await
-        }
-        // What the operator gives a session has no files: it begins without a prompt, and this is the first message.
         Mode::StartSession { prompt, agent_class } => {
-            let started = start_session(bot, row, None, agent_class.clone()).await?;
-            if let (Carried::Done, Some(session)) = (&started, &row.object) {
-                let again = Again {
-                    deep: true,
-                    written: None,
-                };
-                let text = prompt.as_deref().unwrap_or_default();
-                deliver::to_session(bot, row, session, Some(text), again).await?;
-            }
-            Ok(started)
+            start_session(bot, row, prompt.clone(), agent_class.clone()).await
         }
         Mode::ToSession {
             session,
@@ -216,6 +203,11 @@ async fn start_session(
     let Some(name) = &row.object else {
         return Ok(Carried::Done);
     };
+    // What the operator gives a session has no files: with some it begins without a prompt, and this is its first message.
+    let (prompt, message) = match row.files.is_empty() {
+        true => (prompt, None),
+        false => (None, Some(prompt.unwrap_or_default())),
+    };
     let made = match topic(bot, row).await {
         Ok(topic) => {
             bot.cluster
@@ -230,10 +222,17 @@ async fn start_session(
             bot.store
                 .observe_session(name.clone(), uid, row.place, SessionState::Live)
                 .await?;
-            if row.files.is_empty() {
+            if message.is_none() {
                 bot.store.advance_message(row.row, MessageState::Handed).await?;
             }
             observe::session(bot, &session).await?;
+            if let Some(text) = message {
+                let again = Again {
+                    deep: true,
+                    written: None,
+                };
+                deliver::to_session(bot, row, name, Some(&text), again).await?;
+            }
             Ok(Carried::Done)
         }
         Err(error) => {

@@ -114,7 +114,7 @@ async fn result(bot: &Bot, task: &ContainerTask, place: &TelegramOrigin) -> Resu
     let (Some(uid), false) = (task.uid(), task.annotations().contains_key(meta::DELIVERED)) else {
         return Ok(());
     };
-    let Some((rich, error)) = outcome::of_task(task).filter(|_| !outcome::was_not_needed(task)) else {
+    let Some((rich, error)) = outcome::of_task(task).filter(|_| !task.was_not_needed()) else {
         return Ok(());
     };
     let place = Place {

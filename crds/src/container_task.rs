@@ -5,6 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::conditions::{reasons, types};
 use crate::{History, Origin, TopicRef, Usage, When};
 
 /// Desired state of a ContainerTask.
@@ -97,6 +98,15 @@ pub struct ContainerTaskSpec {
     /// The chat message behind this task, or the chat that its answer is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
+}
+
+impl ContainerTask {
+    /// Whether it is over without claude, because its `when` found that there is nothing to do.
+    pub fn was_not_needed(&self) -> bool {
+        let conditions = self.status.iter().flat_map(|status| &status.conditions);
+        let mut complete = conditions.filter(|condition| condition.type_ == types::COMPLETE);
+        complete.any(|complete| complete.status == "True" && complete.reason == reasons::NOT_NEEDED)
+    }
 }
 
 /// What the agent of a task is told about its wish for a session.

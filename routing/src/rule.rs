@@ -92,16 +92,8 @@ impl Conditions {
         self.check_place(seen, &mut matched)?;
         self.check_text(seen, &mut matched)?;
         if let Some(wanted) = self.session_active {
-            let active = seen.situation.session.is_some();
-            let told = if active {
-                "a session is active"
-            } else {
-                "no session is active"
-            };
-            if active != wanted {
-                return Err(told.to_owned());
-            }
-            matched.push(told.to_owned());
+            let told = ["no session is active", "a session is active"];
+            matched.push(just_so(wanted, seen.situation.session.is_some(), told)?);
         }
         if let Some(window) = &self.window {
             let local = window.local(seen.now);
@@ -155,15 +147,8 @@ impl Conditions {
         }
         if let Some(wanted) = self.has_attachment {
             let attached = seen.message.file || seen.message.content.is_err();
-            let found = if attached {
-                "something is attached"
-            } else {
-                "nothing is attached"
-            };
-            if wanted != attached {
-                return Err(found.to_owned());
-            }
-            matched.push(found.to_owned());
+            let told = ["nothing is attached", "something is attached"];
+            matched.push(just_so(wanted, attached, told)?);
         }
         if self.min_length > 0 {
             let length = seen.text.chars().count();
@@ -204,4 +189,10 @@ fn regex(pattern: &str) -> Result<Regex, String> {
                 .to_owned();
             format!("match.regex cannot be read: {last}")
         })
+}
+
+/// What is found, in the words for no and for yes: a match when that is what is wanted, else why not.
+fn just_so(wanted: bool, found: bool, [no, yes]: [&str; 2]) -> Result<String, String> {
+    let told = if found { yes } else { no }.to_owned();
+    if wanted == found { Ok(told) } else { Err(told) }
 }

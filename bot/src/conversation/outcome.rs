@@ -2,7 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
-use longshore_crds::conditions::{reasons, types};
+use longshore_crds::conditions::types;
 use longshore_crds::{ContainerTask, meta};
 
 use crate::render::{self, Rich};
@@ -56,13 +56,6 @@ pub fn heading(task: &ContainerTask) -> String {
 /// What stands above the answer of this run of a schedule, be it a task's or a session's.
 pub fn run_heading(run: &str) -> String {
     format!("⏰ {run}")
-}
-
-/// Whether a task ended without claude, because its `when` found nothing to do. That is no news for a chat.
-pub fn was_not_needed(task: &ContainerTask) -> bool {
-    let conditions = task.status.as_ref().map(|status| status.conditions.as_slice());
-    let complete = condition(conditions.unwrap_or_default(), types::COMPLETE);
-    complete.is_some_and(|complete| complete.status == "True" && complete.reason == reasons::NOT_NEEDED)
 }
 
 /// The final words about a task, once there are any, and whether it failed.

@@ -108,6 +108,16 @@ impl Chat {
         }
     }
 
+    /// Presses a button of the bot's message, and returns the short words that Telegram shows for it.
+    ///
+    /// # Errors
+    /// When there is no such button, or the bot has not answered after [`DEADLINE`].
+    pub async fn press(&self, message: i64, user: i64, label: &str) -> Result<String> {
+        let pressed = self.telegram.press(self.forum, message, user, label).await?;
+        let answer = self.telegram.callback(&pressed.id, DEADLINE).await?.answer;
+        Ok(answer.context("the press was not answered")?.text)
+    }
+
     /// Alice writes, and the answer comes; it stands in exactly one message of the bot.
     ///
     /// # Errors

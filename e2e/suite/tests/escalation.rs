@@ -3,8 +3,7 @@
 use anyhow::{Context as _, Result, ensure};
 use longshore_crds::{PersistentSession, names};
 use longshore_e2e::chat::Chat;
-use longshore_e2e::install::{ALICE, DEADLINE, Install, MALLORY, Options, with_install};
-use longshore_telegram_emulator::control::view::Shown;
+use longshore_e2e::install::{ALICE, Install, MALLORY, Options, with_install};
 use serde_json::{Value, json};
 
 const REASON: &str = "Forty piers stand there.";
@@ -41,12 +40,6 @@ async fn knows(install: &Install, chat: &Chat, asked: i64) -> Result<String> {
     Ok(name)
 }
 
-async fn press(chat: &Chat, shown: &Shown, user: i64, label: &str) -> Result<String> {
-    let pressed = chat.telegram.press(chat.forum, shown.message_id, user, label).await?;
-    let answer = chat.telegram.callback(&pressed.id, DEADLINE).await?.answer;
-    Ok(answer.context("the press was not answered")?.text)
-}
-
 #[tokio::test]
 async fn a_task_that_asks_for_a_session_is_followed_by_one_that_knows_what_it_has_learnt() -> Result<()> {
     with_install(Options::named("escalation"), async |install| {
@@ -71,10 +64,10 @@ async fn a_task_that_asks_for_a_session_is_followed_by_one_that_knows_what_it_ha
             "{}",
             question.text
         );
-        let said = press(&chat, &question, MALLORY, start).await?;
+        let said = chat.press(question.message_id, MALLORY, start).await?;
         ensure!(said.contains("not on the list"), "a stranger was told «{said}»");
         ensure!(sessions().await?.items.is_empty(), "nobody has decided yet");
-        press(&chat, &question, ALICE, start).await?;
+        chat.press(question.message_id, ALICE, start).await?;
         let first = knows(install, &chat, asked).await?;
         chat.exactly_once("A session takes over").await?;
         install.want(&first, "Ended").await?;

@@ -1,12 +1,11 @@
 //! Somebody unknown writes: an approver is asked by a button, and who is let in is heard, over restarts and no longer than policies
 //! mean it.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use longshore_crds::ContainerTask;
 use longshore_e2e::chat::Chat;
-use longshore_e2e::install::{ALICE, DEADLINE, MALLORY, Options, with_install};
+use longshore_e2e::install::{ALICE, MALLORY, Options, with_install};
 use longshore_e2e::plugin::Plugin;
-use longshore_telegram_emulator::control::view::Shown;
 use serde_json::{Value, json};
 
 const BOT: &str = "app.kubernetes.io/component=bot";
@@ -27,12 +26,6 @@ fn long(text: &str, answer: &str) -> String {
 
 async fn stranger(chat: &Chat, text: &str) -> Result<i64> {
     Ok(chat.telegram.say(chat.forum, Some(chat.thread), MALLORY, text).await?)
-}
-
-async fn press(chat: &Chat, shown: &Shown, user: i64, label: &str) -> Result<String> {
-    let pressed = chat.telegram.press(chat.forum, shown.message_id, user, label).await?;
-    let answer = chat.telegram.callback(&pressed.id, DEADLINE).await?.answer;
-    Ok(answer.context("the press was not answered")?.text)
 }
 
 #[tokio::test]
@@ -56,7 +49,7 @@ async fn a_stranger_is_heard_once_an_approver_has_let_them_in_and_no_longer_than
         let asking = chat.button(first, ALLOW).await?;
         ensure!(asking.text.contains("Count the piers."), "{}", asking.text);
         let second = stranger(&chat, "Count the cranes. [[say Nine cranes.]]").await?;
-        let said = press(&chat, &asking, MALLORY, ALLOW).await?;
+        let said = chat.press(asking.message_id, MALLORY, ALLOW).await?;
         ensure!(said.contains("not on the list"), "the stranger was told «{said}»");
         chat.ask("What is here? [[say A harbour.]]", "A harbour.").await?;
         ensure!(tasks().await? == 1, "only Alice's");
@@ -71,7 +64,7 @@ async fn a_stranger_is_heard_once_an_approver_has_let_them_in_and_no_longer_than
         let bot = install.pod_with(BOT).await?;
         install.delete_pod(&bot).await?;
         install.gone("pod", &bot).await?;
-        let said = press(&chat, &asking, ALICE, ALLOW).await?;
+        let said = chat.press(asking.message_id, ALICE, ALLOW).await?;
         ensure!(said.contains("Allowed"), "Alice was told «{said}»");
         chat.answer(first, "Forty piers.").await?;
         chat.answer(second, "Nine cranes.").await?;
@@ -106,11 +99,11 @@ async fn a_stranger_is_heard_once_an_approver_has_let_them_in_and_no_longer_than
         let fourth = stranger(&chat, &long("Count the ropes.", "Two ropes.")).await?;
         let asking = chat.button(fourth, ALLOW).await?;
         ensure!(tasks().await? == count + 1, "nothing was run");
-        press(&chat, &asking, ALICE, ALLOW).await?;
+        chat.press(asking.message_id, ALICE, ALLOW).await?;
         chat.answer(fourth, "Two ropes.").await?;
 
         let allowed = chat.button(fourth, REVOKE).await?;
-        press(&chat, &allowed, ALICE, REVOKE).await?;
+        chat.press(allowed.message_id, ALICE, REVOKE).await?;
         chat.answer(fourth, "Taken back, as Alice said").await?;
         let count = tasks().await?;
         stranger(&chat, "Count the nets.").await?;

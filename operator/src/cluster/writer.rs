@@ -157,8 +157,8 @@ fn writers_of(topic: &str) -> ListParams {
     ListParams::default().labels(&format!("{}={topic},!{}", meta::TOPIC_LABEL, meta::READ_ONLY_LABEL))
 }
 
-/// Whether another task of the topic that may write has a Job that is not over. To be asked by whoever has just claimed the topic: the look before
-/// the claim cannot see a Job whose create was still on its way (`task::release`).
+/// Whether another task of the topic that may write has a Job that is not over. To be asked by whoever has just claimed the
+/// topic: the look before the claim cannot see a Job whose create was still on its way (`task::release`).
 pub async fn has_jobs_of_others(
     client: &Client,
     namespace: &str,
@@ -171,7 +171,8 @@ pub async fn has_jobs_of_others(
     Ok(jobs.iter().any(|job| other(job) && !task::job_is_over(job)))
 }
 
-/// Pods of a topic that may write and are not finished, whoever's they are: sessions and tasks that are gone may leave one behind that still stops.
+/// Pods of a topic that may write and are not finished, whoever's they are: sessions and tasks that are gone may leave one behind
+/// that still stops.
 ///
 /// To be asked by whoever has claimed the topic. As a rule the claim has looked at the last writer's pods; but a Topic that was
 /// deleted and made anew does not know who wrote its volume last.

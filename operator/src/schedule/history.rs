@@ -28,7 +28,7 @@ pub fn surplus(spec: &ScheduledTaskSpec, runs: &[Arc<ContainerTask>], now: Times
     let (waiting, settled): (Vec<_>, Vec<_>) = over.into_iter().partition(|run| waits(run, now));
     let (failed, complete): (Vec<_>, Vec<_>) = settled.into_iter().partition(|run| has_failed(run));
     // However many runs find that there is nothing to do, the last answers stay.
-    let (idle, complete): (Vec<_>, Vec<_>) = complete.into_iter().partition(|run| task::was_not_needed(run));
+    let (idle, complete): (Vec<_>, Vec<_>) = complete.into_iter().partition(|run| run.was_not_needed());
     let limit = |limit: i32| usize::try_from(limit).unwrap_or_default();
     let kept = [
         (failed, limit(spec.failed_tasks_history_limit)),
@@ -58,5 +58,5 @@ fn waits(run: &ContainerTask, now: Timestamp) -> bool {
     let origin = run.spec.origin.as_ref();
     let has_chat = origin.is_some_and(|origin| origin.telegram.is_some());
     let fresh = completed(run).is_none_or(|at| now <= at + LONGEST_WAIT);
-    has_chat && fresh && !task::was_not_needed(run) && !run.annotations().contains_key(meta::DELIVERED)
+    has_chat && fresh && !run.was_not_needed() && !run.annotations().contains_key(meta::DELIVERED)
 }

@@ -92,11 +92,10 @@ async fn claim_topic(seen: &Observed, topic: &Topic, me: &Claim, ctx: &Context) 
             })));
         }
     }
-    let session = live_session(ctx, topic).await?;
-    if session.is_none() && leaves_any(seen, ctx).await? {
-        return Ok(Some(Admission::Settling));
+    if let Some(session) = live_session(ctx, topic).await? {
+        return Ok(Some(Admission::Waiting(Blocker::Session(session))));
     }
-    Ok(session.map(|session| Admission::Waiting(Blocker::Session(session))))
+    Ok(leaves_any(seen, ctx).await?.then_some(Admission::Settling))
 }
 
 /// Whether a Job or a pod of the topic is there that may write its workspace.

@@ -23,7 +23,7 @@ use crate::cluster::Error;
 use crate::context::Context;
 use crate::requeue::requeue;
 
-pub use order::{claim, is_over, occupies, was_not_needed};
+pub use order::{claim, is_over, occupies};
 pub use outcome::{job_is_over, usage};
 
 /// One pass over one ContainerTask.

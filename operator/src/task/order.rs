@@ -6,7 +6,7 @@ use kube::ResourceExt;
 use longshore_crds::conditions::{reasons, types};
 use longshore_crds::{ContainerTask, PersistentSession};
 
-use crate::conditions::{find, holds};
+use crate::conditions::holds;
 use crate::ledger::Claim;
 use crate::session;
 
@@ -22,13 +22,6 @@ pub fn is_over(task: &ContainerTask) -> bool {
     task.status
         .as_ref()
         .is_some_and(|status| holds(&status.conditions, types::COMPLETE) || holds(&status.conditions, types::FAILED))
-}
-
-/// Whether it is over without claude, because its `when` found that there is nothing to do.
-pub fn was_not_needed(task: &ContainerTask) -> bool {
-    let conditions = task.status.as_ref().map(|status| status.conditions.as_slice());
-    find(conditions.unwrap_or_default(), types::COMPLETE)
-        .is_some_and(|complete| complete.status == "True" && complete.reason == reasons::NOT_NEEDED)
 }
 
 /// Whether it has a pod, or may get one at any moment. A task that was admitted and then gave way does not.

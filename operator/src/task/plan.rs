@@ -12,7 +12,7 @@ use longshore_crds::{ContainerTaskStatus, TaskPhase, meta};
 use super::admit::Admission;
 use super::build::{job, retries, timeout_seconds, ttl_seconds};
 use super::observe::Observed;
-use super::order::{Blocker, is_over, was_not_needed};
+use super::order::{Blocker, is_over};
 use super::outcome::{Ended, MAX_MESSAGE, Outcome, outcome};
 use super::release::is_held_back;
 use crate::agent::{Contact, Met, dial_again};
@@ -416,7 +416,7 @@ fn deletion(seen: &Observed) -> Option<Timestamp> {
         .as_ref()
         .is_some_and(|origin| origin.telegram.is_some());
     // Nobody waits for what is not posted.
-    let has_chat = has_chat && !was_not_needed(&seen.task);
+    let has_chat = has_chat && !seen.task.was_not_needed();
     let delivered = seen
         .task
         .annotations()

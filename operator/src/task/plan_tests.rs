@@ -68,6 +68,17 @@ impl World {
         self
     }
 
+    /// The Job that is made once it may be.
+    fn made(&mut self) -> Job {
+        let go = Admission::Go {
+            token_sha256: vec!["d".to_owned()],
+        };
+        match self.admitted(go).plan().step {
+            Some(Step::CreateJob(job)) => *job,
+            other => panic!("no Job but {other:?}"),
+        }
+    }
+
     fn task(&mut self, change: impl FnOnce(&mut ContainerTask)) -> &mut Self {
         change(Arc::make_mut(&mut self.seen.task));
         self
@@ -459,16 +470,7 @@ fn the_pod_of_a_task_that_only_reads_stands_beside_the_session_and_is_not_made_t
     let neighbour = json!({ "metadata": { "name": "ls-build-0" }, "spec": { "nodeName": "seven", "containers": [] } });
     world.seen.neighbour = Some(Arc::new(serde_json::from_value(neighbour).unwrap()));
     assert_eq!(crate::task::build::retries(&world.seen), 0);
-    let Some(Step::CreateJob(job)) = world
-        .admitted(Admission::Go {
-            token_sha256: vec!["d".to_owned()],
-        })
-        .plan()
-        .step
-    else {
-        panic!("no Job")
-    };
-    let job = serde_json::to_value(&job).unwrap();
+    let job = serde_json::to_value(world.made()).unwrap();
     let pod = &job["spec"]["template"];
     assert_eq!(
         job["spec"]["podFailurePolicy"],
@@ -516,16 +518,7 @@ fn the_job_is_as_written_down() {
     let topic = &mut Arc::make_mut(world.seen.topic.as_mut().unwrap()).spec;
     topic.instructions = serde_json::from_value(inline).unwrap();
     topic.repository = serde_json::from_value(repository).unwrap();
-    let Some(Step::CreateJob(job)) = world
-        .admitted(Admission::Go {
-            token_sha256: vec!["d".to_owned()],
-        })
-        .plan()
-        .step
-    else {
-        panic!("no Job")
-    };
-    insta::assert_yaml_snapshot!(*job);
+    insta::assert_yaml_snapshot!(world.made());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
@@ -174,9 +174,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for BodyWithFiles<T> {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         let bytes = read(request, WITH_FILES, ApiError::files_too_large).await?;
-        let body = Json::<T>::from_bytes(&bytes);
-        body.map(|Json(body)| Self(body))
-            .map_err(|rejection| bad_json(&rejection))
+        parsed(&bytes).map(Self)
     }
 }
 
@@ -188,9 +186,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         let bytes = read(request, MAX_MESSAGE_BYTES, ApiError::too_large).await?;
-        let body = Json::<T>::from_bytes(&bytes);
-        body.map(|Json(body)| Self(body))
-            .map_err(|rejection| bad_json(&rejection))
+        parsed(&bytes).map(Self)
     }
 }
 
@@ -205,9 +201,7 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for BodyOrDef
         if bytes.is_empty() {
             return Ok(Self(T::default()));
         }
-        let body = Json::<T>::from_bytes(&bytes);
-        body.map(|Json(body)| Self(body))
-            .map_err(|rejection| bad_json(&rejection))
+        parsed(&bytes).map(Self)
     }
 }
 
@@ -236,8 +230,11 @@ async fn read(request: Request, limit: usize, too_large: fn() -> ApiError) -> Re
     Ok(bytes)
 }
 
-fn bad_json(rejection: &JsonRejection) -> ApiError {
-    ApiError::new(rejection.status(), "Invalid", rejection.body_text())
+fn parsed<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    match Json::<T>::from_bytes(bytes) {
+        Ok(Json(body)) => Ok(body),
+        Err(rejection) => Err(ApiError::new(rejection.status(), "Invalid", rejection.body_text())),
+    }
 }
 
 /// A query, refused as a `Problem`.
