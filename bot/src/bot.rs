@@ -135,7 +135,7 @@ impl Bot {
     /// Shows a sentence at a message until there is something better.
     pub async fn show_progress(&self, row: &MessageRow, text: &str) -> Result<(), StoreError> {
         if let Some(post) = self.store.post_id(answer_key(row.place, row.message, 0)).await? {
-            self.outbox.progress(row.place.chat, post, Content::plain(text));
+            self.outbox.progress(row.place, post, Content::plain(text));
         }
         Ok(())
     }

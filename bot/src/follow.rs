@@ -167,7 +167,7 @@ impl Follower {
                 heard = stream.next() => {
                     let Some(heard) = heard else { return Ok(()) };
                     if self.hear(door, heard).await? && refresh.is_none() {
-                        refresh = Some(looked + REFRESH);
+                        refresh = Some(looked + self.bot.outbox.real(REFRESH));
                     }
                 }
                 () = until(refresh) => {
@@ -244,7 +244,7 @@ impl Follower {
             }
         };
         self.bot.outbox.progress(
-            self.place.chat,
+            self.place,
             post,
             Content {
                 rich: progress.rich,

@@ -102,12 +102,12 @@ async fn show_task(bot: &Bot, place: Place, post: i64, stream: impl Stream<Item 
                 refresh = None;
                 looked = Instant::now();
                 if let Some(progress) = talk.progress() {
-                    bot.outbox.progress(place.chat, post, Content { rich: progress.rich, buttons: Vec::new() });
+                    bot.outbox.progress(place, post, Content { rich: progress.rich, buttons: Vec::new() });
                 }
                 continue;
             }
         }
-        refresh.get_or_insert(looked + REFRESH);
+        refresh.get_or_insert(looked + bot.outbox.real(REFRESH));
     }
 }
 

@@ -44,7 +44,7 @@ pub async fn run(
     let outbox = Outbox::new(
         store.clone(),
         telegram.clone(),
-        settings.messages_per_minute,
+        settings.budget,
         reports,
         tracker.clone(),
         stop.clone(),

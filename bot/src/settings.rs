@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use secrecy::SecretString;
 
 use crate::cluster::write::TopicSettings;
+use crate::outbox::{Budget, Scale};
 
 /// The Telegram bot of Longshore.
 #[derive(Parser)]
@@ -69,6 +70,10 @@ pub struct RunArgs {
     /// Calls a minute into one group, over all its topics. Private chats get one a second.
     #[arg(long, env = "LONGSHORE_MESSAGES_PER_MINUTE", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
     messages_per_minute: u16,
+    /// How many times faster than the clock the outbox's time passes: its budgets, gaps and what Telegram asks to wait. For tests, which
+    /// tell the Telegram emulator the same.
+    #[arg(long, env = "LONGSHORE_TIME_SCALE", default_value_t = 1.0, hide = true)]
+    time_scale: f64,
     /// Words that end the session when they stand alone, separated by commas.
     #[arg(long, env = "LONGSHORE_DONE_WORDS", default_value = "done", value_delimiter = ',')]
     done_words: Vec<String>,
@@ -96,8 +101,8 @@ pub struct Settings {
     pub store: PathBuf,
     /// Where health is served.
     pub listen: SocketAddr,
-    /// Calls a minute into one group.
-    pub messages_per_minute: usize,
+    /// How fast the outbox may talk.
+    pub budget: Budget,
     /// Words that end the session.
     pub done_words: Vec<String>,
     /// How log lines look.
@@ -130,7 +135,10 @@ impl TryFrom<RunArgs> for Settings {
             },
             store: args.store,
             listen: args.listen,
-            messages_per_minute: args.messages_per_minute.into(),
+            budget: Budget {
+                per_minute: args.messages_per_minute.into(),
+                scale: Scale::new(args.time_scale),
+            },
             done_words: args.done_words.into_iter().filter_map(filled).collect(),
             log_format: args.log_format,
         })

@@ -150,6 +150,22 @@ const STEPS: &[&str] = &[
     -- Files that came with a message, as JSON.
     ALTER TABLE messages ADD COLUMN files TEXT NOT NULL DEFAULT '[]';
 ",
+    "
+    -- Calls of the last minute, which count against the budget of their chat, and the last time Telegram asked to wait. In Unix
+    -- milliseconds.
+    CREATE TABLE calls (
+        row         INTEGER PRIMARY KEY,
+        chat        INTEGER NOT NULL,
+        at          INTEGER NOT NULL,
+        over        INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+    CREATE INDEX calls_chat ON calls (chat, at);
+    CREATE TABLE silences (
+        chat        INTEGER PRIMARY KEY,
+        told        INTEGER NOT NULL,
+        wait        INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+",
 ];
 
 /// Brings a database to the newest version.

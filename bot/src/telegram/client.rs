@@ -1,23 +1,26 @@
 //! The calls the bot makes, as payloads of our own.
 //!
 //! teloxide's types know Bot API 9.1 and lose the text of messages with newer parts; its client, token handling and error
-//! types are used, its payloads are not. Answers come as JSON and only the fields that matter are read.
+//! types are used, its payloads and requests are not. Answers come as JSON and only the fields that matter are read.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use longshore_wire::api::MAX_FILES_BYTES;
 use serde::Serialize;
 use serde_json::Value;
-use teloxide_core::Bot;
-use teloxide_core::requests::{JsonRequest, Payload};
+use teloxide_core::requests::Payload;
+use teloxide_core::{Bot, RequestError};
 
-use super::error::CallError;
+use super::error::{self, CallError};
 use crate::render::Entity;
 
 /// How long Telegram holds a poll that has nothing to say.
 pub const POLL_SECONDS: u32 = 50;
 /// Longer than a poll, so that a silent poll is not taken for a broken one.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long any other call may take. Nothing else goes to the chat in that time.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// What the bot wants to hear of.
 const ALLOWED_UPDATES: [&str; 3] = ["message", "callback_query", "my_chat_member"];
 
@@ -72,9 +75,31 @@ impl Telegram {
 
     async fn call<P>(&self, payload: P) -> Result<Value, CallError>
     where
-        P: Payload<Output = Value> + Serialize + Send + Sync + 'static,
+        P: Payload<Output = Value> + Serialize,
     {
-        Ok(JsonRequest::new(self.bot.clone(), payload).await?)
+        self.request(payload, CALL_TIMEOUT).await
+    }
+
+    /// Makes a call. teloxide's own way to do so sleeps ten seconds whenever Telegram's servers have a problem, in which nothing else
+    /// could go to the chat.
+    async fn request<P>(&self, payload: P, timeout: Duration) -> Result<Value, CallError>
+    where
+        P: Payload<Output = Value> + Serialize,
+    {
+        let token = format!("bot{}", self.bot.token());
+        let mut url = self.bot.api_url();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend([token.as_str(), P::NAME]);
+        }
+        let network = |error| CallError::from(RequestError::Network(Arc::new(error)));
+        let request = self.bot.client().post(url).json(&payload).timeout(timeout);
+        let answer = request.send().await.map_err(network)?;
+        let status = answer.status();
+        if status.is_server_error() {
+            return Err(CallError::Unknown(status.to_string()));
+        }
+        let body = answer.bytes().await.map_err(network)?;
+        error::read_answer(&body)
     }
 
     /// The next updates from `offset` on, raw. Everything below `offset` is forgotten by Telegram.
@@ -84,7 +109,7 @@ impl Telegram {
             timeout: POLL_SECONDS,
             allowed_updates: &ALLOWED_UPDATES,
         };
-        match self.call(updates).await? {
+        match self.request(updates, CLIENT_TIMEOUT).await? {
             Value::Array(updates) => Ok(updates),
             other => Err(CallError::Unknown(format!("getUpdates answered {other}"))),
         }
@@ -188,6 +213,30 @@ impl Telegram {
         self.call(edit).await.map(drop)
     }
 
+    /// Puts a reaction on a message, or takes away the bot's own.
+    pub async fn react(&self, chat: i64, message: i64, emoji: Option<&str>) -> Result<(), CallError> {
+        let reaction = emoji.map(|emoji| ReactionType {
+            kind: "emoji",
+            emoji: emoji.to_owned(),
+        });
+        let set = SetMessageReaction {
+            chat_id: chat,
+            message_id: message,
+            reaction: reaction.into_iter().collect(),
+        };
+        self.call(set).await.map(drop)
+    }
+
+    /// Shows for five seconds that the bot is typing.
+    pub async fn type_in(&self, chat: i64, thread: Option<i64>) -> Result<(), CallError> {
+        let action = SendChatAction {
+            chat_id: chat,
+            message_thread_id: thread,
+            action: "typing",
+        };
+        self.call(action).await.map(drop)
+    }
+
     /// Ends the waiting sign on a pressed button and shows a short text.
     pub async fn answer_callback(&self, query: &str, text: &str) -> Result<(), CallError> {
         let answer = AnswerCallbackQuery {
@@ -277,6 +326,30 @@ struct EditMessageText {
     reply_markup: Option<InlineKeyboard>,
 }
 payload!(EditMessageText, "editMessageText");
+
+#[derive(Clone, Serialize)]
+struct ReactionType {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    emoji: String,
+}
+
+#[derive(Clone, Serialize)]
+struct SetMessageReaction {
+    chat_id: i64,
+    message_id: i64,
+    reaction: Vec<ReactionType>,
+}
+payload!(SetMessageReaction, "setMessageReaction");
+
+#[derive(Clone, Serialize)]
+struct SendChatAction {
+    chat_id: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_thread_id: Option<i64>,
+    action: &'static str,
+}
+payload!(SendChatAction, "sendChatAction");
 
 #[derive(Clone, Serialize)]
 struct AnswerCallbackQuery {

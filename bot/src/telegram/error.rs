@@ -6,6 +6,9 @@
 use std::time::Duration;
 
 use longshore_crds::conditions::reasons;
+use serde::Deserialize;
+use serde_json::Value;
+use teloxide_core::types::ChatId;
 use teloxide_core::{ApiError, RequestError};
 
 /// Why a call failed, by what to do about it.
@@ -118,6 +121,43 @@ impl CallError {
     }
 }
 
+/// What a method answered: its result, or why there is none.
+pub fn read_answer(body: &[u8]) -> Result<Value, CallError> {
+    #[derive(Deserialize)]
+    struct Answer {
+        ok: bool,
+        #[serde(default)]
+        result: Value,
+        #[serde(default)]
+        description: String,
+        #[serde(default)]
+        parameters: Parameters,
+    }
+    #[derive(Default, Deserialize)]
+    struct Parameters {
+        retry_after: Option<u64>,
+        migrate_to_chat_id: Option<i64>,
+    }
+    let answer = serde_json::from_slice::<Answer>(body)
+        .map_err(|error| CallError::Unknown(format!("the answer is not what it should be: {error}")))?;
+    if answer.ok {
+        return Ok(answer.result);
+    }
+    Err(match answer.parameters {
+        Parameters {
+            retry_after: Some(seconds),
+            ..
+        } => CallError::RetryAfter(Duration::from_secs(seconds)),
+        Parameters {
+            migrate_to_chat_id: Some(id),
+            ..
+        } => RequestError::MigrateToChatId(ChatId(id)).into(),
+        // A token that is not known is an address that is not there.
+        _ if answer.description == "Not Found" => CallError::Unauthorized(answer.description),
+        _ => CallError::from_description(&answer.description),
+    })
+}
+
 impl From<RequestError> for CallError {
     fn from(error: RequestError) -> Self {
         match error {
@@ -161,6 +201,37 @@ fn network(error: &std::sync::Arc<reqwest::Error>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_answer_is_a_result_or_says_what_to_do() {
+        let read = |body: Value| read_answer(body.to_string().as_bytes());
+        assert_eq!(
+            read(json!({"ok": true, "result": {"message_id": 7}})),
+            Ok(json!({"message_id": 7}))
+        );
+        let refusal = |code: u16, description: &str, parameters: Value| {
+            read(json!({"ok": false, "error_code": code, "description": description, "parameters": parameters}))
+                .unwrap_err()
+        };
+        assert_eq!(
+            refusal(429, "Too Many Requests: retry after 7", json!({"retry_after": 7})),
+            CallError::RetryAfter(Duration::from_secs(7))
+        );
+        let moved = refusal(
+            400,
+            "Bad Request: group chat was upgraded",
+            json!({"migrate_to_chat_id": -1005}),
+        );
+        assert!(moved.to_string().contains("-1005"), "{moved}");
+        let token = refusal(401, "Unauthorized", json!({}));
+        assert!(matches!(token, CallError::Unauthorized(_)), "{token:?}");
+        assert_eq!(
+            refusal(400, "Bad Request: REACTION_INVALID", json!({})),
+            CallError::Refused("Bad Request: REACTION_INVALID".into())
+        );
+        assert!(matches!(read_answer(b"<html>"), Err(CallError::Unknown(_))));
+    }
 
     #[test]
     fn refusals_are_told_apart_by_their_text() {

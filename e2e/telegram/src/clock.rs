@@ -1,6 +1,7 @@
 //! The emulated clock: real time times a factor, plus what a test has advanced it by.
 //!
-//! Dates, limits and expiry follow it. What a client is told to wait (`retry_after`) is given in its own, real seconds.
+//! Dates, limits and expiry follow it. What a client is told to wait (`retry_after`) is given in its own seconds: real ones, unless
+//! the client shares this clock's factor.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -10,6 +11,8 @@ pub struct Clock {
     base_ms: i64,
     since: Instant,
     factor: f64,
+    /// Whether the client's time passes as fast.
+    shared: bool,
 }
 
 impl Default for Clock {
@@ -19,6 +22,7 @@ impl Default for Clock {
             base_ms: i64::try_from(unix.as_millis()).unwrap_or(i64::MAX),
             since: Instant::now(),
             factor: 1.0,
+            shared: false,
         }
     }
 }
@@ -39,12 +43,18 @@ impl Clock {
         self.factor = factor;
     }
 
+    /// Whether the client's time passes as fast.
+    pub fn share(&mut self, shared: bool) {
+        self.shared = shared;
+    }
+
     pub fn advance(&mut self, by: Duration) {
         self.base_ms += i64::try_from(by.as_millis()).unwrap_or(0);
     }
 
-    /// How long an emulated span takes in real time.
-    pub fn real(&self, emulated_ms: i64) -> Duration {
-        Duration::from_secs_f64(emulated_ms.max(0) as f64 / 1_000.0 / self.factor)
+    /// An emulated span in seconds of the client.
+    pub fn client_seconds(&self, emulated_ms: i64) -> f64 {
+        let factor = if self.shared { 1.0 } else { self.factor };
+        emulated_ms.max(0) as f64 / 1_000.0 / factor
     }
 }

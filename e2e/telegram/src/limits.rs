@@ -32,10 +32,17 @@ impl Default for Limits {
     fn default() -> Self {
         let counted = [
             "sendMessage",
+            "sendMessageDraft",
+            "sendPhoto",
             "sendDocument",
             "sendChatAction",
             "editMessageText",
+            "editMessageCaption",
             "editMessageReplyMarkup",
+            "deleteMessage",
+            "deleteMessages",
+            "setMessageReaction",
+            "pinChatMessage",
         ];
         Limits {
             group: Some(Rate {
@@ -150,8 +157,23 @@ mod tests {
         let mut limiter = limiter(1);
         assert_eq!(limiter.admit("sendMessage", -1, true, 0), Ok(()));
         assert_eq!(limiter.admit("sendMessage", -2, true, 0), Ok(()));
-        assert_eq!(limiter.admit("deleteMessage", -1, true, 0), Ok(()));
+        assert_eq!(limiter.admit("getChat", -1, true, 0), Ok(()));
         assert!(limiter.admit("sendMessage", -1, true, 0).is_err());
+    }
+
+    #[test]
+    fn everything_that_people_see_shares_the_bucket() {
+        for method in [
+            "setMessageReaction",
+            "deleteMessage",
+            "sendDocument",
+            "sendChatAction",
+            "sendMessageDraft",
+        ] {
+            let mut limiter = limiter(1);
+            assert_eq!(limiter.admit(method, -1, true, 0), Ok(()));
+            assert!(limiter.admit("sendMessage", -1, true, 0).is_err(), "{method}");
+        }
     }
 
     #[test]

@@ -147,6 +147,9 @@ impl Shared {
         if let Some(factor) = change.factor {
             clock.set_factor(factor);
         }
+        if let Some(shared) = change.shared {
+            clock.share(shared);
+        }
         if let Some(seconds) = change.advance_seconds {
             clock.advance(Duration::from_secs_f64(seconds));
         }
@@ -311,7 +314,7 @@ async fn execute(shared: &Shared, method: &str, params: &Params) -> ApiResult {
             let is_group = chat < 0;
             let admitted = world.limiter.admit(method, chat, is_group, now_ms);
             admitted
-                .map_err(|early| ApiError::too_many_requests(clock.real(early).as_secs_f64().ceil().max(1.0) as u64))?;
+                .map_err(|early| ApiError::too_many_requests(clock.client_seconds(early).ceil().max(1.0) as u64))?;
         }
         methods::run(method, methods::Call { world, params, now_ms })
     })

@@ -158,6 +158,9 @@ pub struct ClockChange {
     /// So many emulated seconds pass in a real one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub factor: Option<f64>,
+    /// The bot's time is as fast, so it is told to wait in emulated seconds instead of real ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shared: Option<bool>,
     /// Jump ahead by so many seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advance_seconds: Option<f64>,

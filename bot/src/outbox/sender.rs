@@ -1,0 +1,356 @@
+//! The sender of one chat: picks the most urgent thing, makes its call, and draws the conclusions.
+//!
+//! Text goes in by edits of a placeholder whose id is recorded, so a lost reply leaves at most an empty placeholder. Every call is
+//! written down before it is made, so that a restart does not spend the chat's budget twice. Fails only with its store.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::pace::{Next, Pace, Priority};
+use super::schedule::{Turns, Waiting};
+use super::wishes::{Look, Reaction};
+use super::{Chat, Inner, Reach};
+use crate::chat::Place;
+use crate::store::StoreError;
+use crate::store::posts::{Content, Pending};
+use crate::telegram::CallError;
+use crate::telegram::error::Scope;
+
+/// A post before it has words: a sign that the message was seen.
+const PLACEHOLDER: &str = "…";
+/// How often a post that somebody deleted is sent anew.
+const RESENDS: i64 = 2;
+/// Longest wait after calls without an answer.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Something that could be done now.
+enum Item {
+    Post(Pending),
+    Look(i64, Look),
+    Reaction(i64, Reaction),
+    Typing(Place),
+}
+
+impl Item {
+    fn waiting(&self) -> Waiting {
+        let (priority, place) = match self {
+            Self::Post(pending) => (pending.priority, pending.place),
+            Self::Look(_, look) if look.tick => (Priority::Spare, look.place),
+            Self::Look(_, look) => (Priority::Progress, look.place),
+            Self::Reaction(_, reaction) => (Priority::Placeholder, reaction.place),
+            Self::Typing(place) => (Priority::Spare, *place),
+        };
+        Waiting {
+            priority,
+            thread: place.thread_key(),
+        }
+    }
+}
+
+/// Sends what a chat shall show, until the bot stops.
+pub(super) async fn run(inner: Arc<Inner>, id: i64, chat: Arc<Chat>) {
+    let mut sender = match Sender::new(inner.clone(), id, chat).await {
+        Ok(sender) => sender,
+        Err(error) => return give_up(&inner, id, &error),
+    };
+    loop {
+        let until = match sender.step().await {
+            Ok(until) => until.map(|until| inner.instant(until)),
+            Err(error) => return give_up(&inner, id, &error),
+        };
+        tokio::select! {
+            () = inner.stop.cancelled() => return,
+            () = sender.chat.wake.notified() => {}
+            () = sleep_until(until) => {}
+        }
+    }
+}
+
+/// Without its store the bot cannot tell what was said; it stops and is started again.
+fn give_up(inner: &Inner, id: i64, error: &StoreError) {
+    tracing::error!(chat = id, %error, "the outbox stops");
+    inner.stop.cancel();
+}
+
+async fn sleep_until(until: Option<Instant>) {
+    match until {
+        Some(until) => tokio::time::sleep_until(until).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn unix_millis() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}
+
+struct Sender {
+    inner: Arc<Inner>,
+    id: i64,
+    chat: Arc<Chat>,
+    pace: Pace,
+    turns: Turns,
+    failures: u32,
+    /// What posts with progress look like now, so that the same look is not sent twice.
+    looks: HashMap<i64, Content>,
+    /// When progress of a post was last shown, so that every post of a topic has its turn.
+    refreshed: HashMap<i64, Duration>,
+}
+
+impl Sender {
+    async fn new(inner: Arc<Inner>, id: i64, chat: Arc<Chat>) -> Result<Self, StoreError> {
+        let mut pace = if Place::is_group(id) {
+            Pace::group(inner.budget.per_minute)
+        } else {
+            Pace::private()
+        };
+        let spent = inner.store.spent(id, unix_millis()).await?;
+        let scale = inner.budget.scale;
+        let ages = spent.ages.iter().map(|age| scale.passed(*age)).collect::<Vec<_>>();
+        let refused = spent.refused.map(|(ago, wait)| (scale.passed(ago), wait));
+        pace.restore(inner.now(), &ages, refused);
+        Ok(Self {
+            inner,
+            id,
+            chat,
+            pace,
+            turns: Turns::default(),
+            failures: 0,
+            looks: HashMap::new(),
+            refreshed: HashMap::new(),
+        })
+    }
+
+    /// Does the most urgent thing, if it is time. Returns when to look again; none means when woken.
+    async fn step(&mut self) -> Result<Option<Duration>, StoreError> {
+        let (mut items, due) = self.items().await?;
+        let waiting = items.iter().map(Item::waiting).collect::<Vec<_>>();
+        let first = self.turns.first(&waiting);
+        let urgent = first.and_then(|at| waiting.get(at)).map(|waiting| waiting.priority);
+        let now = self.inner.now();
+        if urgent == Some(Priority::Spare) && !self.inner.overall().has_room() {
+            return Ok(Some(now + Duration::from_secs(1)));
+        }
+        match (self.pace.next(now, urgent), first) {
+            (Next::Idle, _) | (_, None) => Ok(due),
+            (Next::Wait(until), _) => Ok(Some(due.map_or(until, |due| until.min(due)))),
+            (Next::Act, Some(at)) => {
+                match items.swap_remove(at) {
+                    Item::Post(pending) => self.post(pending).await?,
+                    Item::Look(post, look) => self.show_progress(post, look).await?,
+                    Item::Reaction(message, reaction) => self.react(message, reaction).await?,
+                    Item::Typing(place) => self.type_in(place).await?,
+                }
+                Ok(Some(self.inner.now()))
+            }
+        }
+    }
+
+    /// What could be done now, and when there may be more.
+    async fn items(&self) -> Result<(Vec<Item>, Option<Duration>), StoreError> {
+        let pending = self.inner.store.pending(self.id).await?;
+        let mut wishes = self.chat.wishes();
+        wishes.looks.retain(|post, look| {
+            // Words for good replace progress; a look that is shown already needs no call.
+            let worded = pending
+                .iter()
+                .any(|pending| pending.post == *post && pending.version > 0);
+            !worded && self.looks.get(post) != Some(&look.content)
+        });
+        let unsent = |post: &i64| pending.iter().any(|pending| pending.post == *post);
+        let mut ready: Vec<_> = wishes.looks.iter().filter(|(post, _)| !unsent(post)).collect();
+        ready.sort_by_key(|(post, _)| self.refreshed.get(post));
+        let mut items = Vec::new();
+        items.extend(ready.into_iter().map(|(post, look)| Item::Look(*post, look.clone())));
+        let reactions = wishes.reactions.iter();
+        items.extend(reactions.map(|(message, reaction)| Item::Reaction(*message, reaction.clone())));
+        let (typing, due) = wishes.typing_due(self.inner.now());
+        items.extend(typing.into_iter().map(Item::Typing));
+        items.extend(pending.into_iter().map(Item::Post));
+        Ok((items, due))
+    }
+
+    /// Makes a call that counts.
+    async fn call<T>(
+        &mut self,
+        (priority, place): (Priority, Place),
+        call: impl Future<Output = Result<T, CallError>>,
+    ) -> Result<Result<T, CallError>, StoreError> {
+        let inner = self.inner.clone();
+        let permit = inner.overall().permit().await;
+        let row = inner.store.call_begins(self.id, unix_millis()).await?;
+        let result = call.await;
+        drop(permit);
+        self.pace.sent(inner.now(), priority);
+        self.turns.served(place.thread_key());
+        inner.store.call_over(row, unix_millis()).await?;
+        Ok(result)
+    }
+
+    async fn post(&mut self, pending: Pending) -> Result<(), StoreError> {
+        let (store, telegram) = (self.inner.store.clone(), self.inner.telegram.clone());
+        let about = (pending.priority, pending.place);
+        let Some(sent_as) = pending.sent_as else {
+            let place = pending.place;
+            let call = telegram.send_message(place.chat, place.thread, pending.reply_to, PLACEHOLDER);
+            return match self.call(about, call).await? {
+                Ok(id) => {
+                    self.went_well(place);
+                    store.sent(pending.post, id).await
+                }
+                Err(error) => self.failed(error, &pending).await,
+            };
+        };
+        let content = pending.content.clone().unwrap_or_default();
+        self.looks.remove(&pending.post);
+        self.refreshed.remove(&pending.post);
+        match self.edit(about, sent_as, &content, pending.plain).await? {
+            Ok(()) | Err(CallError::NotModified) => {
+                self.went_well(pending.place);
+                store.shown(pending.post, pending.version).await?;
+                self.inner.deliveries.notify_one();
+                Ok(())
+            }
+            Err(error) => self.failed(error, &pending).await,
+        }
+    }
+
+    async fn show_progress(&mut self, post: i64, look: Look) -> Result<(), StoreError> {
+        let content = look.content;
+        let Some(sent_as) = self.inner.store.open_for_progress(post).await? else {
+            self.chat.wishes().looked(post, &content);
+            return Ok(());
+        };
+        let priority = if look.tick { Priority::Spare } else { Priority::Progress };
+        let result = self.edit((priority, look.place), sent_as, &content, false).await?;
+        self.refreshed.insert(post, self.inner.now());
+        if self.comes_later(&result).await? {
+            return Ok(());
+        }
+        self.chat.wishes().looked(post, &content);
+        match result {
+            // Progress that cannot be shown is not worth a second call; the answer will find out why.
+            Err(error) if error != CallError::NotModified => {
+                tracing::debug!(chat = self.id, %error, "progress was not shown");
+            }
+            _ => drop(self.looks.insert(post, content)),
+        }
+        Ok(())
+    }
+
+    async fn react(&mut self, message: i64, reaction: Reaction) -> Result<(), StoreError> {
+        let telegram = self.inner.telegram.clone();
+        let call = telegram.react(self.id, message, reaction.emoji.as_deref());
+        let result = self.call((Priority::Placeholder, reaction.place), call).await?;
+        if self.comes_later(&result).await? {
+            return Ok(());
+        }
+        if let Err(error) = result {
+            tracing::debug!(chat = self.id, message, %error, "a reaction was not set");
+        }
+        self.chat.wishes().reacted(message, &reaction);
+        Ok(())
+    }
+
+    async fn type_in(&mut self, place: Place) -> Result<(), StoreError> {
+        let telegram = self.inner.telegram.clone();
+        let call = telegram.type_in(place.chat, place.thread);
+        let result = self.call((Priority::Spare, place), call).await?;
+        self.chat.wishes().typed(place, self.inner.now());
+        self.comes_later(&result).await.map(drop)
+    }
+
+    /// Whether something that need not be shown for good failed in a way that passes. If so, nothing goes out for a while.
+    async fn comes_later<T>(&mut self, result: &Result<T, CallError>) -> Result<bool, StoreError> {
+        match result {
+            Err(CallError::RetryAfter(wait)) => self.refused(*wait).await?,
+            Err(error @ (CallError::Unknown(_) | CallError::Unauthorized(_))) => self.pause(error),
+            _ => {
+                self.failures = 0;
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn edit(
+        &mut self,
+        about: (Priority, Place),
+        message: i64,
+        content: &Content,
+        plain: bool,
+    ) -> Result<Result<(), CallError>, StoreError> {
+        let entities = if plain { &[][..] } else { &content.rich.entities[..] };
+        let telegram = self.inner.telegram.clone();
+        let call = telegram.edit_message(self.id, message, &content.rich.text, entities, &content.buttons);
+        self.call(about, call).await
+    }
+
+    fn went_well(&mut self, place: Place) {
+        self.failures = 0;
+        // Nobody listens any more only when the bot is shutting down.
+        let _ = self.inner.reach.send(Reach {
+            place,
+            whole_chat: false,
+            problem: None,
+        });
+    }
+
+    async fn refused(&mut self, wait: Duration) -> Result<(), StoreError> {
+        tracing::info!(
+            chat = self.id,
+            seconds = wait.as_secs(),
+            "Telegram asks to wait; nothing goes to this chat"
+        );
+        self.pace.refused(self.inner.now(), wait);
+        self.inner.store.silence(self.id, unix_millis(), wait).await
+    }
+
+    fn pause(&mut self, error: &CallError) {
+        let wait = Duration::from_secs(1 << self.failures.min(5)).min(LONGEST_PAUSE);
+        self.failures += 1;
+        tracing::warn!(chat = self.id, %error, seconds = wait.as_secs(), "a call had no answer; it is tried again");
+        self.pace.pause(self.inner.now(), wait);
+    }
+
+    async fn failed(&mut self, error: CallError, pending: &Pending) -> Result<(), StoreError> {
+        let store = self.inner.store.clone();
+        let (post, version) = (pending.post, pending.version);
+        match error {
+            CallError::RetryAfter(wait) => self.refused(wait).await?,
+            CallError::Unknown(_) | CallError::Unauthorized(_) | CallError::Conflict(_) => self.pause(&error),
+            CallError::MessageGone(_) if pending.resent < RESENDS => {
+                if let Some(sent_as) = pending.sent_as {
+                    store.send_anew(post, sent_as).await?;
+                }
+            }
+            CallError::Formatting(_) | CallError::Refused(_) if pending.sent_as.is_some() && !pending.plain => {
+                tracing::warn!(chat = self.id, %error, "formatting was refused; the plain text is sent");
+                store.fall_back_to_plain(post, version).await?;
+            }
+            CallError::Unreachable { scope, reason, why } => {
+                tracing::warn!(
+                    chat = self.id,
+                    reason,
+                    why,
+                    "the chat cannot be reached; its posts wait"
+                );
+                let whole_chat = scope == Scope::Chat;
+                store.park(pending.place, whole_chat, true).await?;
+                let _ = self.inner.reach.send(Reach {
+                    place: pending.place,
+                    whole_chat,
+                    problem: Some((reason, why)),
+                });
+            }
+            error => {
+                tracing::error!(chat = self.id, post, %error, "Telegram refuses this post for good");
+                store.give_up(post, version).await?;
+                self.inner.deliveries.notify_one();
+            }
+        }
+        Ok(())
+    }
+}
