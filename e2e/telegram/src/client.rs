@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use crate::{
     calls::Call,
     control::{
-        BotChange, ChatChange, ChatSummary, ClockChange, Edit, NewChat, NewTopic, NewUser, Overview, Post, Posted,
-        Press, Reaction, TopicChange, Upload,
+        BotChange, ChatChange, ChatSummary, ClockChange, Edit, Forward, NewChat, NewTopic, NewUser, Overview, Post,
+        Posted, Press, Reaction, TopicChange, Upgrade, Upload,
+        inbox::{InboxEntry, Read},
         routes::{Awaited, WantedCalls},
         view::{Conversation, Shown, ShownFile, Wanted},
     },
@@ -95,6 +96,11 @@ impl Client {
             .map(drop)
     }
 
+    /// Makes a supergroup of a plain group; returns the new chat.
+    pub async fn upgrade(&self, chat: i64, upgrade: &Upgrade) -> Result<ChatSummary> {
+        self.post_json(&format!("/chats/{chat}/upgrade"), upgrade).await
+    }
+
     /// A topic made by this person; returns its thread.
     pub async fn topic(&self, chat: i64, user: i64, name: &str) -> Result<i64> {
         let new = NewTopic {
@@ -130,6 +136,27 @@ impl Client {
         self.post_json(&format!("/chats/{chat}/messages"), post).await
     }
 
+    /// Somebody replies to a message, with a part of it as a quote if one is given; returns the reply's id.
+    pub async fn reply(&self, chat: i64, to: i64, user: i64, text: &str, quote: Option<&str>) -> Result<i64> {
+        let everything = self.conversation(chat, &Wanted::default()).await?.messages;
+        let replied = everything.iter().find(|shown| shown.message_id == to);
+        let post = Post {
+            user,
+            text: text.to_owned(),
+            thread: replied.and_then(|shown| shown.thread),
+            reply_to: Some(to),
+            quote: quote.map(str::to_owned),
+            ..Post::default()
+        };
+        Ok(self.post(chat, &post).await?.message_id)
+    }
+
+    /// Somebody forwards a message, whatever it carries.
+    pub async fn forward(&self, chat: i64, message: i64, forward: &Forward) -> Result<Posted> {
+        self.post_json(&format!("/chats/{chat}/messages/{message}/forward"), forward)
+            .await
+    }
+
     pub async fn edit(&self, chat: i64, message: i64, user: i64, text: &str) -> Result<Posted> {
         let edit = Edit {
             user,
@@ -155,6 +182,16 @@ impl Client {
             .query(upload)
             .body(content);
         Ok(self.send(request).await?.json().await?)
+    }
+
+    /// Several files as one album: a message and an update for each, in this order. A caption belongs to one of them.
+    pub async fn album(&self, chat: i64, album: &str, files: Vec<(Upload, Vec<u8>)>) -> Result<Vec<Posted>> {
+        let mut posted = Vec::new();
+        for (mut upload, content) in files {
+            upload.album = Some(album.to_owned());
+            posted.push(self.upload(chat, &upload, content).await?);
+        }
+        Ok(posted)
     }
 
     /// The content of a file somebody sent, the bot included.
@@ -196,6 +233,16 @@ impl Client {
             .http
             .post(self.at(&format!("/chats/{chat}/messages/{message}/react")))
             .json(&reaction);
+        self.send(request).await.map(drop)
+    }
+
+    /// What this person has and has not read.
+    pub async fn inbox(&self, user: i64) -> Result<Vec<InboxEntry>> {
+        self.get(&format!("/inbox?user={user}")).await
+    }
+
+    pub async fn mark_read(&self, chat: i64, read: &Read) -> Result<()> {
+        let request = self.http.put(self.at(&format!("/chats/{chat}/read"))).json(read);
         self.send(request).await.map(drop)
     }
 

@@ -10,6 +10,8 @@ pub struct ApiError {
     pub description: String,
     /// Seconds, for 429.
     pub retry_after: Option<u64>,
+    /// The new id of a group that became a supergroup.
+    pub migrate_to: Option<i64>,
 }
 
 pub type ApiResult = Result<Value, ApiError>;
@@ -20,6 +22,7 @@ impl ApiError {
             code,
             description: description.into(),
             retry_after: None,
+            migrate_to: None,
         }
     }
 
@@ -37,9 +40,15 @@ impl ApiError {
 
     pub fn too_many_requests(retry_after: u64) -> Self {
         ApiError {
-            code: 429,
-            description: format!("Too Many Requests: retry after {retry_after}"),
             retry_after: Some(retry_after),
+            ..Self::new(429, format!("Too Many Requests: retry after {retry_after}"))
+        }
+    }
+
+    pub fn upgraded(to: i64) -> Self {
+        ApiError {
+            migrate_to: Some(to),
+            ..Self::bad_request("group chat was upgraded to a supergroup chat")
         }
     }
 
@@ -51,6 +60,9 @@ impl ApiError {
         let mut body = json!({"ok": false, "error_code": self.code, "description": self.description});
         if let Some(seconds) = self.retry_after {
             body["parameters"] = json!({"retry_after": seconds});
+        }
+        if let Some(chat) = self.migrate_to {
+            body["parameters"] = json!({"migrate_to_chat_id": chat});
         }
         body
     }

@@ -13,6 +13,7 @@ pub mod error;
 pub mod faults;
 pub mod limits;
 pub mod methods;
+mod page;
 pub mod params;
 pub mod render;
 pub mod server;

@@ -24,7 +24,7 @@ pub struct Limits {
     pub private: Option<Rate>,
     /// Over all chats.
     pub overall: Option<Rate>,
-    /// Methods that count, in any case.
+    /// Methods that count, in any case; by default everything that people can see.
     pub counted: Vec<String>,
 }
 
@@ -33,15 +33,20 @@ impl Default for Limits {
         let counted = [
             "sendMessage",
             "sendMessageDraft",
-            "sendPhoto",
             "sendDocument",
+            "sendPhoto",
+            "sendVoice",
+            "sendAudio",
+            "sendVideo",
+            "sendAnimation",
+            "sendMediaGroup",
             "sendChatAction",
+            "setMessageReaction",
             "editMessageText",
             "editMessageCaption",
             "editMessageReplyMarkup",
             "deleteMessage",
             "deleteMessages",
-            "setMessageReaction",
             "pinChatMessage",
         ];
         Limits {
@@ -158,6 +163,7 @@ mod tests {
         assert_eq!(limiter.admit("sendMessage", -1, true, 0), Ok(()));
         assert_eq!(limiter.admit("sendMessage", -2, true, 0), Ok(()));
         assert_eq!(limiter.admit("getChat", -1, true, 0), Ok(()));
+        assert!(limiter.admit("deleteMessage", -1, true, 0).is_err());
         assert!(limiter.admit("sendMessage", -1, true, 0).is_err());
     }
 

@@ -14,7 +14,6 @@ use axum::{
     extract::{ConnectInfo, DefaultBodyLimit, Request, State},
     http::{StatusCode, header},
     response::{Html, IntoResponse, Response},
-    routing::get,
 };
 use longshore_stand_in::{Line, Running};
 use serde_json::{Value, json};
@@ -26,7 +25,7 @@ use crate::{
     control::{self, ClockChange, NewChat, NewUser},
     error::{ApiError, ApiResult},
     faults::Kind,
-    methods,
+    methods, page,
     params::{MAX_UPLOAD, Params},
     world::{ChatKind, World},
 };
@@ -54,7 +53,7 @@ impl Emulator {
         let shared = Arc::new(Shared::new(options));
         let router = Router::new()
             .nest("/_control", control::routes::router())
-            .route("/", get(|| async { Html(include_str!("page.html")) }))
+            .merge(page::router())
             .fallback(bot_api)
             .layer(DefaultBodyLimit::max(MAX_UPLOAD + (1 << 20)))
             .with_state(shared);
@@ -215,7 +214,7 @@ async fn bot_api(
         return reply(&Err(ApiError::new(401, "Unauthorized")));
     }
     if is_file {
-        return download(&shared, rest);
+        return download(&shared, &line, rest).await;
     }
     let method = rest.to_owned();
     match Params::read(request).await {
@@ -231,7 +230,19 @@ fn well_formed(token: &str) -> bool {
     })
 }
 
-fn download(shared: &Shared, path: &str) -> Response {
+/// The content of a file. Faults hit it by the method name `file`.
+async fn download(shared: &Shared, line: &Line, path: &str) -> Response {
+    let strike = shared.locked().faults.strike("file", &Params::default());
+    match strike {
+        Some((id, Kind::HoldBefore | Kind::HoldReply)) => held(shared, id).await,
+        Some((_, Kind::DelayMs(ms))) => tokio::time::sleep(Duration::from_millis(ms)).await,
+        Some((_, Kind::Disconnect | Kind::LostReply)) => return cut(line).await,
+        Some((_, Kind::TooManyRequests { retry_after })) => {
+            return reply(&Err(ApiError::too_many_requests(retry_after)));
+        }
+        Some((_, Kind::Status { code, description })) => return reply(&Err(ApiError::new(code, description))),
+        None => {}
+    }
     let found = shared.read(|world, _| {
         world
             .files

@@ -3,8 +3,8 @@
 mod stage;
 
 use longshore_telegram_emulator::{
-    control::{ChatChange, TopicChange},
-    world::{Rights, Standing},
+    control::{BotChange, ChatChange, ClockChange, NewChat, TopicChange, Upgrade},
+    world::{ChatKind, Rights, Standing},
 };
 use serde_json::json;
 use stage::Stage;
@@ -242,4 +242,152 @@ async fn members_and_rights_can_be_looked_up() {
         refused,
         "400 Bad Request: not enough rights to send text messages to the chat"
     );
+}
+
+#[tokio::test]
+async fn a_group_that_becomes_a_supergroup_has_another_id() {
+    let stage = Stage::new().await;
+    let new = NewChat {
+        id: None,
+        kind: ChatKind::Group,
+        title: "Pilots".to_owned(),
+        creator: Some(stage.ada),
+    };
+    let old = stage.people.add_chat(&new).await.unwrap().id;
+    let upgrade = Upgrade {
+        user: stage.ada,
+        forum: true,
+    };
+    let chat = stage.people.upgrade(old, &upgrade).await.unwrap();
+    assert_eq!((chat.kind, chat.title.as_str()), (ChatKind::Forum, "Pilots"));
+    let updates = stage.updates().await;
+    assert_eq!(updates[0]["message"]["chat"]["id"], old);
+    assert_eq!(updates[0]["message"]["migrate_to_chat_id"], chat.id);
+    assert_eq!(updates[1]["message"]["chat"]["id"], chat.id);
+    assert_eq!(updates[1]["message"]["migrate_from_chat_id"], old);
+    let refused = stage.call("sendMessage", json!({"chat_id": old, "text": "x"})).await;
+    assert_eq!(
+        refused["description"],
+        "Bad Request: group chat was upgraded to a supergroup chat"
+    );
+    assert_eq!(refused["parameters"], json!({"migrate_to_chat_id": chat.id}));
+    stage.ok("sendMessage", json!({"chat_id": chat.id, "text": "x"})).await;
+    assert!(stage.people.say(old, None, stage.ada, "anybody?").await.is_err());
+    assert!(stage.people.upgrade(chat.id, &upgrade).await.is_err());
+}
+
+#[tokio::test]
+async fn private_chats_have_topics_when_the_bot_says_so() {
+    let stage = Stage::new().await;
+    assert_eq!(stage.ok("getMe", json!({})).await["has_topics_enabled"], false);
+    assert!(stage.people.topic(stage.ada, stage.ada, "Errands").await.is_err());
+    let change = BotChange {
+        has_topics_enabled: Some(true),
+        ..BotChange::default()
+    };
+    stage.people.change_bot(&change).await.unwrap();
+    assert_eq!(stage.ok("getMe", json!({})).await["has_topics_enabled"], true);
+    let thread = stage.people.topic(stage.ada, stage.ada, "Errands").await.unwrap();
+    stage
+        .people
+        .say(stage.ada, Some(thread), stage.ada, "buy rope")
+        .await
+        .unwrap();
+    let updates = stage.updates().await;
+    assert_eq!(updates[0]["message"]["forum_topic_created"]["name"], "Errands");
+    let message = &updates[1]["message"];
+    assert_eq!(message["chat"]["type"], "private");
+    assert_eq!(
+        (&message["message_thread_id"], &message["is_topic_message"]),
+        (&json!(thread), &json!(true))
+    );
+    let there = json!({"chat_id": stage.ada, "message_thread_id": thread, "text": "which rope?"});
+    assert_eq!(stage.ok("sendMessage", there).await["message_thread_id"], thread);
+    let draft = json!({"chat_id": stage.ada, "message_thread_id": thread, "draft_id": 1, "text": "gro"});
+    stage.ok("sendMessageDraft", draft).await;
+    let own = stage
+        .ok("createForumTopic", json!({"chat_id": stage.ada, "name": "Answers"}))
+        .await;
+    assert!(own["message_thread_id"].is_number());
+    let nowhere = json!({"chat_id": stage.ada, "message_thread_id": 9_999, "text": "x"});
+    assert_eq!(
+        stage.refused("sendMessage", nowhere).await,
+        "400 Bad Request: message thread not found"
+    );
+}
+
+#[tokio::test]
+async fn general_can_be_closed() {
+    let stage = Stage::new().await;
+    let close = TopicChange {
+        user: stage.ada,
+        closed: Some(true),
+        ..TopicChange::default()
+    };
+    stage.people.change_topic(stage.forum, 1, &close).await.unwrap();
+    let message = stage.updates().await[0]["message"].clone();
+    assert!(message["forum_topic_closed"].is_object() && message.get("message_thread_id").is_none());
+    let general = json!({"chat_id": stage.forum, "text": "x"});
+    assert_eq!(
+        stage.refused("sendMessage", general).await,
+        "400 Bad Request: TOPIC_CLOSED"
+    );
+    stage.send("other topics are open").await;
+}
+
+#[tokio::test]
+async fn what_members_may_not_do_is_refused() {
+    let stage = Stage::new().await;
+    let change = ChatChange {
+        members_may_send_files: Some(false),
+        reactions: Some(vec!["👍".to_owned()]),
+        ..ChatChange::default()
+    };
+    stage.people.change_chat(stage.forum, &change).await.unwrap();
+    assert_eq!(
+        stage.refused("sendDocument", json!({"chat_id": stage.forum})).await,
+        "400 Bad Request: not enough rights to send documents to the chat"
+    );
+    let id = stage.send("x").await;
+    let react = |emoji: &str| json!({"chat_id": stage.forum, "message_id": id, "reaction": [{"type": "emoji", "emoji": emoji}]});
+    stage.ok("setMessageReaction", react("👍")).await;
+    assert_eq!(
+        stage.refused("setMessageReaction", react("👀")).await,
+        "400 Bad Request: REACTION_INVALID"
+    );
+    let gone = ChatChange {
+        standing: Some(Standing::Deactivated),
+        ..ChatChange::default()
+    };
+    stage.people.change_chat(stage.ada, &gone).await.unwrap();
+    assert_eq!(
+        stage
+            .refused("sendMessage", json!({"chat_id": stage.ada, "text": "x"}))
+            .await,
+        "403 Forbidden: user is deactivated"
+    );
+}
+
+#[tokio::test]
+async fn after_two_days_a_message_stays() {
+    let stage = Stage::new().await;
+    let own = stage.send("old").await;
+    let private = stage.people.say(stage.ada, None, stage.ada, "hi").await.unwrap();
+    let later = ClockChange {
+        advance_seconds: Some(48.0 * 3_600.0 + 1.0),
+        ..ClockChange::default()
+    };
+    stage.people.turn_clock(&later).await.unwrap();
+    for (chat, message) in [(stage.forum, own), (stage.ada, private)] {
+        assert_eq!(
+            stage
+                .refused("deleteMessage", json!({"chat_id": chat, "message_id": message}))
+                .await,
+            "400 Bad Request: message can't be deleted for everyone"
+        );
+    }
+    let fresh = stage.people.say(stage.ada, None, stage.ada, "hi").await.unwrap();
+    stage
+        .ok("deleteMessage", json!({"chat_id": stage.ada, "message_id": fresh}))
+        .await;
 }

@@ -18,7 +18,7 @@ async fn raw(stage: &Stage, method: &str, params: Value) -> Result<reqwest::Resp
 }
 
 #[tokio::test]
-async fn a_forum_has_one_bucket_for_all_its_topics_and_for_edits() {
+async fn a_forum_has_one_bucket_for_all_its_topics_and_for_everything_people_see() {
     let stage = Stage::new().await;
     let other = stage.people.topic(stage.forum, stage.ada, "Ropes").await.unwrap();
     let limits = Limits {

@@ -1,16 +1,19 @@
 //! What people and tests do to the world, over HTTP under `/_control/`.
 //!
-//! [`people`] acts as people do and queues the updates that follow; [`view`] shows what they see; [`routes`] is the HTTP.
+//! [`people`] acts as people do and queues the updates that follow, [`places`] makes and changes chats and topics; [`view`] shows
+//! what is seen; [`routes`] is the HTTP.
 //! Open to anyone who can reach it: this is a test server.
 
+pub mod inbox;
 pub mod people;
+pub mod places;
 pub mod routes;
 pub mod view;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::world::{Chat, ChatKind, Rights, Standing};
+use crate::world::{Chat, ChatKind, FileKind, Origin, Rights, Standing};
 
 /// A new person. Without an id one is chosen.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -49,6 +52,20 @@ pub struct ChatChange {
     pub rights: Option<Rights>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub members_may_write: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub members_may_send_files: Option<bool>,
+    /// The only emoji that may be reacted with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reactions: Option<Vec<String>>,
+}
+
+/// A group becomes a supergroup, with another id; with topics if it shall be a forum.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Upgrade {
+    pub user: i64,
+    #[serde(default)]
+    pub forum: bool,
 }
 
 /// A new topic of a forum.
@@ -59,7 +76,7 @@ pub struct NewTopic {
     pub name: String,
 }
 
-/// Changes to a topic; what is absent stays.
+/// Changes to a topic; what is absent stays. Topic 1 is General, which can be closed and opened only.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TopicChange {
@@ -83,9 +100,40 @@ pub struct Post {
     pub thread: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply_to: Option<i64>,
+    /// Replies to a message of another chat or topic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_to_other: Option<Elsewhere>,
+    /// The part of the message replied to that is quoted; it must stand there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quote: Option<String>,
+    /// Makes it a forward from there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// Instead of what would be recognised in the text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entities: Option<Vec<crate::entities::Entity>>,
+}
+
+/// A message of any chat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Elsewhere {
+    pub chat: i64,
+    pub message: i64,
+}
+
+/// A message that somebody forwards, whatever it carries.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Forward {
+    pub user: i64,
+    /// Where to.
+    pub chat: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thread: Option<i64>,
+    /// Instead of the author: somebody hidden, a group, a channel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
 }
 
 /// What a message became.
@@ -128,10 +176,18 @@ pub struct Reaction {
 pub struct Upload {
     pub user: i64,
     pub name: String,
+    /// As what it is sent.
+    #[serde(default)]
+    pub kind: FileKind,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thread: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caption: Option<String>,
+    /// The same for all files of an album, which are messages and updates of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub album: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_to: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mime: Option<String>,
 }
@@ -149,6 +205,9 @@ pub struct BotChange {
     pub privacy: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub can_join_groups: Option<bool>,
+    /// Whether private chats have topics.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub has_topics_enabled: Option<bool>,
 }
 
 /// The emulated clock.
@@ -187,6 +246,8 @@ pub struct ChatSummary {
     pub title: String,
     pub standing: Standing,
     pub rights: Rights,
+    /// The supergroup that this group has become.
+    pub upgraded_to: Option<i64>,
     pub topics: Vec<crate::world::Topic>,
 }
 
@@ -198,6 +259,7 @@ impl From<&Chat> for ChatSummary {
             title: chat.title.clone(),
             standing: chat.standing,
             rights: chat.rights,
+            upgraded_to: chat.upgraded_to,
             topics: chat.topics.values().cloned().collect(),
         }
     }

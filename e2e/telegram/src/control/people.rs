@@ -3,145 +3,97 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::{
-    ChatChange, ControlError, Edit, NewChat, NewTopic, NewUser, Post, Posted, Press, Reaction, TopicChange, Upload,
-    missing,
-};
+use super::{ControlError, Edit, Elsewhere, Forward, Post, Posted, Press, Reaction, Upload, missing};
 use crate::{
     entities::Formatted,
-    methods,
-    world::{Author, Body, Callback, Chat, ChatKind, Message, NewMessage, Standing, User, World},
+    world::{Author, Body, Callback, Chat, Message, NewMessage, Origin, Quote, Standing, World},
 };
 
 type Result<T> = std::result::Result<T, ControlError>;
 
-/// Chat ids of supergroups start so.
-const SUPERGROUP: i64 = -1_001_000_000_000;
-
 impl World {
-    /// Adds a person and the private chat with the bot.
-    pub fn join(&mut self, new: NewUser) -> User {
-        let id = new.id.unwrap_or_else(|| 1_000 + self.fresh_id() as i64);
-        let user = User {
-            id,
-            first_name: new.first_name,
-            username: new.username,
-        };
-        self.users.insert(id, user.clone());
-        self.add_chat(id, ChatKind::Private, &user.first_name, None);
-        user
-    }
-
-    pub fn found(&mut self, new: NewChat) -> Result<&Chat> {
-        let number = self.fresh_id() as i64;
-        let id = new.id.unwrap_or(match new.kind {
-            ChatKind::Group => -5_000 - number,
-            _ => SUPERGROUP - number,
-        });
-        if new.kind == ChatKind::Private || id >= 0 {
-            return Err(ControlError::Impossible(
-                "private chats come with their person; a group's id is negative".to_owned(),
-            ));
-        }
-        self.add_chat(id, new.kind, &new.title, new.creator);
-        self.known(id)
-    }
-
-    pub fn change_chat(&mut self, id: i64, change: ChatChange) -> Result<()> {
-        let before = self.known(id)?.standing;
-        let chat = self.chats.get_mut(&id).ok_or_else(|| missing("chat", id))?;
-        chat.title = change.title.unwrap_or_else(|| chat.title.clone());
-        chat.rights = change.rights.unwrap_or(chat.rights);
-        chat.members_may_write = change.members_may_write.unwrap_or(chat.members_may_write);
-        chat.standing = change.standing.unwrap_or(chat.standing);
-        if chat.standing != before || change.rights.is_some() {
-            let chat = self.known(id)?;
-            let user = change
-                .user
-                .or(chat.creator)
-                .unwrap_or(if chat.is_group() { 0 } else { id });
-            let member = json!({
-                "chat": self.chat_json(chat), "from": self.user_json(user), "date": 0,
-                "old_chat_member": self.bot_member(chat, before),
-                "new_chat_member": self.bot_member(chat, chat.standing),
-            });
-            self.queue.push("my_chat_member", member);
-        }
-        Ok(())
-    }
-
-    pub fn open_topic(&mut self, chat: i64, new: NewTopic, now_ms: i64) -> Result<Posted> {
-        self.speaker(chat, new.user)?;
-        let found = self.chats.get_mut(&chat).ok_or_else(|| missing("chat", chat))?;
-        if found.kind != ChatKind::Forum {
-            return Err(ControlError::Impossible(format!("chat {chat} is no forum")));
-        }
-        let thread = found
-            .add_topic(&new.name, 7_322_096, Author::User(new.user), now_ms)
-            .thread;
-        let update_id = self.announce("message", chat, thread)?;
-        Ok(Posted {
-            message_id: thread,
-            update_id,
-        })
-    }
-
-    pub fn change_topic(&mut self, chat: i64, thread: i64, change: TopicChange, now_ms: i64) -> Result<()> {
-        let found = self.chats.get_mut(&chat).ok_or_else(|| missing("chat", chat))?;
-        let topic = found.topics.get_mut(&thread).ok_or_else(|| missing("topic", thread))?;
-        let mut events = Vec::new();
-        if let Some(name) = change.name.filter(|name| *name != topic.name) {
-            topic.name.clone_from(&name);
-            events.push(("forum_topic_edited", json!({"name": name})));
-        }
-        if let Some(closed) = change.closed {
-            events.extend(methods::set_closed(found, thread, closed));
-        }
-        for (event, value) in events {
-            let new = NewMessage::new(Author::User(change.user), Some(thread), Body::Service(event, value));
-            let found = self.chats.get_mut(&chat).ok_or_else(|| missing("chat", chat))?;
-            let id = found.post(new, now_ms).id;
-            self.announce("message", chat, id)?;
-        }
-        // Nothing tells a bot of a deletion; it learns by being refused.
-        if change.deleted == Some(true)
-            && let Some(found) = self.chats.get_mut(&chat)
-        {
-            found.delete_topic(thread, now_ms);
-        }
-        Ok(())
-    }
-
     pub fn write(&mut self, chat: i64, post: Post, now_ms: i64) -> Result<Posted> {
-        let mut words = Formatted::typed(&post.text);
-        if let Some(entities) = post.entities {
-            words = Formatted {
+        let words = match post.entities {
+            Some(entities) => Formatted {
                 text: post.text,
                 entities,
-            };
-        }
+            },
+            None => Formatted::typed(&post.text),
+        };
+        let quote = self.quote(chat, &post.quote, post.reply_to, post.reply_to_other)?;
         let new = NewMessage {
             reply_to: post.reply_to,
+            external_reply: post.reply_to_other.map(|other| (other.chat, other.message)),
+            quote,
+            origin: post.origin.map(|origin| (origin, now_ms)),
             ..NewMessage::new(Author::User(post.user), post.thread, Body::Text(words))
         };
         self.say(chat, post.user, new, now_ms)
     }
 
+    fn quote(
+        &self,
+        chat: i64,
+        text: &Option<String>,
+        reply: Option<i64>,
+        other: Option<Elsewhere>,
+    ) -> Result<Option<Quote>> {
+        let Some(text) = text else { return Ok(None) };
+        let (chat, message) = match other {
+            Some(other) => (other.chat, other.message),
+            None => (chat, reply.unwrap_or_default()),
+        };
+        let message = self.known(chat)?.message(message);
+        let quote = message.and_then(|message| Quote::of(message.body.words()?, text));
+        quote
+            .map(Some)
+            .ok_or_else(|| missing("such text in the message replied to:", text))
+    }
+
     pub fn upload(&mut self, chat: i64, upload: Upload, bytes: Bytes, now_ms: i64) -> Result<Posted> {
-        let file_id = self.add_file(&upload.name, upload.mime.as_deref(), bytes);
-        let caption = Formatted::typed(&upload.caption.unwrap_or_default());
-        let body = Body::Document { file_id, caption };
-        self.say(
-            chat,
-            upload.user,
-            NewMessage::new(Author::User(upload.user), upload.thread, body),
-            now_ms,
-        )
+        let file_id = self.add_file(upload.kind, &upload.name, upload.mime.as_deref(), bytes);
+        let body = Body::File {
+            kind: upload.kind,
+            file_id,
+            caption: Formatted::typed(&upload.caption.unwrap_or_default()),
+        };
+        let new = NewMessage {
+            reply_to: upload.reply_to,
+            album: upload.album,
+            ..NewMessage::new(Author::User(upload.user), upload.thread, body)
+        };
+        self.say(chat, upload.user, new, now_ms)
+    }
+
+    /// Forwards keep where they came from first.
+    pub fn forward(&mut self, chat: i64, message: i64, forward: Forward, now_ms: i64) -> Result<Posted> {
+        let found = self.known(chat)?;
+        let original = found.message(message).ok_or_else(|| missing("message", message))?;
+        let author = Origin::User {
+            id: self.author_id(original.from),
+        };
+        let origin = match (&original.origin, forward.origin) {
+            (_, Some(origin)) => (origin, original.sent_ms),
+            (Some(origin), None) => origin.clone(),
+            (None, None) => (author, original.sent_ms),
+        };
+        let new = NewMessage {
+            origin: Some(origin),
+            ..NewMessage::new(Author::User(forward.user), forward.thread, original.body.clone())
+        };
+        self.say(forward.chat, forward.user, new, now_ms)
     }
 
     fn say(&mut self, chat: i64, user: i64, new: NewMessage, now_ms: i64) -> Result<Posted> {
         self.speaker(chat, user)?;
+        if let Some((chat, message)) = new.external_reply {
+            let other = self.known(chat)?.message(message);
+            other.ok_or_else(|| missing("message", message))?;
+        }
         let found = self.chats.get_mut(&chat).ok_or_else(|| missing("chat", chat))?;
+        if let Some(new) = found.upgraded_to {
+            return Err(ControlError::Impossible(format!("chat {chat} has become {new}")));
+        }
         if let Some(thread) = new.thread {
             found
                 .topics
@@ -173,7 +125,7 @@ impl World {
             )));
         }
         match &mut changed.body {
-            Body::Text(words) | Body::Document { caption: words, .. } => *words = Formatted::typed(&edit.text),
+            Body::Text(words) | Body::File { caption: words, .. } => *words = Formatted::typed(&edit.text),
             Body::Service(..) => return Err(ControlError::Impossible("a service message has no text".to_owned())),
         }
         changed.edited_ms = Some(now_ms);
@@ -268,17 +220,17 @@ impl World {
         Ok(())
     }
 
-    fn known(&self, chat: i64) -> Result<&Chat> {
+    pub(super) fn known(&self, chat: i64) -> Result<&Chat> {
         self.chats.get(&chat).ok_or_else(|| missing("chat", chat))
     }
 
-    fn speaker(&self, chat: i64, user: i64) -> Result<()> {
+    pub(super) fn speaker(&self, chat: i64, user: i64) -> Result<()> {
         self.known(chat)?;
         self.users.get(&user).map(drop).ok_or_else(|| missing("user", user))
     }
 
     /// Queues the update about a message, if the bot gets to see it.
-    fn announce(&mut self, kind: &str, chat: i64, message: i64) -> Result<Option<i64>> {
+    pub(super) fn announce(&mut self, kind: &str, chat: i64, message: i64) -> Result<Option<i64>> {
         let found = self.known(chat)?;
         let shown = found.message(message).ok_or_else(|| missing("message", message))?;
         if found.reachable().is_err() || !self.bot_sees(found, shown) {

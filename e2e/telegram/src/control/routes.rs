@@ -14,8 +14,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    BotChange, ChatChange, ChatSummary, ClockChange, ControlError, Edit, NewChat, NewTopic, NewUser, Overview, Post,
-    Posted, Press, Reaction, TopicChange, Upload, missing,
+    BotChange, ChatChange, ChatSummary, ClockChange, ControlError, Edit, Forward, NewChat, NewTopic, NewUser, Overview,
+    Post, Posted, Press, Reaction, TopicChange, Upgrade, Upload,
+    inbox::{InboxEntry, Read},
+    missing,
     view::{Conversation, Shown, Wanted},
 };
 use crate::{
@@ -45,16 +47,20 @@ pub fn router() -> Router<Arc<Shared>> {
         .route("/state", get(state))
         .route("/changes", get(changes))
         .route("/wait", get(wait))
+        .route("/inbox", get(inbox))
         .route("/bot", post(change_bot))
         .route("/users", post(add_user))
         .route("/chats", post(add_chat))
         .route("/chats/{chat}", patch(change_chat))
+        .route("/chats/{chat}/upgrade", post(upgrade))
         .route("/chats/{chat}/topics", post(add_topic))
         .route("/chats/{chat}/topics/{thread}", patch(change_topic))
         .route("/chats/{chat}/messages", post(write).get(messages))
         .route("/chats/{chat}/messages/{message}", patch(edit).delete(unsay))
+        .route("/chats/{chat}/messages/{message}/forward", post(forward))
         .route("/chats/{chat}/messages/{message}/press", post(press))
         .route("/chats/{chat}/messages/{message}/react", post(react))
+        .route("/chats/{chat}/read", put(mark_read))
         .route("/chats/{chat}/files", post(upload))
         .route("/files/{id}", get(file))
         .route("/callbacks/{id}", get(callback))
@@ -87,6 +93,24 @@ async fn changes(State(shared): Ctx, Query(since): Query<Since>) -> Json<Value> 
     Json(json!({"revision": shared.revision()}))
 }
 
+#[derive(Deserialize)]
+struct Reader {
+    user: i64,
+}
+
+async fn inbox(State(shared): Ctx, Query(reader): Query<Reader>) -> Json<Vec<InboxEntry>> {
+    Json(shared.read(|world, _| world.inbox(reader.user)))
+}
+
+async fn mark_read(
+    State(shared): Ctx,
+    Path(chat): Path<i64>,
+    Json(read): Json<Read>,
+) -> Result<StatusCode, ControlError> {
+    shared.write(|world, _| world.mark_read(chat, read))?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 async fn change_bot(State(shared): Ctx, Json(change): Json<BotChange>) -> Json<Value> {
     shared.write(|world, _| {
         let bot = &mut world.bot;
@@ -94,6 +118,7 @@ async fn change_bot(State(shared): Ctx, Json(change): Json<BotChange>) -> Json<V
         bot.token = change.token.or_else(|| bot.token.clone());
         bot.privacy = change.privacy.unwrap_or(bot.privacy);
         bot.can_join_groups = change.can_join_groups.unwrap_or(bot.can_join_groups);
+        bot.has_topics_enabled = change.has_topics_enabled.unwrap_or(bot.has_topics_enabled);
         Json(json!(bot))
     })
 }
@@ -115,6 +140,12 @@ async fn change_chat(
 ) -> Result<StatusCode, ControlError> {
     shared.write(|world, _| world.change_chat(chat, change))?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+async fn upgrade(State(shared): Ctx, Path(chat): Path<i64>, Json(upgrade): Json<Upgrade>) -> Answer<ChatSummary> {
+    shared
+        .write(|world, now| world.upgrade(chat, upgrade, now).map(ChatSummary::from))
+        .map(Json)
 }
 
 async fn add_topic(State(shared): Ctx, Path(chat): Path<i64>, Json(new): Json<NewTopic>) -> Answer<Posted> {
@@ -187,6 +218,16 @@ async fn unsay(State(shared): Ctx, Path((chat, message)): Path<(i64, i64)>) -> R
     Ok(StatusCode::NO_CONTENT)
 }
 
+async fn forward(
+    State(shared): Ctx,
+    Path((chat, message)): Path<(i64, i64)>,
+    Json(forward): Json<Forward>,
+) -> Answer<Posted> {
+    shared
+        .write(|world, now| world.forward(chat, message, forward, now))
+        .map(Json)
+}
+
 async fn press(
     State(shared): Ctx,
     Path((chat, message)): Path<(i64, i64)>,
@@ -221,7 +262,13 @@ async fn file(State(shared): Ctx, Path(id): Path<String>) -> Result<Response, Co
     let file = shared
         .read(|world, _| world.files.get(&id).cloned())
         .ok_or_else(|| missing("file", id))?;
-    Ok(([(header::CONTENT_TYPE, file.mime)], file.bytes).into_response())
+    let headers = [
+        (header::CONTENT_TYPE, file.mime.as_str()),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        // A page that somebody sends must not act in the name of ours.
+        (header::CONTENT_SECURITY_POLICY, "sandbox"),
+    ];
+    Ok((headers, file.bytes).into_response())
 }
 
 #[derive(Deserialize)]

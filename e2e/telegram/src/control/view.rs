@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{ChatSummary, Overview};
 use crate::{
     entities::Entity,
-    world::{Author, Body, Chat, Message, Version, World},
+    world::{Author, Body, Chat, Draft, FileKind, Message, Origin, Version, World},
 };
 
 /// One message.
@@ -31,7 +31,15 @@ pub struct Shown {
     pub buttons: Vec<Vec<String>>,
     /// Data of the buttons, in the same places; empty for links.
     pub button_data: Vec<Vec<String>>,
+    /// Addresses of the buttons that are links, in the same places; empty for others.
+    pub button_urls: Vec<Vec<String>>,
     pub reply_to: Option<i64>,
+    /// The part of the message replied to that is quoted.
+    pub quote: Option<String>,
+    /// Name of where it was forwarded from.
+    pub forwarded_from: Option<String>,
+    /// The same for all messages of an album.
+    pub album: Option<String>,
     pub file: Option<ShownFile>,
     /// `forum_topic_created` and the like, with its content.
     pub service: Option<(String, Value)>,
@@ -47,6 +55,7 @@ pub struct Shown {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShownFile {
     pub file_id: String,
+    pub kind: FileKind,
     pub name: String,
     pub mime: String,
     pub size: usize,
@@ -62,7 +71,15 @@ pub struct Conversation {
     /// What the bot shows itself to be doing here, like `typing`.
     pub action: Option<String>,
     /// Texts the bot is streaming as drafts.
-    pub drafts: Vec<String>,
+    pub drafts: Vec<ShownDraft>,
+}
+
+/// A text that is being streamed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShownDraft {
+    pub id: i64,
+    pub text: String,
+    pub entities: Vec<Entity>,
 }
 
 /// Which messages are wanted.
@@ -136,16 +153,28 @@ impl World {
             revision,
             messages: self.messages(chat, wanted),
             action: action.map(|(_, (action, _))| action.clone()),
-            drafts: drafts.map(|(_, draft)| draft.text.clone()).collect(),
+            drafts: drafts.map(|((_, id), draft)| shown_draft(*id, draft)).collect(),
         }
     }
 
-    fn shown(&self, message: &Message) -> Shown {
+    fn origin_name(&self, origin: &Origin) -> String {
+        match origin {
+            Origin::User { id } => self.user_json(*id)["first_name"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned(),
+            Origin::HiddenUser { name } => name.clone(),
+            Origin::Chat { title, .. } | Origin::Channel { title, .. } => title.clone(),
+        }
+    }
+
+    pub(super) fn shown(&self, message: &Message) -> Shown {
         let user = self.author_id(message.from);
         let words = message.body.words().cloned().unwrap_or_default();
         let file = match &message.body {
-            Body::Document { file_id, .. } => self.files.get(file_id).map(|file| ShownFile {
+            Body::File { kind, file_id, .. } => self.files.get(file_id).map(|file| ShownFile {
                 file_id: file.id.clone(),
+                kind: *kind,
                 name: file.name.clone(),
                 mime: file.mime.clone(),
                 size: file.bytes.len(),
@@ -172,8 +201,12 @@ impl World {
             text: words.text,
             entities: words.entities,
             buttons: crate::world::labels(message.keyboard.as_ref()),
-            button_data: button_data(message.keyboard.as_ref()),
+            button_data: of_buttons(message.keyboard.as_ref(), "callback_data"),
+            button_urls: of_buttons(message.keyboard.as_ref(), "url"),
             reply_to: message.reply_to,
+            quote: message.quote.as_ref().map(|quote| quote.text.clone()),
+            forwarded_from: message.origin.as_ref().map(|(origin, _)| self.origin_name(origin)),
+            album: message.album.clone(),
             file,
             service,
             reactions: message.reactions.clone(),
@@ -185,12 +218,20 @@ impl World {
     }
 }
 
-fn button_data(keyboard: Option<&Value>) -> Vec<Vec<String>> {
+fn shown_draft(id: i64, draft: &Draft) -> ShownDraft {
+    ShownDraft {
+        id,
+        text: draft.text.clone(),
+        entities: draft.entities.clone(),
+    }
+}
+
+fn of_buttons(keyboard: Option<&Value>, field: &str) -> Vec<Vec<String>> {
     let rows = keyboard
         .and_then(|keyboard| keyboard["inline_keyboard"].as_array())
         .into_iter()
         .flatten();
-    let data = |button: &Value| button["callback_data"].as_str().unwrap_or_default().to_owned();
-    rows.map(|row| row.as_array().into_iter().flatten().map(data).collect())
+    let value = |button: &Value| button[field].as_str().unwrap_or_default().to_owned();
+    rows.map(|row| row.as_array().into_iter().flatten().map(value).collect())
         .collect()
 }

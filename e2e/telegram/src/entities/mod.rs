@@ -3,6 +3,7 @@
 //! Refuses what Telegram refuses, in its words. The legacy `Markdown` mode is not modelled and is refused as unknown.
 
 pub mod detect;
+pub mod explicit;
 pub mod html;
 pub mod markdown;
 
@@ -14,6 +15,8 @@ use crate::{error::ApiError, params::Params};
 /// Longest text of a message, in UTF-16 units after parsing.
 pub const MAX_TEXT: usize = 4_096;
 pub const MAX_CAPTION: usize = 1_024;
+/// Longest text with its markup, in bytes.
+const MAX_SOURCE: usize = 1 << 15;
 
 /// MessageEntity. Kinds of the Bot API are kept as their names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,35 +82,27 @@ impl Formatted {
     /// From the parameters of a call: `text` with `parse_mode` or `entities` (for captions, `caption_entities`).
     pub fn from_params(params: &Params, field: &str, list: &str) -> Result<Self, ApiError> {
         let text = params.text(field).unwrap_or_default();
+        if text.len() > MAX_SOURCE {
+            return Err(ApiError::bad_request("text is too long"));
+        }
         let mode = params.text("parse_mode").unwrap_or_default().to_lowercase();
         let parse_failed = |reason: String| ApiError::bad_request(&format!("can't parse entities: {reason}"));
         let formatted = match mode.as_str() {
             "html" => html::parse(&text).map_err(parse_failed)?,
             "markdownv2" => markdown::parse(&text).map_err(parse_failed)?,
             "" | "none" => {
-                let entities = match params.json(list)? {
-                    Some(list) => serde_json::from_value(list).map_err(|error| parse_failed(error.to_string()))?,
-                    None => Vec::new(),
-                };
+                let list = params.json(list)?.unwrap_or_default();
+                let refused = |reason: String| ApiError::bad_request(&reason);
+                let entities = explicit::entities(&text, &list).map_err(refused)?;
                 Formatted { text, entities }
             }
             _ => return Err(ApiError::bad_request("unsupported parse_mode")),
         };
-        formatted.checked()
+        Ok(formatted.trimmed())
     }
 
-    /// Drops entities that cover nothing and refuses those outside the text; trims white space at both ends.
-    fn checked(self) -> Result<Self, ApiError> {
-        let length = self.units();
-        for entity in &self.entities {
-            if entity.end() > length {
-                return Err(ApiError::bad_request(&format!(
-                    "entity beginning at UTF-16 offset {} ends after the end of the text at UTF-16 offset {}",
-                    entity.offset,
-                    entity.end()
-                )));
-            }
-        }
+    /// Without white space at both ends, and without entities that cover nothing then.
+    fn trimmed(self) -> Self {
         let kept = self.text.trim();
         let front = units(&self.text[..self.text.len() - self.text.trim_start().len()]);
         let end = units(kept);
@@ -121,10 +116,10 @@ impl Formatted {
             }
         }
         entities.sort_by_key(|entity| (entity.offset, std::cmp::Reverse(entity.length)));
-        Ok(Formatted {
+        Formatted {
             text: kept.to_owned(),
             entities,
-        })
+        }
     }
 }
 

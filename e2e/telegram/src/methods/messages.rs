@@ -1,24 +1,18 @@
-//! Sending, editing, deleting, pinning messages and reacting to them.
+//! Sending, editing, deleting and pinning messages.
 
 use serde_json::{Value, json};
 
 use super::Call;
 use crate::{
-    entities::{Formatted, MAX_TEXT},
+    entities::{Formatted, MAX_CAPTION, MAX_TEXT},
     error::{ApiError, ApiResult},
     params::Params,
-    world::{Author, Body, Chat, ChatKind, Draft, Message, NewMessage},
+    world::{Author, Body, Chat, ChatKind, Message, NewMessage, Quote},
 };
 
 const DELETABLE_FOR_MS: i64 = 48 * 3_600_000;
-const DRAFT_SHOWN_MS: i64 = 30_000;
 const NOT_MODIFIED: &str = "message is not modified: specified new message content and reply markup are exactly the same \
      as a current content and reply markup of the message";
-/// What bots may react with, as far as it is likely to be used.
-const REACTIONS: [&str; 20] = [
-    "👍", "👎", "❤", "🔥", "🥰", "👏", "😁", "🤔", "🤯", "😱", "🎉", "🤩", "🙏", "👌", "👀", "💯", "⚡", "😢", "🤝",
-    "✍",
-];
 
 pub fn send_message(call: &mut Call<'_>) -> ApiResult {
     let words = Formatted::from_params(call.params, "text", "entities")?;
@@ -33,26 +27,44 @@ pub fn send_message(call: &mut Call<'_>) -> ApiResult {
 
 /// Posts for the bot what a method has made of its parameters.
 pub fn send(call: &mut Call<'_>, body: Body) -> ApiResult {
+    send_in_album(call, body, None)
+}
+
+/// The same, as a part of an album.
+pub fn send_in_album(call: &mut Call<'_>, body: Body, album: Option<String>) -> ApiResult {
     let chat_id = call.chat_id()?;
     let keyboard = keyboard(call.params)?;
     let chat = call.world.chat(chat_id)?;
     chat.writable(call.thread())?;
     let reply_to = reply_target(call.params, chat)?;
+    let quote = reply_to.map(|id| quote(call.params, chat, id)).transpose()?.flatten();
     let thread = call
         .thread()
         .or_else(|| reply_to.and_then(|id| chat.message(id)?.thread));
     chat.writable(thread)?;
-    let silent = call.params.flag("disable_notification");
     let new = NewMessage {
-        thread,
-        from: Author::Bot,
-        body,
         reply_to,
+        quote,
+        album,
         keyboard,
-        silent,
+        silent: call.params.flag("disable_notification"),
+        ..NewMessage::new(Author::Bot, thread, body)
     };
     let id = call.world.chat_mut(chat_id)?.post(new, call.now_ms).id;
     message_json(call, chat_id, id)
+}
+
+/// What `reply_parameters` quote of the message; it must stand there.
+fn quote(params: &Params, chat: &Chat, replied: i64) -> Result<Option<Quote>, ApiError> {
+    let reply = params.json("reply_parameters")?.unwrap_or_default();
+    let Some(text) = reply["quote"].as_str().filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    let words = chat.message(replied).and_then(|message| message.body.words());
+    let quote = words.and_then(|words| Quote::of(words, text));
+    quote
+        .map(Some)
+        .ok_or_else(|| ApiError::bad_request("QUOTE_TEXT_INVALID"))
 }
 
 fn message_json(call: &Call<'_>, chat: i64, id: i64) -> ApiResult {
@@ -154,6 +166,26 @@ pub fn edit_message_text(call: &mut Call<'_>) -> ApiResult {
     edited(call, chat_id, keyboard)
 }
 
+pub fn edit_message_caption(call: &mut Call<'_>) -> ApiResult {
+    let chat_id = call.chat_id()?;
+    let words = Formatted::from_params(call.params, "caption", "caption_entities")?;
+    let keyboard = keyboard(call.params)?;
+    let chat = call.world.chat_mut(chat_id)?;
+    chat.reachable()?;
+    let message = editable(chat, call.params)?;
+    if words.units() > MAX_CAPTION {
+        return Err(ApiError::bad_request("message caption is too long"));
+    }
+    let Body::File { caption, .. } = &mut message.body else {
+        return Err(ApiError::bad_request("there is no caption in the message to edit"));
+    };
+    if *caption == words && message.keyboard == keyboard {
+        return Err(ApiError::bad_request(NOT_MODIFIED));
+    }
+    *caption = words;
+    edited(call, chat_id, keyboard)
+}
+
 pub fn edit_message_reply_markup(call: &mut Call<'_>) -> ApiResult {
     let chat_id = call.chat_id()?;
     let keyboard = keyboard(call.params)?;
@@ -199,21 +231,22 @@ pub fn delete_messages(call: &mut Call<'_>) -> ApiResult {
 }
 
 fn delete(chat: &mut Chat, id: i64, now_ms: i64) -> Result<bool, ApiError> {
-    let may_delete_others = chat.rights.can_delete_messages || chat.kind == ChatKind::Private;
+    let is_private = chat.kind == ChatKind::Private;
+    let may_delete_others = chat.rights.can_delete_messages;
     let Some(message) = chat.message_mut(id) else {
         return Ok(false);
     };
-    let is_old = now_ms - message.sent_ms > DELETABLE_FOR_MS;
-    if !chat_allows(message, may_delete_others, is_old) {
-        return Err(ApiError::bad_request("message can't be deleted"));
+    // With the right to, a bot deletes at any time; else what is its own, and in private chats all, for 48 hours.
+    if !may_delete_others {
+        if message.from != Author::Bot && !is_private {
+            return Err(ApiError::bad_request("message can't be deleted"));
+        }
+        if now_ms - message.sent_ms > DELETABLE_FOR_MS {
+            return Err(ApiError::bad_request("message can't be deleted for everyone"));
+        }
     }
     message.deleted_ms = Some(now_ms);
     Ok(true)
-}
-
-/// A bot deletes its own messages for 48 hours and, with the right to, those of others at any time.
-fn chat_allows(message: &Message, may_delete_others: bool, is_old: bool) -> bool {
-    may_delete_others || (message.from == Author::Bot && !is_old)
 }
 
 pub fn pin_chat_message(call: &mut Call<'_>) -> ApiResult {
@@ -239,64 +272,5 @@ fn set_pinned(call: &mut Call<'_>, pinned: bool) -> ApiResult {
         .message_mut(id)
         .ok_or_else(|| ApiError::bad_request(&format!("message to {verb} not found")))?;
     message.pinned = pinned;
-    Ok(json!(true))
-}
-
-pub fn set_message_reaction(call: &mut Call<'_>) -> ApiResult {
-    let chat_id = call.chat_id()?;
-    let wanted = call.params.json("reaction")?.unwrap_or_else(|| json!([]));
-    let emoji = |reaction: &Value| {
-        reaction["emoji"]
-            .as_str()
-            .unwrap_or_default()
-            .trim_end_matches('\u{fe0f}')
-            .to_owned()
-    };
-    let emoji: Vec<String> = wanted.as_array().into_iter().flatten().map(emoji).collect();
-    let bot = call.world.bot.id;
-    let chat = call.world.chat_mut(chat_id)?;
-    chat.reachable()?;
-    let id = call.params.int("message_id").unwrap_or(0);
-    let message = chat
-        .message_mut(id)
-        .ok_or_else(|| ApiError::bad_request("message to react not found"))?;
-    if emoji.len() > 1 {
-        return Err(ApiError::bad_request("REACTIONS_TOO_MANY"));
-    }
-    if emoji.iter().any(|emoji| !REACTIONS.contains(&emoji.as_str())) {
-        return Err(ApiError::bad_request("REACTION_INVALID"));
-    }
-    if emoji.is_empty() {
-        message.reactions.remove(&bot);
-    } else {
-        message.reactions.insert(bot, emoji);
-    }
-    Ok(json!(true))
-}
-
-/// A streamed text people see while it grows, in private chats only. It is gone when a message comes, or after a while.
-pub fn send_message_draft(call: &mut Call<'_>) -> ApiResult {
-    let chat_id = call.chat_id()?;
-    let thread = call.thread();
-    let words = Formatted::from_params(call.params, "text", "entities")?;
-    if words.units() > MAX_TEXT {
-        return Err(ApiError::bad_request("message is too long"));
-    }
-    let draft = call.params.int("draft_id").filter(|id| *id != 0);
-    let draft = draft.ok_or_else(|| ApiError::bad_request("RANDOM_ID_INVALID"))?;
-    let until_ms = call.now_ms + DRAFT_SHOWN_MS;
-    let chat = call.world.chat_mut(chat_id)?;
-    chat.writable(thread)?;
-    if chat.is_group() {
-        return Err(ApiError::bad_request("TEXTDRAFT_PEER_INVALID"));
-    }
-    chat.drafts.insert(
-        (thread, draft),
-        Draft {
-            text: words.text,
-            entities: words.entities,
-            until_ms,
-        },
-    );
     Ok(json!(true))
 }

@@ -5,8 +5,10 @@
 
 mod callbacks;
 mod chats;
+mod drafts;
 mod files;
 mod messages;
+mod reactions;
 mod topics;
 
 pub(crate) use topics::set_closed;
@@ -45,14 +47,15 @@ fn find(name: &str) -> Option<Method> {
         "deletewebhook" => delete_webhook,
         "getwebhookinfo" => get_webhook_info,
         "sendmessage" => messages::send_message,
-        "sendmessagedraft" => messages::send_message_draft,
+        "sendmessagedraft" => drafts::send_message_draft,
         "editmessagetext" => messages::edit_message_text,
+        "editmessagecaption" => messages::edit_message_caption,
         "editmessagereplymarkup" => messages::edit_message_reply_markup,
         "deletemessage" => messages::delete_message,
         "deletemessages" => messages::delete_messages,
         "pinchatmessage" => messages::pin_chat_message,
         "unpinchatmessage" => messages::unpin_chat_message,
-        "setmessagereaction" => messages::set_message_reaction,
+        "setmessagereaction" => reactions::set_message_reaction,
         "answercallbackquery" => callbacks::answer_callback_query,
         "sendchataction" => chats::send_chat_action,
         "getchat" => chats::get_chat,
@@ -65,6 +68,12 @@ fn find(name: &str) -> Option<Method> {
         "reopenforumtopic" => topics::reopen_forum_topic,
         "deleteforumtopic" => topics::delete_forum_topic,
         "senddocument" => files::send_document,
+        "sendphoto" => files::send_photo,
+        "sendvoice" => files::send_voice,
+        "sendaudio" => files::send_audio,
+        "sendvideo" => files::send_video,
+        "sendanimation" => files::send_animation,
+        "sendmediagroup" => files::send_media_group,
         "getfile" => files::get_file,
         _ => return None,
     })
@@ -97,6 +106,7 @@ fn get_me(call: &mut Call<'_>) -> ApiResult {
         "can_join_groups": call.world.bot.can_join_groups,
         "can_read_all_group_messages": !call.world.bot.privacy,
         "supports_inline_queries": false, "can_connect_to_business": false, "has_main_web_app": false,
+        "has_topics_enabled": call.world.bot.has_topics_enabled,
     });
     if let (Some(me), Value::Object(more)) = (me.as_object_mut(), more) {
         me.extend(more);

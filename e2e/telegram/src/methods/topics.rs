@@ -12,9 +12,11 @@ const COLORS: [i64; 6] = [7_322_096, 16_766_590, 13_338_331, 9_367_192, 16_749_4
 
 fn forum<'a>(call: &'a mut Call<'_>) -> Result<&'a mut Chat, ApiError> {
     let chat_id = call.chat_id()?;
+    let in_private = call.world.bot.has_topics_enabled;
     let chat = call.world.chat_mut(chat_id)?;
     chat.reachable()?;
-    if chat.kind != ChatKind::Forum {
+    let has_topics = chat.kind == ChatKind::Forum || chat.kind == ChatKind::Private && in_private;
+    if !has_topics {
         return Err(ApiError::bad_request("the chat is not a forum"));
     }
     Ok(chat)
@@ -113,7 +115,7 @@ pub fn delete_forum_topic(call: &mut Call<'_>) -> ApiResult {
     let thread = call.thread().unwrap_or(0);
     let now_ms = call.now_ms;
     let chat = forum(call)?;
-    if !chat.rights.can_delete_messages {
+    if chat.is_group() && !chat.rights.can_delete_messages {
         return Err(ApiError::bad_request("not enough rights to delete the topic"));
     }
     if chat.topics.get(&thread).is_none_or(|topic| topic.deleted) {
