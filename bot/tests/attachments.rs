@@ -20,7 +20,7 @@ async fn send(stage: &Stage, thread: i64, caption: &str, content: Vec<u8>) -> i6
         name: "log.txt".to_owned(),
         thread: Some(thread),
         caption: (!caption.is_empty()).then(|| caption.to_owned()),
-        mime: None,
+        ..Upload::default()
     };
     let sent = stage.people.upload(stage.forum, &upload, content).await;
     sent.unwrap().message_id

@@ -190,7 +190,7 @@ async fn a_rule_about_attachments_sees_a_file_with_a_caption() {
         name: "log.txt".to_owned(),
         thread: Some(thread),
         caption: Some("what is wrong here?".to_owned()),
-        mime: None,
+        ..Upload::default()
     };
     stage.people.upload(stage.forum, &upload, "error").await.unwrap();
     stage.sees(thread, "No files here.").await;

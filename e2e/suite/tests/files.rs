@@ -12,7 +12,7 @@ async fn send(chat: &Chat, name: &str, caption: &str, content: Vec<u8>) -> Resul
         name: name.to_owned(),
         thread: Some(chat.thread),
         caption: (!caption.is_empty()).then(|| caption.to_owned()),
-        mime: None,
+        ..Upload::default()
     };
     Ok(chat.telegram.upload(chat.forum, &upload, content).await?.message_id)
 }
