@@ -60,6 +60,8 @@ pub struct Bot {
     pub observing: tokio::sync::Mutex<()>,
     /// Held while a session is being woken, so that two wishes at once are one.
     pub waking: tokio::sync::Mutex<()>,
+    /// Held while settings are handed on to a runner, so that each is once.
+    pub setting: tokio::sync::Mutex<()>,
     /// Held while the files of a message are in memory.
     pub fetching: tokio::sync::Mutex<()>,
     /// Places where the bot cannot post.

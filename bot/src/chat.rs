@@ -1,7 +1,7 @@
 //! Where something is said: a chat and, in a forum, one of its topics.
 //!
-//! Pure values. Knows nothing of Telegram's API beyond two facts: the General topic, plain groups and private chats have
-//! no thread, and groups have negative ids.
+//! Pure values. Knows nothing of Telegram's API beyond two facts: the General topic, plain groups and private chats
+//! without topics have no thread, and groups have negative ids.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub struct Place {
     /// Chat id; negative for groups.
     pub chat: i64,
-    /// Forum topic; none for the General topic, a plain group or a private chat.
+    /// Topic of a forum or of a private chat; none for the General topic and for chats without topics.
     pub thread: Option<i64>,
 }
 

@@ -14,6 +14,7 @@ use longshore_wire::api::{Attachment, PostMessage, Priority as Urgency};
 use crate::agent::{Door, RunnerError};
 use crate::bot::{Bot, LONGEST_WAIT};
 use crate::cluster::write::WriteError;
+use crate::command::setting;
 use crate::conversation::{life, outcome};
 use crate::outbox::pace::Priority;
 use crate::store::StoreError;
@@ -28,6 +29,9 @@ use crate::{door, observe, situation, words};
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// The same when something is about to change.
 const SOON: Duration = Duration::from_secs(1);
+
+/// How often a message waits until its session has taken what was chosen for it. A claude that starts takes seconds.
+const PATIENCE_WITH_SETTINGS: u32 = 60;
 
 /// What becomes of a message whose session is over before it got it.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +58,7 @@ pub async fn to_session(
         told: None,
         unsure: row.state == MessageState::Posting,
         fresh: false,
+        unset: 0,
     };
     let mut changes = bot.changes.subscribe();
     loop {
@@ -107,6 +112,8 @@ struct Delivery<'a> {
     unsure: bool,
     /// Whether the tokens must be read again.
     fresh: bool,
+    /// How often settings could not be handed on.
+    unset: u32,
 }
 
 impl Delivery<'_> {
@@ -122,6 +129,13 @@ impl Delivery<'_> {
             }
             return Ok(Some(LOOK_AGAIN));
         };
+        // What was chosen before this was written meets it.
+        if self.unset < PATIENCE_WITH_SETTINGS
+            && let Err(RunnerError::Busy { after, .. }) = setting::hand_on(self.bot, self.name, &door).await?
+        {
+            self.unset += 1;
+            return Ok(Some(after));
+        }
         match text {
             Some(text) => self.post(&door, text).await,
             None => {
@@ -228,16 +242,27 @@ impl Delivery<'_> {
         self.bot.store.answer(self.row.row, parts, Priority::Notice).await
     }
 
+    /// Whether a later message has asked for another session in the place of this one: to start a third one would be in its way.
+    async fn is_replaced(&self) -> Result<bool, StoreError> {
+        let active = self.bot.store.active_session(self.row.place).await?;
+        let mine = self.bot.store.session_for(self.row.place, self.row.row).await?;
+        Ok(active.is_some() && mine.is_none())
+    }
+
     async fn over(&self, text: Option<&str>, again: Again<'_>) -> Result<(), StoreError> {
         if self.unsure {
             return self.explain(outcome::SESSION_OVER_UNSURE.to_owned()).await;
         }
         let text = text.unwrap_or_default();
+        let replaced = self.is_replaced().await?;
+        if replaced && text.is_empty() && self.row.files.is_empty() {
+            return self.explain(words::NEW_INSTEAD.to_owned()).await;
+        }
         let text = match again {
             Again {
                 written: Some(written), ..
             } => written.to_owned(),
-            Again { deep: true, .. } => format!("/deep {text}"),
+            Again { deep: true, .. } if !replaced => format!("/deep {text}"),
             Again { .. } => text.to_owned(),
         };
         situation::decide_again(self.bot, self.row, &text).await

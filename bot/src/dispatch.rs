@@ -116,7 +116,7 @@ async fn incoming(bot: &Arc<Bot>, id: i64, message: Incoming) -> Result<(), Stor
         Some(row) if row.decision.mode.overtakes() => bot.spawn("express", express::carry_out(bot.clone(), row)),
         Some(row) => {
             bot.wake(place);
-            if matches!(row.decision.mode, Mode::EndSession { .. }) {
+            if ends_a_session(&row.decision.mode) {
                 // What waits for that session finds another way.
                 bot.changed();
             }
@@ -124,6 +124,17 @@ async fn incoming(bot: &Arc<Bot>, id: i64, message: Incoming) -> Result<(), Stor
         None => {}
     }
     Ok(())
+}
+
+fn ends_a_session(mode: &Mode) -> bool {
+    matches!(
+        mode,
+        Mode::EndSession { .. }
+            | Mode::StartSession {
+                instead_of: Some(_),
+                ..
+            }
+    )
 }
 
 /// What was decided and why; not what was written.

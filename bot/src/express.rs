@@ -1,4 +1,4 @@
-//! What overtakes the lanes: `/stop`, answers to questions, `/status`.
+//! What overtakes the lanes: `/stop`, answers to questions, and commands that only tell or set something.
 //!
 //! Each is tried for a short while and then answered with a sentence, whatever came of it: somebody waits for it now.
 
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::ResourceExt;
-use longshore_crds::{ContainerTask, PersistentSession, SessionPhase};
+use longshore_crds::PersistentSession;
 use longshore_routing::{Mode, StopTarget};
 use longshore_wire::MessageId;
 use longshore_wire::api::{Decision, Interrupted, Verdict};
@@ -15,12 +15,13 @@ use crate::agent::RunnerError;
 use crate::bot::Bot;
 use crate::conversation::{life, outcome, prompt};
 use crate::outbox::pace::Priority;
+use crate::render::Rich;
 use crate::store::StoreError;
 use crate::store::approvals::ApprovalRow;
 use crate::store::messages::{MessageRow, MessageState};
 use crate::store::posts::Content;
 use crate::wake::{Wake, wake};
-use crate::{door, situation, words};
+use crate::{command, door, situation, words};
 
 /// How often something is tried that somebody waits for.
 const TRIES: usize = 5;
@@ -49,9 +50,8 @@ pub async fn carry_out(bot: Arc<Bot>, mut row: MessageRow) -> Result<(), StoreEr
             }
         }
     };
-    bot.store
-        .answer(row.row, vec![Content::plain(text)], Priority::Answer)
-        .await?;
+    let parts = Content::parts(&Rich::plain(text));
+    bot.store.answer(row.row, parts, Priority::Answer).await?;
     bot.outbox.wake(row.place.chat);
     Ok(())
 }
@@ -64,12 +64,24 @@ enum Said {
 
 async fn said(bot: &Arc<Bot>, row: &MessageRow) -> Result<Said, StoreError> {
     let text = match &row.decision.mode {
-        Mode::Status => status(bot, row).await?,
+        Mode::Status => command::status(bot, row).await?,
+        Mode::Usage => command::usage(bot, row).await?,
+        Mode::History { turns } => command::history(bot, row, *turns).await?,
+        Mode::Setting { session, setting } => {
+            match setting.is_change() {
+                true => command::setting::change(bot, row, session).await?,
+                false => command::setting::offer(bot, row, session, setting).await?,
+            }
+            bot.outbox.wake(row.place.chat);
+            return Ok(Said::Nothing);
+        }
         Mode::Stop {
             target: StopTarget::Session(name),
-        } => stop_session(bot, name).await,
+            all,
+        } => stop_session(bot, name, *all).await,
         Mode::Stop {
             target: StopTarget::Task(name),
+            ..
         } => stop_task(bot, row, name).await?,
         Mode::Answer { question, text } => match answer(bot, row, *question, text).await? {
             Some(said) => said,
@@ -80,7 +92,7 @@ async fn said(bot: &Arc<Bot>, row: &MessageRow) -> Result<Said, StoreError> {
     Ok(Said::Words(text))
 }
 
-async fn stop_session(bot: &Bot, name: &str) -> String {
+async fn stop_session(bot: &Bot, name: &str, all: bool) -> String {
     for attempt in 0..TRIES {
         // Read past the reflector: somebody waits for this, and it may have become ready just now.
         let door = match bot.cluster.live_session(name).await {
@@ -96,7 +108,8 @@ async fn stop_session(bot: &Bot, name: &str) -> String {
         let Some(door) = door else {
             return words::SESSION_NOT_THERE.to_owned();
         };
-        match bot.runners.interrupt(&door, false).await {
+        match bot.runners.interrupt(&door, all).await {
+            Ok(stopped) if !stopped.cancelled.is_empty() => return words::DROPPED.to_owned(),
             Ok(stopped) if stopped.stopped.is_empty() => return words::SESSION_IDLE.to_owned(),
             Ok(_) => return words::STOPPED.to_owned(),
             Err(RunnerError::Ended) => return words::NOTHING_TO_STOP.to_owned(),
@@ -237,49 +250,4 @@ async fn rouse(bot: &Bot, session: &PersistentSession, uid: &str, prompt: &str) 
             words::TRY_AGAIN.to_owned()
         }
     }
-}
-
-async fn status(bot: &Bot, row: &MessageRow) -> Result<String, StoreError> {
-    let Some(topic) = bot.cluster.topic_at(row.place) else {
-        return Ok("Nothing has been run here yet.".to_owned());
-    };
-    let mut lines = vec![format!("Topic {}.", topic.name_any())];
-    match bot.store.active_session(row.place).await? {
-        None => lines.push("No session is active; /deep starts one.".to_owned()),
-        Some(session) => {
-            let live = bot.cluster.session(&session.name);
-            let phase = live
-                .as_ref()
-                .and_then(|live| live.status.as_ref()?.phase)
-                .unwrap_or(SessionPhase::Starting);
-            lines.push(format!(
-                "Session {}: {}.",
-                session.name,
-                format!("{phase:?}").to_lowercase()
-            ));
-            lines.extend(live.and_then(|live| life::session_waits(&live)));
-        }
-    }
-    let mut tasks = bot.cluster.unfinished_tasks(&topic.name_any());
-    tasks.sort_by_key(|task| task.creation_timestamp().map(|time| time.0));
-    lines.extend(tasks.iter().map(|task| task_line(task)));
-    Ok(lines.join("\n"))
-}
-
-fn task_line(task: &ContainerTask) -> String {
-    let phase = task
-        .status
-        .as_ref()
-        .and_then(|status| status.phase)
-        .map_or("new".to_owned(), |phase| format!("{phase:?}"));
-    let beginning = task
-        .spec
-        .prompt
-        .lines()
-        .next()
-        .unwrap_or_default()
-        .chars()
-        .take(60)
-        .collect::<String>();
-    format!("Task {}: {} – “{beginning}”", task.name_any(), phase.to_lowercase())
 }

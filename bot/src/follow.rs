@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use crate::agent::{Door, Heard, RunnerError};
 use crate::bot::{Bot, SeenSession};
 use crate::chat::Place;
+use crate::command::setting;
 use crate::conversation::{Change, Conversation, Progress, life};
 use crate::outbox::pace::Priority;
 use crate::store::StoreError;
@@ -130,6 +131,8 @@ impl Follower {
                     }
                     let answers = express::hand_on_answers(self.bot.clone(), self.uid.clone());
                     self.bot.spawn("answers", answers);
+                    let settings = setting::catch_up(self.bot.clone(), self.name.clone(), door.clone());
+                    self.bot.spawn("settings", settings);
                     self.listen(&door, stream).await?;
                     self.talk.drop_previews();
                 }

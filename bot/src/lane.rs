@@ -96,7 +96,16 @@ async fn carry_out(bot: &Arc<Bot>, row: &MessageRow) -> Result<Carried, StoreErr
             };
             start_task(bot, row, wanted).await
         }
-        Mode::StartSession { prompt, agent_class } => {
+        Mode::StartSession {
+            prompt,
+            agent_class,
+            instead_of,
+        } => {
+            if let Some(old) = instead_of
+                && let Some(held_up) = end_for_another(bot, row, old).await?
+            {
+                return Ok(held_up);
+            }
             start_session(bot, row, prompt.clone(), agent_class.clone()).await
         }
         Mode::ToSession {
@@ -122,7 +131,15 @@ async fn carry_out(bot: &Arc<Bot>, row: &MessageRow) -> Result<Carried, StoreErr
         }
         Mode::EndSession { session } => end_session(bot, row, session).await,
         // Carried out beside the lanes, or while deciding.
-        Mode::Ignore | Mode::Offer | Mode::Reply { .. } | Mode::Status | Mode::Stop { .. } | Mode::Answer { .. } => {
+        Mode::Ignore
+        | Mode::Offer
+        | Mode::Reply { .. }
+        | Mode::Status
+        | Mode::Usage
+        | Mode::History { .. }
+        | Mode::Setting { .. }
+        | Mode::Stop { .. }
+        | Mode::Answer { .. } => {
             bot.store.advance_message(row.row, MessageState::Closed).await?;
             Ok(Carried::Done)
         }
@@ -270,6 +287,29 @@ async fn escalate(bot: &Arc<Bot>, wanted: &Wanted) -> Result<Carried, StoreError
             tracing::warn!(session, %error, "the session that an agent asked for was refused");
             bot.store.not_escalated(wanted.row, error.to_string()).await?;
             Ok(Carried::Done)
+        }
+    }
+}
+
+/// Ends the session that another one takes the place of. The other one may be made at once: it waits for the topic. None when it
+/// can be, else what came of it.
+async fn end_for_another(bot: &Arc<Bot>, row: &MessageRow, old: &str) -> Result<Option<Carried>, StoreError> {
+    let why = format!("another one was asked for in the chat by {}", row.user_name);
+    match bot.cluster.end_session(old, &why).await {
+        Ok(()) => {
+            bot.show_progress(row, words::NEW_WAITS).await?;
+            Ok(None)
+        }
+        Err(WriteError::NotFound) => {
+            bot.store.advance_session(old, SessionState::Ended).await?;
+            Ok(None)
+        }
+        Err(error) => {
+            let carried = failed(bot, row, "The end of the session", error).await?;
+            if let (Carried::Done, Some(name)) = (&carried, &row.object) {
+                bot.store.advance_session(name, SessionState::Ended).await?;
+            }
+            Ok(Some(carried))
         }
     }
 }

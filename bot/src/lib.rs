@@ -12,6 +12,7 @@ pub mod agent;
 pub mod bot;
 pub mod chat;
 pub mod cluster;
+pub mod command;
 pub mod conversation;
 pub mod courier;
 pub mod deliver;

@@ -257,7 +257,11 @@ async fn waits(bot: &Bot, session: &PersistentSession, uid: &str, place: Place) 
         .any(|row| row.state < MessageState::Handed && matches!(row.decision.mode, Mode::ToSession { .. }));
     if let Some(waits) = life::session_waits(session) {
         for row in rows.iter().filter(starting) {
-            bot.show_progress(row, &waits).await?;
+            let waits = match for_the_end_of_another(bot, row).await? {
+                true => words::NEW_WAITS,
+                false => &waits,
+            };
+            bot.show_progress(row, waits).await?;
             told = true;
         }
     }
@@ -266,6 +270,18 @@ async fn waits(bot: &Bot, session: &PersistentSession, uid: &str, place: Place) 
         bot.outbox.wake(place.chat);
     }
     Ok(())
+}
+
+/// Whether the session of this message only waits until the one before it has ended.
+async fn for_the_end_of_another(bot: &Bot, row: &MessageRow) -> Result<bool, StoreError> {
+    let Mode::StartSession {
+        instead_of: Some(old), ..
+    } = &row.decision.mode
+    else {
+        return Ok(false);
+    };
+    let old = bot.store.session(old).await?;
+    Ok(old.is_some_and(|old| old.state < SessionState::Ended))
 }
 
 /// `last` is how it looked in the end, where that was seen.

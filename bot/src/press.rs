@@ -7,8 +7,9 @@ use longshore_crds::Role;
 use longshore_wire::api::{Decision, Verdict};
 
 use crate::bot::Bot;
+use crate::command::setting;
 use crate::conversation::prompt::{self, Choice};
-use crate::conversation::{self, wish};
+use crate::conversation::{self, menu, wish};
 use crate::store::StoreError;
 use crate::store::approvals::ApprovalRow;
 use crate::telegram::update::Press;
@@ -46,6 +47,9 @@ async fn carry_out(bot: &Bot, press: &Press) -> Result<String, StoreError> {
     }
     if let Some((row, choice)) = conversation::offer::read_data(&press.data) {
         return offer::pressed(bot, press, role, row, choice).await;
+    }
+    if let Some((row, number)) = menu::read_data(&press.data) {
+        return setting::pressed(bot, press, role, row, number).await;
     }
     let Some((row, choice)) = prompt::read_data(&press.data) else {
         return Ok(words::TOO_LATE.to_owned());

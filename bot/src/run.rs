@@ -65,6 +65,7 @@ pub async fn run(
         gone: Default::default(),
         observing: Default::default(),
         waking: Default::default(),
+        setting: Default::default(),
         fetching: Default::default(),
         out_of_reach: Default::default(),
         tracker,

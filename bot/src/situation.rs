@@ -9,16 +9,27 @@ use crate::chat::Place;
 use crate::conversation::life;
 use crate::store::StoreError;
 use crate::store::messages::MessageRow;
+use crate::store::sessions::SessionRow;
 use crate::words;
 
 /// What is known now about a place, and about who writes there.
 pub async fn situation(bot: &Bot, place: Place, user: i64) -> Result<Situation, StoreError> {
+    let session = bot.store.active_session(place).await?;
+    with_session(bot, place, user, session).await
+}
+
+async fn with_session(
+    bot: &Bot,
+    place: Place,
+    user: i64,
+    session: Option<SessionRow>,
+) -> Result<Situation, StoreError> {
     let topic = match bot.cluster.topic_at(place) {
         Some(topic) => TopicState::Bound(kube::ResourceExt::name_any(topic.as_ref())),
         None if bot.settings.create_topics => TopicState::Creatable(names::telegram_topic(place.chat, place.thread)),
         None => TopicState::Missing,
     };
-    let session = match bot.store.active_session(place).await? {
+    let session = match session {
         Some(session) => {
             let question = match &session.uid {
                 Some(uid) => bot.store.open_question(uid).await?.map(|question| question.row),
@@ -40,7 +51,8 @@ pub async fn situation(bot: &Bot, place: Place, user: i64) -> Result<Situation, 
     let task = unanswered
         .into_iter()
         .find(|row| matches!(row.decision.mode, Mode::Task { .. }))
-        .and_then(|row| row.object);
+        .and_then(|row| row.object)
+        .or_else(|| running_task(bot, &topic));
     Ok(Situation {
         topic,
         session,
@@ -49,9 +61,22 @@ pub async fn situation(bot: &Bot, place: Place, user: i64) -> Result<Situation, 
     })
 }
 
+/// A task that no message asked for, such as a schedule's, while it runs.
+fn running_task(bot: &Bot, topic: &TopicState) -> Option<String> {
+    let TopicState::Bound(topic) = topic else { return None };
+    let mut running = bot.cluster.unfinished_tasks(topic);
+    running.retain(|task| task.status.as_ref().is_some_and(|status| status.endpoint.is_some()));
+    let oldest = running
+        .into_iter()
+        .min_by_key(|task| kube::ResourceExt::creation_timestamp(task.as_ref()).map(|time| time.0));
+    oldest.map(|task| kube::ResourceExt::name_any(task.as_ref()))
+}
+
 /// Decides anew about a message, since what it was for is over.
 pub async fn decide_again(bot: &Bot, row: &MessageRow, text: &str) -> Result<(), StoreError> {
-    let situation = situation(bot, row.place, row.user).await?;
+    // A session that a later message will start comes too late for this one: the lane gets to that message after this one.
+    let session = bot.store.session_for(row.place, row.row).await?;
+    let situation = with_session(bot, row.place, row.user, session).await?;
     let message = Message {
         user: row.user,
         chat: row.place.chat,

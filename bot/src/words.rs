@@ -1,5 +1,6 @@
 //! What the bot says by itself, besides what decisions say. Sentences for people: what happened, why, what to do.
 
+use longshore_routing::PermissionMode;
 pub use longshore_routing::words::*;
 
 /// A session without a first message is ready.
@@ -43,6 +44,53 @@ pub const ENDING: &str = "Ending the session …";
 
 /// Access or rules have changed since a message was written that waited.
 pub const NO_LONGER: &str = "What this was for is over, and by now nothing may be run for it.";
+
+/// `/status`, `/usage` in a place without a Topic.
+pub const NOTHING_YET: &str = "Nothing has been run here yet.";
+/// `/history` in a place where nothing was asked.
+pub const NO_HISTORY: &str = "Nothing has been asked here yet.";
+/// `/stop all` dropped what waited.
+pub const DROPPED: &str = "Stopping. What waited is dropped; each of those messages says so.";
+/// A new session waits until the one before it is over.
+pub const NEW_WAITS: &str = "The earlier session writes down its outcomes; the new one starts as soon as it is over.";
+/// A message that only wanted the session woken, and another one is started instead.
+pub const NEW_INSTEAD: &str = "The session was ended and a new one is started; just write to it.";
+/// A setting waits for a session that sleeps.
+pub const SETTING_ASLEEP: &str = "kept; the session sleeps, and has it when it wakes up.";
+/// A setting waits for a session that starts.
+pub const SETTING_NOT_READY: &str = "kept; the session is not ready yet, and has it as soon as it is.";
+/// A setting waits for a session that does not answer.
+pub const SETTING_LATER: &str = "kept; the session does not answer right now, and has it as soon as it does.";
+/// Somebody has chosen another setting before this one was handed on.
+pub const SETTING_OVERTAKEN: &str = "Another choice was made before this one was handed on, so nothing was changed.";
+/// A button of a menu that does not count any more.
+pub const MENU_USED: &str = "This was used already, or its session is over. /model and /mode show it again.";
+
+/// The session has another model.
+pub fn model_set(model: &str, by: &str) -> String {
+    format!("The session uses the model {model} from now on ({by}).")
+}
+
+/// claude refuses a model.
+pub fn model_refused(model: &str, why: &str) -> String {
+    format!(
+        "claude does not take the model {model}, so the session keeps the one it has. /model lists those I know.\n({})",
+        why.trim()
+    )
+}
+
+/// The session has another permission mode.
+pub fn mode_set(mode: PermissionMode, by: &str) -> String {
+    format!("From now on claude {} ({by}).", mode.meaning())
+}
+
+/// claude refuses a permission mode.
+pub fn mode_refused(mode: &str, why: &str) -> String {
+    format!(
+        "claude does not take the mode {mode}, so nothing was changed.\n({})",
+        why.trim()
+    )
+}
 
 /// Kubernetes refused what the bot wanted to make.
 pub fn refused(what: &str, why: &str) -> String {

@@ -101,6 +101,7 @@ class Access(unittest.TestCase):
 
     def test_nobody_changes_who_may_use_the_bot(self):
         self.assertEqual({"list", "watch"}, allowed(self.objects, "-bot", "routingpolicies"))
+        self.assertEqual({"get"}, allowed(self.objects, "-bot", "agentclasses"))
         self.assertEqual(set(), allowed(self.objects, "-bot", "routingpolicies/status"))
         self.assertEqual({"get", "list", "watch"}, allowed(self.objects, "-operator", "routingpolicies"))
         self.assertEqual({"patch"}, allowed(self.objects, "-operator", "routingpolicies/status"))

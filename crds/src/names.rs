@@ -72,5 +72,6 @@ mod tests {
         assert_eq!(telegram_topic(-1001234, None), "tg-1001234g-0");
         assert_eq!(telegram_topic(-1001234, Some(7)), "tg-1001234g-7");
         assert_eq!(telegram_topic(1001234, None), "tg-1001234p-0");
+        assert_eq!(telegram_topic(1001234, Some(7)), "tg-1001234p-7");
     }
 }

@@ -78,8 +78,12 @@ pub enum SessionState {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Expected {
-    /// `ignore`, `offer`, `reply`, `status`, `task`, `startSession`, `toSession`, `wakeSession`, `endSession`, `stop`, `answer`.
+    /// `ignore`, `offer`, `reply`, `status`, `task`, `startSession`, `toSession`, `wakeSession`, `endSession`, `stop`, `answer`,
+    /// `usage`, `history`, `setting`.
     pub mode: String,
+    /// A piece of the decision in words.
+    #[serde(default)]
+    pub does: Option<String>,
     /// What happens when the agent of a task asks for a session: `Start`, `Ask`, either with `/class`, or `Never`.
     #[serde(default)]
     pub escalation: Option<String>,
@@ -244,6 +248,8 @@ impl Expected {
             Some(format!("text {text:?}"))
         } else if !has(&says, &self.says) {
             Some(format!("it says {says:?}"))
+        } else if !has(&Some(found.decision.mode.in_words()), &self.does) {
+            Some(format!("it is {}", found.decision.mode.in_words()))
         } else if said("agentClass") != self.agent_class {
             Some(format!("class {:?}", said("agentClass")))
         } else if self.escalation.as_ref().is_some_and(|expected| *expected != escalation) {

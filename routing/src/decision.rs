@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::escalation::Escalation;
+use crate::setting::Setting;
 use crate::template::NewTopic;
 
 /// What to do, and why.
@@ -31,6 +32,20 @@ pub enum Mode {
     },
     /// Tell what is going on in this place.
     Status,
+    /// Tell what the model has been used for in this place, and what that cost.
+    Usage,
+    /// Tell the last turns of this place.
+    History {
+        /// How many.
+        turns: usize,
+    },
+    /// Tell or change a setting of a session.
+    Setting {
+        /// Name of the PersistentSession.
+        session: String,
+        /// The setting.
+        setting: Setting,
+    },
     /// A ContainerTask.
     Task {
         /// What claude is asked.
@@ -52,6 +67,9 @@ pub enum Mode {
         /// AgentClass; none for the Topic's.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         agent_class: Option<String>,
+        /// Name of the PersistentSession that is ended for it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        instead_of: Option<String>,
     },
     /// A message to a session.
     ToSession {
@@ -79,6 +97,9 @@ pub enum Mode {
     Stop {
         /// What runs.
         target: StopTarget,
+        /// Whether what waits for its turn is dropped, too.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        all: bool,
     },
     /// An answer to a question that claude asked.
     Answer {
@@ -102,10 +123,22 @@ pub enum StopTarget {
 impl Mode {
     /// Whether it must not wait behind earlier messages of its place.
     pub fn overtakes(&self) -> bool {
-        matches!(
-            self,
-            Self::Stop { .. } | Self::Answer { .. } | Self::Status | Self::Reply { .. }
-        )
+        match self {
+            Self::Stop { .. }
+            | Self::Answer { .. }
+            | Self::Status
+            | Self::Usage
+            | Self::History { .. }
+            | Self::Setting { .. }
+            | Self::Reply { .. } => true,
+            Self::Ignore
+            | Self::Offer
+            | Self::Task { .. }
+            | Self::StartSession { .. }
+            | Self::ToSession { .. }
+            | Self::WakeSession { .. }
+            | Self::EndSession { .. } => false,
+        }
     }
 
     /// The mode in a few words, for people.
@@ -123,16 +156,37 @@ impl Mode {
             }
             Self::Reply { .. } => "an answer of the bot; nothing is run".to_owned(),
             Self::Status => "the bot tells what is going on".to_owned(),
+            Self::Usage => "the bot tells what the model was used for here".to_owned(),
+            Self::History { turns } => format!("the bot tells the last {turns} turns"),
+            Self::Setting { session, setting } => match setting {
+                Setting::Model(None) => format!("the bot tells the model of session {session} and offers others"),
+                Setting::Model(Some(model)) => format!("session {session} is set to the model {model}"),
+                Setting::Permissions(None) => {
+                    format!("the bot tells what session {session} may do without asking and offers to change it")
+                }
+                Setting::Permissions(Some(mode)) => format!("session {session} from now on {}", mode.meaning()),
+            },
             Self::Task { agent_class, .. } => format!("a task{}", class(agent_class)),
+            Self::StartSession {
+                agent_class,
+                instead_of: Some(old),
+                ..
+            } => format!("session {old} is ended, and then a new session{}", class(agent_class)),
             Self::StartSession { agent_class, .. } => format!("a new session{}", class(agent_class)),
             Self::ToSession { session, .. } => format!("a message to session {session}"),
             Self::WakeSession { session } => format!("session {session} is woken"),
             Self::EndSession { session } => format!("session {session} is ended"),
             Self::Stop {
                 target: StopTarget::Session(session),
+                all: false,
             } => format!("what session {session} is doing is stopped"),
             Self::Stop {
+                target: StopTarget::Session(session),
+                all: true,
+            } => format!("what session {session} is doing is stopped, and what waits for it is dropped"),
+            Self::Stop {
                 target: StopTarget::Task(task),
+                ..
             } => format!("task {task} is stopped"),
             Self::Answer { .. } => "an answer to claude's question".to_owned(),
         }

@@ -1,11 +1,13 @@
 //! The router: policies merged into one, and the steps of a decision.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use longshore_crds::{Role, RuleMode, WhileSessionActive};
 
 use crate::access::{AccessList, Standing, ToUnknown};
-use crate::command::{self, Command};
-use crate::decision::{Decision, Explanation, Mode, Passed, RuleName, StopTarget, reply};
+use crate::command;
+use crate::decision::{Decision, Explanation, Mode, Passed, RuleName, reply};
 use crate::escalation::Wishes;
 use crate::guest::{Guest, Welcome};
 use crate::heuristics::Scoring;
@@ -106,10 +108,16 @@ impl Router {
         policies.flat_map(|(at, policy)| (0..policy.rules.len()).map(move |rule| (at, rule)))
     }
 
-    fn has_command(&self, name: &str) -> bool {
+    /// Commands of the policies, each once, in the order of their names.
+    pub fn commands(&self) -> impl Iterator<Item = &str> {
         let rules = self.policies.iter().flat_map(|policy| &policy.rules);
-        let mut read = rules.filter_map(|rule| rule.read.as_ref().ok());
-        read.any(|rule| rule.conditions.commands.contains(name))
+        let read = rules.filter_map(|rule| rule.read.as_ref().ok());
+        let names = read.flat_map(|rule| rule.conditions.commands.iter().map(String::as_str));
+        names.collect::<BTreeSet<_>>().into_iter()
+    }
+
+    fn has_command(&self, name: &str) -> bool {
+        self.commands().any(|known| known == name)
     }
 
     /// Decides what becomes of a message.
@@ -148,9 +156,9 @@ impl Router {
 }
 
 /// The way of one message through the steps.
-struct Way<'a> {
-    router: &'a Router,
-    situation: &'a Situation,
+pub(crate) struct Way<'a> {
+    pub(crate) router: &'a Router,
+    pub(crate) situation: &'a Situation,
     message: &'a Message<'a>,
     now: Timestamp,
     rule: Option<RuleName>,
@@ -186,11 +194,11 @@ impl<'a> Way<'a> {
             return reply(words::TOO_LONG, why);
         }
         let (command, text) = match parsed {
-            command::Parsed::Command(command, rest) => return self.command(command, rest),
+            command::Parsed::Command(command, rest) => return self.command(command, rest, role),
             command::Parsed::Unknown(name, rest) => {
                 let lower = name.to_ascii_lowercase();
                 if !self.router.has_command(&lower) {
-                    return reply(words::unknown_command(name), format!("there is no command /{name}"));
+                    return self.unknown_command(&lower, format!("there is no command /{lower}"));
                 }
                 self.pass("command", format!("/{lower} is a command of a policy"));
                 (Some(lower), rest)
@@ -216,7 +224,7 @@ impl<'a> Way<'a> {
         }
         if let Some(command) = &seen.command {
             let why = format!("no rule that has /{command} matches here");
-            return reply(words::unknown_command(command), why);
+            return self.unknown_command(command, why);
         }
         self.beside_session(&seen).unwrap_or_else(|| self.plain(&seen))
     }
@@ -312,37 +320,6 @@ impl<'a> Way<'a> {
         })
     }
 
-    fn stop(&self) -> Decision {
-        match (&self.situation.session, &self.situation.task) {
-            (Some(session), _) => Mode::Stop {
-                target: StopTarget::Session(session.name.clone()),
-            }
-            .because("/stop stops the turn of the active session"),
-            (None, Some(task)) => Mode::Stop {
-                target: StopTarget::Task(task.clone()),
-            }
-            .because("/stop stops the task that is not finished"),
-            (None, None) => reply(words::NOTHING_TO_STOP, "/stop, and nothing runs here"),
-        }
-    }
-
-    fn command(&mut self, command: Command, rest: &str) -> Decision {
-        match (command, &self.situation.session) {
-            (Command::Stop, _) => self.stop(),
-            (Command::Help, _) => reply(words::help(), "/help"),
-            (Command::Status, _) => Mode::Status.because("/status"),
-            (Command::End, Some(session)) => Mode::EndSession {
-                session: session.name.clone(),
-            }
-            .because("/end ends the active session"),
-            (Command::End, None) => reply(words::NO_SESSION, "/end, and no session is active"),
-            (Command::Quick, _) if rest.is_empty() => reply(words::NOTHING_QUICK, "/quick without text"),
-            (Command::Quick, _) => self.task(rest, None, "/quick makes it a task"),
-            (Command::Deep, Some(session)) => self.to_session(session, rest, true, None, "/deep"),
-            (Command::Deep, None) => self.start(rest, None, "/deep starts a session"),
-        }
-    }
-
     /// The first rule that matches, after noting why those before it did not, and which of those after it would have.
     fn first_rule(&mut self, seen: &Seen<'_>) -> Option<(RuleName, &'a ReadRule, String)> {
         let router = self.router;
@@ -432,7 +409,7 @@ impl<'a> Way<'a> {
         self.task(seen.text, None, "no session is active, and nothing else applies")
     }
 
-    fn task(&self, prompt: &str, agent_class: Option<String>, why: &str) -> Decision {
+    pub(crate) fn task(&self, prompt: &str, agent_class: Option<String>, why: &str) -> Decision {
         if self.message.file {
             return reply(
                 words::FILE_NEEDS_SESSION,
@@ -466,9 +443,23 @@ impl<'a> Way<'a> {
         self.with_topic(mode, why)
     }
 
-    fn start(&self, prompt: &str, agent_class: Option<String>, why: &str) -> Decision {
-        let prompt = (!prompt.is_empty()).then(|| prompt.to_owned());
-        self.with_topic(Mode::StartSession { prompt, agent_class }, why.to_owned())
+    pub(crate) fn start(&self, prompt: &str, agent_class: Option<String>, why: &str) -> Decision {
+        self.start_instead(prompt, agent_class, None, why.to_owned())
+    }
+
+    pub(crate) fn start_instead(
+        &self,
+        prompt: &str,
+        agent_class: Option<String>,
+        instead_of: Option<String>,
+        why: String,
+    ) -> Decision {
+        let mode = Mode::StartSession {
+            prompt: (!prompt.is_empty()).then(|| prompt.to_owned()),
+            agent_class,
+            instead_of,
+        };
+        self.with_topic(mode, why)
     }
 
     fn with_topic(&self, mode: Mode, why: String) -> Decision {
@@ -482,7 +473,7 @@ impl<'a> Way<'a> {
     }
 
     /// A message to a session that is there already; with neither text nor file, the session is woken if it sleeps.
-    fn to_session(
+    pub(crate) fn to_session(
         &self,
         session: &ActiveSession,
         text: &str,

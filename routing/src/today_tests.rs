@@ -1,6 +1,7 @@
 //! Without a policy everything is as the bot's own settings say.
 
 use super::*;
+use crate::decision::StopTarget;
 
 const ADA: i64 = 5;
 
@@ -91,6 +92,7 @@ fn start(prompt: Option<&str>) -> Mode {
     Mode::StartSession {
         prompt: prompt.map(Into::into),
         agent_class: None,
+        instead_of: None,
     }
 }
 fn to_session(text: &str) -> Mode {
@@ -149,6 +151,7 @@ fn with_a_session_everything_goes_to_it() {
         &in_session(),
         Mode::Stop {
             target: StopTarget::Session("ps".into()),
+            all: false,
         },
     );
 }
@@ -176,6 +179,7 @@ fn an_answer_to_a_question_comes_before_everything_but_commands() {
         &asked(),
         Mode::Stop {
             target: StopTarget::Session("ps".into()),
+            all: false,
         },
     );
     check("/end", &asked(), end());
@@ -192,6 +196,7 @@ fn stop_without_a_session_stops_the_task() {
         &running,
         Mode::Stop {
             target: StopTarget::Task("ct".into()),
+            all: false,
         },
     );
 }
@@ -201,10 +206,14 @@ fn what_only_looks_like_a_command_is_text() {
     check("/etc/hosts is wrong", &quiet(), task("/etc/hosts is wrong"));
     check("/", &quiet(), task("/"));
     check("read @/etc/passwd", &quiet(), task("read @/etc/passwd"));
-    check("/frobnicate now", &quiet(), says(words::unknown_command("frobnicate")));
+    check(
+        "/frobnicate now",
+        &quiet(),
+        says(words::unknown_command("frobnicate", None)),
+    );
     check("/frobnicate@other_bot", &quiet(), Mode::Ignore);
     check("/deep@other_bot fix", &quiet(), Mode::Ignore);
-    check("/help", &quiet(), says(words::help()));
+    check("/help", &quiet(), says(words::help(&[])));
     check("/status", &quiet(), Mode::Status);
 }
 
@@ -236,7 +245,7 @@ fn what_cannot_be_run_is_answered_with_a_sentence() {
     let nowhere = Situation::default();
     check("hello", &nowhere, says(words::NO_TOPIC));
     check("/deep hello", &nowhere, says(words::NO_TOPIC));
-    check("/help", &nowhere, says(words::help()));
+    check("/help", &nowhere, says(words::help(&[])));
     let creatable = Situation {
         topic: TopicState::Creatable("tg-1g-0".into()),
         ..nowhere

@@ -1,6 +1,6 @@
 //! What a decision says to people. Sentences: what happened, why, what to do.
 
-use crate::COMMANDS;
+use crate::{COMMANDS, PermissionMode};
 
 /// Nothing was written.
 pub const EMPTY: &str = "There is no text in this message, so nothing was run.";
@@ -26,22 +26,49 @@ pub fn unsupported(kind: &str) -> String {
 pub const FILE_NEEDS_SESSION: &str = "Only a session can be given a file, so nothing was run. Send it again with /deep in front of \
      what you write with it, or start a session first and send it then.";
 
-/// A command that does not exist.
-pub fn unknown_command(name: &str) -> String {
-    format!("I do not know /{name}, so nothing was run. /help lists what I know.")
+/// `/model` or `/mode` without a session.
+pub const NO_SESSION_TO_SET: &str = "Model and mode are those of a session, and none is active here. /deep starts one; a task \
+     goes by its AgentClass.";
+/// `/model` with something that is no name.
+pub const NO_MODEL_NAME: &str = "This cannot be the name of a model. /model alone lists those I know.";
+/// `/mode` by somebody who may not.
+pub const MODE_NEEDS_APPROVER: &str = "Only approvers may let claude change files without asking. Nothing was changed.";
+/// `/history` with something else than a number.
+pub const NO_NUMBER_OF_TURNS: &str = "Write how many turns to show after /history, such as /history 5.";
+
+/// `/mode` with a word that is none.
+pub fn no_such_mode() -> String {
+    let modes = PermissionMode::ALL.map(|mode| format!("/mode {} – claude {}.", mode.word(), mode.meaning()));
+    format!(
+        "There is no such mode, so nothing was changed. Write one of these:\n{}",
+        modes.join("\n")
+    )
 }
 
-/// `/help`.
-pub fn help() -> String {
-    let commands = COMMANDS
+/// A command that does not exist.
+pub fn unknown_command(name: &str, nearest: Option<&str>) -> String {
+    let meant = nearest
+        .map(|nearest| format!(" Did you mean /{nearest}?"))
+        .unwrap_or_default();
+    format!("I do not know /{name}, so nothing was run.{meant} /help lists what I know.")
+}
+
+/// `/help`. `of_policies` are commands that the policies define.
+pub fn help(of_policies: &[&str]) -> String {
+    let mut commands = COMMANDS
         .iter()
         .map(|(_, name, what)| format!("/{name} – {what}."))
-        .collect::<Vec<_>>()
-        .join("\n");
+        .collect::<Vec<_>>();
+    if !of_policies.is_empty() {
+        let names = of_policies.iter().map(|name| format!("/{name}")).collect::<Vec<_>>();
+        commands.push(format!("\nCommands of this installation: {}.", names.join(", ")));
+    }
     format!(
         "Write a question, and claude answers it in a pod of its own, on the files of this topic.\n\
          For longer work start a session: claude stays, remembers what was said, and asks before it does something it \
-         may not do by itself. While a session is active everything you write goes to it; “done” alone ends it.\n\n{commands}"
+         may not do by itself; approvers decide that by the buttons below it. While a session is active everything you write \
+         goes to it; “done” alone ends it.\n\n{}",
+        commands.join("\n")
     )
 }
 

@@ -280,6 +280,52 @@ pub struct Status {
     /// Once `quiesced`: answers after `acked`, oldest first, at most 16 and 64 KiB in all; the newest when there are more.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub undelivered: Vec<Undelivered>,
+    /// How claude is set, and what it does.
+    #[serde(default)]
+    pub claude: ClaudeStatus,
+}
+
+/// How claude is set, and what it does, for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClaudeStatus {
+    /// Model of the following turns; none while the choice is claude's own and no turn has shown it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Permission mode of the following turns, in claude's spelling.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permission_mode: Option<String>,
+    /// Models that claude offers, at most 16; empty until it has started.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<ModelChoice>,
+    /// When the running turn began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turn_since: Option<Timestamp>,
+    /// Tools that run now, the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub running: Vec<RunningTool>,
+}
+
+/// A model that claude offers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelChoice {
+    /// What [`Settings::model`] takes.
+    pub value: String,
+    /// Its name for people.
+    pub name: String,
+}
+
+/// A tool that runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunningTool {
+    /// Its name.
+    pub name: String,
+    /// What it does, in one line; may be empty.
+    pub summary: String,
+    /// Since when.
+    pub since: Timestamp,
 }
 
 /// Key outcomes of a session.

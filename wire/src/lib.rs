@@ -14,6 +14,7 @@ pub mod api;
 pub mod author;
 pub mod claude;
 pub mod event;
+pub mod money;
 pub mod notice;
 pub mod question;
 pub mod token;

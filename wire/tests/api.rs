@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use longshore_wire::MessageId;
 use longshore_wire::agent::AgentKind;
 use longshore_wire::api::{
-    Busy, Disk, Escalation, IdleEnd, Memory, Quiesce, RunnerState, Status, Summary, TaskResult, Undelivered, Usage,
-    Warn,
+    Busy, ClaudeStatus, Disk, Escalation, IdleEnd, Memory, ModelChoice, Quiesce, RunnerState, RunningTool, Status,
+    Summary, TaskResult, Undelivered, Usage, Warn,
 };
 use longshore_wire::event::{DiskLevel, Event, MemoryLevel, Record};
 use longshore_wire::notice::TerminationMessage;
@@ -185,6 +185,20 @@ fn a_status() {
             text: "u".to_owned(),
             is_error: false,
         }],
+        claude: ClaudeStatus {
+            model: Some("claude-haiku-4-5".to_owned()),
+            permission_mode: Some("plan".to_owned()),
+            models: vec![ModelChoice {
+                value: "opus".to_owned(),
+                name: "Opus".to_owned(),
+            }],
+            turn_since: Some(NOON),
+            running: vec![RunningTool {
+                name: "Bash".to_owned(),
+                summary: "make".to_owned(),
+                since: NOON,
+            }],
+        },
     };
     let golden = golden(status);
     insta::with_settings!({sort_maps => true}, { assert_json_snapshot!(golden) });

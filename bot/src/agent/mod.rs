@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use eventsource_stream::Eventsource;
 use futures::{Stream, StreamExt};
-use longshore_wire::api::{Ack, Decision, Interrupt, Interrupted, MessageAccepted, PostMessage, Problem};
+use longshore_wire::api::{
+    Ack, Decision, Interrupt, Interrupted, MessageAccepted, PostMessage, Problem, Settings, Status,
+};
 pub use longshore_wire::event::Heard;
 use reqwest::{Method, StatusCode, header};
 use serde::Serialize;
@@ -94,6 +96,21 @@ impl Runners {
     /// Stops the running turn, and with `cancel_queued` drops what waits for the next one.
     pub async fn interrupt(&self, door: &Door, cancel_queued: bool) -> Result<Interrupted, RunnerError> {
         self.json(door, "/v1/interrupt", &Interrupt { cancel_queued }).await
+    }
+
+    /// How the runner and its claude are.
+    pub async fn status(&self, door: &Door) -> Result<Status, RunnerError> {
+        let response = self
+            .call::<()>(door, Method::GET, "/v1/status", None, Some(CALL_TIMEOUT))
+            .await?;
+        response.json().await.map_err(|error| silent(&error))
+    }
+
+    /// Changes the model or the permission mode. Repeating it is harmless.
+    pub async fn set(&self, door: &Door, settings: &Settings) -> Result<(), RunnerError> {
+        self.call(door, Method::POST, "/v1/settings", Some(settings), Some(CALL_TIMEOUT))
+            .await
+            .map(drop)
     }
 
     /// Answers a prompt or question.

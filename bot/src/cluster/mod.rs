@@ -15,7 +15,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
-use longshore_crds::{ContainerTask, PersistentSession, Topic};
+use longshore_crds::{AgentClass, ContainerTask, PersistentSession, Topic};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -49,6 +49,7 @@ pub struct Cluster {
     task_api: Api<ContainerTask>,
     session_api: Api<PersistentSession>,
     secret_api: Api<Secret>,
+    class_api: Api<AgentClass>,
     namespace: String,
     topics: Store<Topic>,
     tasks: Store<ContainerTask>,
@@ -83,6 +84,7 @@ impl Cluster {
             task_api,
             session_api,
             secret_api: Api::namespaced(client.clone(), namespace),
+            class_api: Api::namespaced(client.clone(), namespace),
             namespace: namespace.to_owned(),
             topics,
             tasks,
@@ -156,6 +158,17 @@ impl Cluster {
     /// Sessions in Topics that are bound to a chat.
     pub fn sessions(&self) -> Vec<Arc<PersistentSession>> {
         self.sessions.state()
+    }
+
+    /// Sessions of a Topic, also those that are over.
+    pub fn sessions_of(&self, topic: &str) -> Vec<Arc<PersistentSession>> {
+        self.sessions
+            .state_filter(|session| session.spec.topic_ref.name == topic)
+    }
+
+    /// Tasks of a Topic, also those that are over.
+    pub fn tasks_of(&self, topic: &str) -> Vec<Arc<ContainerTask>> {
+        self.tasks.state_filter(|task| task.spec.topic_ref.name == topic)
     }
 
     /// Tasks of a Topic that are not finished.

@@ -9,7 +9,7 @@ use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Resource, ResourceExt};
 use longshore_crds::conditions::{reasons, types};
 use longshore_crds::{
-    ContainerTask, ContainerTaskSpec, Origin, PersistentSession, PersistentSessionSpec, TaskEscalation,
+    AgentClass, ContainerTask, ContainerTaskSpec, Origin, PersistentSession, PersistentSessionSpec, TaskEscalation,
     TelegramBinding, Topic, TopicDefaults, TopicRef, TopicSpec, Workspace, meta,
 };
 use longshore_routing::TemplateName;
@@ -292,6 +292,11 @@ impl Cluster {
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
             done => done.map(drop),
         }
+    }
+
+    /// An AgentClass as it is now. It is asked for so seldom that it is not watched.
+    pub async fn agent_class(&self, name: &str) -> Result<Option<AgentClass>, WriteError> {
+        Ok(self.class_api.get_opt(name).await?)
     }
 
     /// The live task, past the reflector.

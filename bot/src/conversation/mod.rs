@@ -5,9 +5,11 @@
 //! rebuilds it after a restart, so it keeps nothing that is not in the journal. Knows no posts, ids of posts or budgets.
 
 pub mod life;
+pub mod menu;
 pub mod offer;
 pub mod outcome;
 pub mod prompt;
+pub mod standing;
 pub mod wish;
 
 use std::collections::BTreeMap;

@@ -8,6 +8,7 @@ use longshore_routing::{Decision, Mode};
 use longshore_wire::MessageId;
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
+use super::choices::Choice;
 use super::posts::{self, Content};
 use super::{Json, Store, StoreError};
 use crate::chat::Place;
@@ -144,17 +145,36 @@ pub(super) fn insert(tx: &Transaction<'_>, new: &NewMessage) -> Result<(), Store
     )?;
     match mode {
         Mode::Reply { text } => answer(tx, row, vec![Content::plain(text)], Priority::Answer)?,
-        Mode::StartSession { .. } => {
-            tx.execute(
-                "INSERT OR IGNORE INTO sessions (name, chat, thread, state) VALUES (?1, ?2, ?3, 'wanted')",
-                params![new.object, place.chat, place.thread_key()],
-            )?;
-            super::escalations::moot(tx, place)?;
-        }
+        Mode::StartSession { instead_of, .. } => want_session(tx, place, new.object.as_deref(), instead_of.as_deref())?,
         Mode::EndSession { session } => super::sessions::advance(tx, session, super::sessions::SessionState::Ending)?,
+        Mode::Setting { session, setting } if setting.is_change() => {
+            let choice = Choice {
+                setting: setting.clone(),
+                row,
+                by: new.user_name.clone(),
+            };
+            super::choices::choose(tx, session, choice)?;
+        }
         _ => {}
     }
     Ok(())
+}
+
+/// From here on messages of the place are for a session that shall be made, and not for the one that is ended for it.
+fn want_session(
+    tx: &Transaction<'_>,
+    place: Place,
+    name: Option<&str>,
+    instead_of: Option<&str>,
+) -> Result<(), StoreError> {
+    if let Some(old) = instead_of {
+        super::sessions::advance(tx, old, super::sessions::SessionState::Ending)?;
+    }
+    tx.execute(
+        "INSERT OR IGNORE INTO sessions (name, chat, thread, state) VALUES (?1, ?2, ?3, 'wanted')",
+        params![name, place.chat, place.thread_key()],
+    )?;
+    super::escalations::moot(tx, place)
 }
 
 pub(super) fn select_one(tx: &Transaction<'_>, row: i64) -> Result<Option<MessageRow>, StoreError> {
@@ -315,12 +335,8 @@ impl Store {
                  WHERE row = ?1 AND state IN ('routed', 'posting')",
                 params![row, Json(&decision), object, decision.mode.overtakes()],
             )?;
-            if let (Mode::StartSession { .. }, Some(message)) = (&decision.mode, select_one(tx, row)?) {
-                tx.execute(
-                    "INSERT OR IGNORE INTO sessions (name, chat, thread, state) VALUES (?1, ?2, ?3, 'wanted')",
-                    params![object, message.place.chat, message.place.thread_key()],
-                )?;
-                super::escalations::moot(tx, message.place)?;
+            if let (Mode::StartSession { instead_of, .. }, Some(message)) = (&decision.mode, select_one(tx, row)?) {
+                want_session(tx, message.place, object.as_deref(), instead_of.as_deref())?;
             }
             Ok(())
         })

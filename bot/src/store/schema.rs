@@ -166,6 +166,15 @@ const STEPS: &[&str] = &[
         wait        INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
 ",
+    "
+    -- Settings that people have chosen for a session and that its runner has not taken, as JSON, and menus that offer some.
+    ALTER TABLE sessions ADD COLUMN choices TEXT NOT NULL DEFAULT '[]';
+    CREATE TABLE menus (
+        message     INTEGER PRIMARY KEY REFERENCES messages (row),
+        session     TEXT NOT NULL,
+        options     TEXT NOT NULL
+    ) STRICT;
+",
 ];
 
 /// Brings a database to the newest version.

@@ -78,6 +78,18 @@ impl Store {
         .await
     }
 
+    /// The same for a message that is there already: a session that a later message will start cannot take it.
+    pub async fn session_for(&self, place: Place, message: i64) -> Result<Option<SessionRow>, StoreError> {
+        self.session_where(
+            "chat = ?1 AND thread = ?2 AND (state = 'live' OR (state = 'wanted' AND NOT EXISTS (
+                SELECT 1 FROM messages m WHERE m.state IN ('routed', 'posting') AND m.chat = ?1 AND m.thread = ?2
+                AND m.object = sessions.name AND m.row > ?3 AND json_extract(m.decision, '$.mode.mode') = 'startSession')))
+             ORDER BY row LIMIT 1",
+            vec![place.chat.into(), place.thread_key().into(), message.into()],
+        )
+        .await
+    }
+
     /// The session of this name.
     pub async fn session(&self, name: &str) -> Result<Option<SessionRow>, StoreError> {
         self.session_where("name = ?1", vec![name.to_owned().into()]).await
@@ -130,6 +142,7 @@ impl Store {
             }
             tx.execute(
                 "UPDATE sessions SET uid = ?2, stored_seq = 0, noted = NULL, warning = NULL, held_up = NULL,
+                    choices = CASE WHEN uid IS NULL THEN choices ELSE '[]' END,
                     state = CASE WHEN uid IS NULL THEN state ELSE 'live' END
                  WHERE name = ?1 AND uid IS NOT ?2",
                 params![name, uid],

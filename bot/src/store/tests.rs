@@ -179,6 +179,7 @@ async fn session(store: &Store) {
                 Mode::StartSession {
                     prompt: None,
                     agent_class: None,
+                    instead_of: None,
                 },
                 Some("ps"),
             ),
@@ -442,6 +443,7 @@ async fn an_end_is_told_once_to_those_it_concerns() {
     let start = Mode::StartSession {
         prompt: None,
         agent_class: None,
+        instead_of: None,
     };
     store.receive(vec![(2, json!({}))], 1).await.unwrap();
     store.decide(2, new(8, start, Some("ps"))).await.unwrap();

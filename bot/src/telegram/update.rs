@@ -362,6 +362,15 @@ mod tests {
     }
 
     #[test]
+    fn a_private_chat_with_topics_has_a_place_for_each() {
+        let mut private = message(json!({"text": "a", "message_thread_id": 42, "is_topic_message": true}));
+        let chat = private.pointer_mut("/message/chat").unwrap();
+        *chat = json!({"id": 100, "type": "private", "first_name": "Ada"});
+        let place = incoming(&private).place;
+        assert_eq!((place.chat, place.thread), (100, Some(42)));
+    }
+
+    #[test]
     fn the_name_of_a_topic_is_learnt_from_the_message_that_made_it() {
         let created = message(json!({
             "message_thread_id": 42, "is_topic_message": true,

@@ -13,10 +13,10 @@ use axum::{Json, Router};
 use futures::StreamExt;
 use jiff::Timestamp;
 use longshore_wire::MessageId;
-use longshore_wire::api::{Ack, Decision, Interrupted, MessageAccepted, PostMessage, Usage};
+use longshore_wire::api::{Ack, Decision, Interrupt, Interrupted, MessageAccepted, PostMessage, Settings, Usage};
 use longshore_wire::event::{Event, Preview, Record};
 use longshore_wire::token::topic_token;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio_stream::wrappers::WatchStream;
 
@@ -35,6 +35,14 @@ pub struct Seen {
     pub acked: u64,
     pub decisions: Vec<(String, Decision)>,
     pub interrupts: usize,
+    /// Interrupts that also dropped what waited.
+    pub dropped: usize,
+    /// Settings as they were taken.
+    pub settings: Vec<Settings>,
+    /// Settings come too early so often before they are taken.
+    pub unset: usize,
+    /// What it says about itself; it does not answer without.
+    pub status: Option<Value>,
     /// Streams end when this changes.
     pub cut: usize,
     /// Takes no decisions.
@@ -57,6 +65,8 @@ impl Runner {
             .route("/v1/ack", post(ack))
             .route("/v1/interrupt", post(interrupt))
             .route("/v1/approvals/{id}", post(decide))
+            .route("/v1/settings", post(settings))
+            .route("/v1/status", get(status))
             .with_state(runner.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = listener.local_addr().unwrap().to_string();
@@ -215,12 +225,56 @@ async fn ack(State(runner): State<Runner>, Json(Ack { seq }): Json<Ack>) -> Stat
     StatusCode::NO_CONTENT
 }
 
-async fn interrupt(State(runner): State<Runner>) -> Json<Interrupted> {
-    runner.change(|state| state.interrupts += 1);
+async fn interrupt(
+    State(runner): State<Runner>,
+    Json(Interrupt { cancel_queued }): Json<Interrupt>,
+) -> Json<Interrupted> {
+    runner.change(|state| {
+        state.interrupts += 1;
+        state.dropped += usize::from(cancel_queued);
+    });
+    let id = MessageId::from_telegram(1, 1);
     Json(Interrupted {
-        stopped: vec![MessageId::from_telegram(1, 1)],
+        stopped: vec![id],
+        cancelled: if cancel_queued { vec![id] } else { Vec::new() },
         ..Interrupted::default()
     })
+}
+
+/// Refuses models whose name begins with `no-such`.
+async fn settings(State(runner): State<Runner>, headers: HeaderMap, Json(settings): Json<Settings>) -> Response {
+    if let Some(refusal) = runner.refuses(&headers) {
+        return refusal;
+    }
+    let mut early = false;
+    runner.change(|state| {
+        early = state.unset > 0;
+        state.unset -= usize::from(early);
+    });
+    if early {
+        return problem(StatusCode::SERVICE_UNAVAILABLE);
+    }
+    if settings
+        .model
+        .as_ref()
+        .is_some_and(|model| model.starts_with("no-such"))
+    {
+        let problem = json!({"error": "Invalid", "message": "There's an issue with the selected model"});
+        return (StatusCode::UNPROCESSABLE_ENTITY, Json(problem)).into_response();
+    }
+    runner.change(|state| state.settings.push(settings));
+    StatusCode::NO_CONTENT.into_response()
+}
+
+async fn status(State(runner): State<Runner>, headers: HeaderMap) -> Response {
+    if let Some(refusal) = runner.refuses(&headers) {
+        return refusal;
+    }
+    let status = runner.state.borrow().status.clone();
+    match status {
+        Some(status) => Json(status).into_response(),
+        None => std::future::pending().await,
+    }
 }
 
 async fn decide(State(runner): State<Runner>, Path(id): Path<String>, Json(decision): Json<Decision>) -> Response {

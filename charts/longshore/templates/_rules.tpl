@@ -69,6 +69,10 @@
 - apiGroups: [longshore.dev]
   resources: [routingpolicies]
   verbs: [list, watch]
+# What /status says about a session's times and model.
+- apiGroups: [longshore.dev]
+  resources: [agentclasses]
+  verbs: [get]
 - apiGroups: [longshore.dev]
   resources: [topics]
   verbs: [get, list, watch, create]

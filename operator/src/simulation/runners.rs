@@ -356,6 +356,7 @@ impl World {
                 State::Quiesced if !self.server.guards.silent_runners => journal.undelivered(),
                 _ => Vec::new(),
             },
+            claude: Default::default(),
         })
     }
 

@@ -152,6 +152,7 @@ impl World {
             summary_error: None,
             recycled: 0,
             undelivered: Vec::new(),
+            claude: Default::default(),
         };
         let endpoint = "10.0.0.9:7411".to_owned();
         self.contact = Contact::Met(Box::new(Met {

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use super::problem::{Body, BodyOrDefault};
 use super::{Api, ApiError};
 use crate::lifecycle::Command;
+use crate::turn::Unset;
 
 /// How long claude may take to answer a request of ours.
 const CLAUDE: Duration = Duration::from_secs(20);
@@ -56,7 +57,10 @@ pub async fn settings(State(api): State<Arc<Api>>, Body(settings): Body<Settings
         return Err(ApiError::invalid("Name a `model` or a `permissionMode`."));
     }
     let answer = ask(&api, |reply| Command::Settings { settings, reply }).await?;
-    answer.map_err(ApiError::invalid)?;
+    answer.map_err(|unset| match unset {
+        Unset::NotRunning => ApiError::unavailable("claude is not running right now. Try again in a moment."),
+        Unset::Refused(why) => ApiError::invalid(why),
+    })?;
     Ok(StatusCode::NO_CONTENT)
 }
 

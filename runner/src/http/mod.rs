@@ -19,7 +19,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use http::header::AUTHORIZATION;
 use longshore_wire::AgentConfig;
-use longshore_wire::api::{RunnerState, Status};
+use longshore_wire::api::{ClaudeStatus, RunnerState, Status};
 use longshore_wire::token;
 use tokio::net::TcpListener;
 use tokio::sync::{SetOnce, broadcast, mpsc, watch};
@@ -116,6 +116,11 @@ async fn authenticate(State(api): State<Arc<Api>>, request: Request, next: Next)
 
 async fn status(State(api): State<Arc<Api>>) -> Json<Status> {
     let snapshot = api.snapshot.borrow().clone();
+    let claude = ClaudeStatus {
+        model: snapshot.claude.model.or_else(|| api.agent.model.clone()),
+        permission_mode: (snapshot.claude.permission_mode).or_else(|| Some(api.agent.permission_mode.clone())),
+        ..snapshot.claude
+    };
     Json(Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         claude_version: snapshot.claude_version,
@@ -138,5 +143,6 @@ async fn status(State(api): State<Arc<Api>>) -> Json<Status> {
         summary_error: snapshot.summary_error,
         recycled: snapshot.recycled,
         undelivered: snapshot.undelivered,
+        claude,
     })
 }

@@ -36,8 +36,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use longshore_wire::MessageId;
 use longshore_wire::api::{
-    AgentProblem, Approval, Busy, Decision, Interrupted, PostMessage, Quiesce, RunnerState, Settings as Change,
-    Summary, TaskResult, Undelivered, Usage, Warn,
+    AgentProblem, Approval, Busy, ClaudeStatus, Decision, Interrupted, PostMessage, Quiesce, RunnerState,
+    Settings as Change, Summary, TaskResult, Undelivered, Usage, Warn,
 };
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
@@ -50,7 +50,7 @@ use crate::memory::MemoryProbe;
 use crate::notice::Notifier;
 use crate::proxy::Proxy;
 use crate::settings::Settings;
-use crate::turn::{Machine, Past, Token};
+use crate::turn::{Machine, Past, Token, Unset};
 use crate::volume::Volume;
 
 pub use run::StopSignals;
@@ -93,7 +93,7 @@ pub enum Command {
     /// `POST /v1/settings`.
     Settings {
         settings: Change,
-        reply: oneshot::Sender<Result<(), String>>,
+        reply: oneshot::Sender<Result<(), Unset>>,
     },
     /// `POST /v1/warn`.
     Warn { warn: Warn, reply: oneshot::Sender<()> },
@@ -148,6 +148,7 @@ pub struct Snapshot {
     pub summary_error: Option<String>,
     pub result: Option<TaskResult>,
     pub undelivered: Vec<Undelivered>,
+    pub claude: ClaudeStatus,
 }
 
 impl Snapshot {
@@ -170,6 +171,7 @@ impl Snapshot {
             summary_error: None,
             result: None,
             undelivered: Vec::new(),
+            claude: ClaudeStatus::default(),
         }
     }
 }
@@ -178,7 +180,7 @@ impl Snapshot {
 #[derive(Debug)]
 enum Waiting {
     Interrupted(oneshot::Sender<Interrupted>),
-    Settings(oneshot::Sender<Result<(), String>>),
+    Settings(oneshot::Sender<Result<(), Unset>>),
     /// The summary.
     Summary,
 }
@@ -322,6 +324,7 @@ impl Agent {
                 RunnerState::Quiesced => self.chronicle.undelivered(),
                 _ => Vec::new(),
             },
+            claude: self.machine.now(),
         });
     }
 }

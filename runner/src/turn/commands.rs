@@ -8,7 +8,7 @@ use longshore_wire::claude::output::uuids;
 use serde_json::Value;
 
 use super::watch::Stopping;
-use super::{Machine, Output, Pending, Place, Reply, Token, WindDown, finish};
+use super::{Machine, Output, Pending, Place, Reply, Token, Unset, WindDown, finish};
 use crate::journal::Mark;
 
 /// Said when a command needs a process that is not there.
@@ -99,7 +99,7 @@ impl Machine {
 
     pub(super) fn set(&mut self, token: Token, settings: Settings, out: &mut Vec<Output>) {
         if !self.ready {
-            out.push(Output::Reply(token, Reply::Settings(Err(NOT_RUNNING.to_owned()))));
+            out.push(Output::Reply(token, Reply::Settings(Err(Unset::NotRunning))));
             return;
         }
         let Settings { model, permission_mode } = settings;

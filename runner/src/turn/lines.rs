@@ -10,7 +10,8 @@ use longshore_wire::claude::{self, ControlResponse, Delta, Lifecycle, Line, Syst
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Machine, Output, Pending, Place, Reply, WindDown, finish};
+use super::now::{Found, models};
+use super::{Machine, Output, Pending, Place, Reply, Unset, WindDown, finish};
 use crate::journal::Mark;
 
 impl Machine {
@@ -54,7 +55,11 @@ impl Machine {
     fn system(&mut self, now: Timestamp, system: System, out: &mut Vec<Output>) {
         match system {
             // Printed at the start of every turn, also of one that claude starts by itself.
-            System::Init { .. } => {
+            System::Init {
+                model, permission_mode, ..
+            } => {
+                self.found.model = model.or(self.found.model.take());
+                self.found.permission_mode = permission_mode.or(self.found.permission_mode.take());
                 if self.turn.is_none() {
                     self.settling = None;
                 }
@@ -134,6 +139,10 @@ impl Machine {
         match (pending, response.outcome) {
             (Pending::Initialize, Ok(reply)) => {
                 self.ready = true;
+                self.found = Found {
+                    models: models(&reply),
+                    ..Found::default()
+                };
                 out.push(Output::Ready {
                     pid: reply["pid"].as_u64().and_then(|pid| pid.try_into().ok()),
                     version: reply["claude_code_version"].as_str().map(str::to_owned),
@@ -150,7 +159,7 @@ impl Machine {
                 }
             }
             (Pending::Setting { token, .. }, Err(error)) => {
-                out.push(Output::Reply(token, Reply::Settings(Err(error))));
+                out.push(Output::Reply(token, Reply::Settings(Err(Unset::Refused(error)))));
             }
             (Pending::Ask { token }, outcome) => {
                 let answer = outcome.and_then(|reply| side_answer(&reply));
@@ -162,9 +171,12 @@ impl Machine {
 
     fn changed(&mut self, change: Settings, out: &mut Vec<Output>) {
         if change.model.is_some() {
+            // What the last turn had says nothing of the next one.
+            self.found.model = None;
             self.settings.model = change.model;
         }
         if change.permission_mode.is_some() {
+            self.found.permission_mode = None;
             self.settings.permission_mode = change.permission_mode;
         }
         out.push(Output::Mark(Mark::Settings {

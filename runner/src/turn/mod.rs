@@ -17,6 +17,7 @@
 //! | `escalation` | the tool by which a task's agent asks for a session |
 //! | `approvals` | prompts, their answers and their expiry |
 //! | `commands` | interrupt, settings, questions, winding down |
+//! | `now` | how claude is set and what it does, for people who ask |
 //! | `watch` | silence and endless retries |
 //! | `recovery` | the restart rule |
 //! | `past` | what the journal says about earlier lives |
@@ -30,6 +31,7 @@ mod exchange;
 mod finish;
 mod lines;
 pub mod money;
+mod now;
 mod past;
 mod recovery;
 mod running;
@@ -200,15 +202,26 @@ pub enum Reply {
     /// To [`Input::Interrupt`].
     Interrupted(Interrupted),
     /// To [`Input::Settings`].
-    Settings(Result<(), String>),
+    Settings(Result<(), Unset>),
     /// To [`Input::Ask`].
     Answer(Result<String, String>),
+}
+
+/// Why a setting was not changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unset {
+    /// claude is not there; it can be tried again.
+    NotRunning,
+    /// claude refuses it, in its own words.
+    Refused(String),
 }
 
 /// The machine.
 #[derive(Clone, Debug)]
 pub struct Machine {
     limits: Limits,
+    /// Time of the step.
+    at: Timestamp,
     /// Messages without a finished turn, in order of acceptance.
     unfinished: Vec<Unfinished>,
     continuations: Vec<Continuation>,
@@ -238,6 +251,7 @@ pub struct Machine {
     usage: money::Total,
     not_logged_in: bool,
     settings: Settings,
+    found: now::Found,
     desk: escalation::Desk,
 }
 
@@ -290,6 +304,7 @@ impl Machine {
 
     /// One step.
     pub fn step(&mut self, now: Timestamp, input: Input) -> Vec<Output> {
+        self.at = now;
         let mut out = Vec::new();
         match input {
             Input::Accept(message) => self.accept(message),

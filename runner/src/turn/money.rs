@@ -1,9 +1,8 @@
-//! Sums of tokens and of money. Money is counted in whole billionths of a US dollar, so that sums do not drift.
+//! Sums of tokens and of money.
 
 use longshore_wire::api::Usage;
 use longshore_wire::claude::TurnResult;
-
-const NANO: u64 = 1_000_000_000;
+use longshore_wire::money::Usd;
 
 /// A running sum.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -11,9 +10,9 @@ pub struct Total {
     turns: u64,
     input_tokens: u64,
     output_tokens: u64,
-    nano_usd: u64,
+    cost: Usd,
     /// claude's own last sum, for versions that do not say what one turn cost.
-    claude_nano_usd: u64,
+    claude_cost: Usd,
 }
 
 impl Total {
@@ -22,8 +21,8 @@ impl Total {
         self.turns += usage.turns;
         self.input_tokens += usage.input_tokens;
         self.output_tokens += usage.output_tokens;
-        self.nano_usd += parse(&usage.cost_usd);
-        self.claude_nano_usd = self.nano_usd;
+        self.cost = self.cost.plus(Usd::read(&usage.cost_usd));
+        self.claude_cost = self.cost;
     }
 
     /// Adds the turn that this line ends, and returns its own use.
@@ -31,21 +30,20 @@ impl Total {
     /// claude's `total_cost_usd` is a sum over resumes too, but a killed process forgets what it had not saved, so the
     /// figure for this turn alone is used where claude gives one.
     pub fn add_result(&mut self, result: &TurnResult) -> Usage {
-        let sum = nano(result.total_cost_usd);
-        let cost = match &result.model_usage_since_last_result {
-            Some(models) => models.values().map(|model| nano(model.cost_usd)).sum(),
-            None if sum >= self.claude_nano_usd => sum - self.claude_nano_usd,
-            None => sum,
+        let sum = Usd::from_f64(result.total_cost_usd);
+        let cost: Usd = match &result.model_usage_since_last_result {
+            Some(models) => models.values().map(|model| Usd::from_f64(model.cost_usd)).sum(),
+            None => sum.minus(self.claude_cost).unwrap_or(sum),
         };
         let tokens = &result.usage;
         let usage = Usage {
             turns: 1,
             input_tokens: tokens.input_tokens + tokens.cache_creation_input_tokens + tokens.cache_read_input_tokens,
             output_tokens: tokens.output_tokens,
-            cost_usd: format(cost),
+            cost_usd: cost.to_string(),
         };
         self.add(&usage);
-        self.claude_nano_usd = sum;
+        self.claude_cost = sum;
         usage
     }
 
@@ -55,7 +53,7 @@ impl Total {
             turns: self.turns,
             input_tokens: self.input_tokens,
             output_tokens: self.output_tokens,
-            cost_usd: format(self.nano_usd),
+            cost_usd: self.cost.to_string(),
         }
     }
 }
@@ -69,45 +67,9 @@ pub fn nothing(turns: u64) -> Usage {
     }
 }
 
-fn nano(usd: f64) -> u64 {
-    // The cast saturates: negative and not-a-number become 0. A figure of claude's is never trusted to be sane.
-    (usd * NANO as f64).round() as u64
-}
-
-fn format(nano: u64) -> String {
-    let text = format!("{}.{:09}", nano / NANO, nano % NANO);
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
-}
-
-fn parse(decimal: &str) -> u64 {
-    let (whole, fraction) = decimal.split_once('.').unwrap_or((decimal, ""));
-    let fraction = format!("{fraction:0<9}");
-    let whole: u64 = whole.parse().unwrap_or(0);
-    let fraction: u64 = fraction.get(..9).and_then(|digits| digits.parse().ok()).unwrap_or(0);
-    whole.saturating_mul(NANO).saturating_add(fraction)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn money_is_a_short_decimal_and_reads_back() {
-        for (nano, text) in [
-            (0, "0"),
-            (7_400_000, "0.0074"),
-            (1_500_000_000, "1.5"),
-            (NANO, "1"),
-            (1, "0.000000001"),
-        ] {
-            assert_eq!(format(nano), text);
-            assert_eq!(parse(text), nano);
-        }
-        assert_eq!(nano(0.007_399_999_999_999_999_5), 7_400_000);
-        assert_eq!(nano(f64::NAN), 0);
-        assert_eq!(nano(-1.0), 0);
-        assert_eq!(parse("garbage"), 0);
-    }
 
     #[test]
     fn the_cost_of_a_turn_is_the_difference_of_the_sums() {

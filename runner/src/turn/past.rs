@@ -150,8 +150,8 @@ impl Past {
                 if let Some(turn) = self.turns.get_mut(turn) {
                     match state {
                         ToolState::Started => {
-                            let (name, summary) = (name.clone(), summary.clone());
-                            turn.tools.insert(id.clone(), Tool { name, summary })
+                            let (name, summary, since) = (name.clone(), summary.clone(), record.at);
+                            turn.tools.insert(id.clone(), Tool { name, summary, since })
                         }
                         ToolState::Finished | ToolState::Failed => turn.tools.remove(id),
                     };
@@ -227,6 +227,7 @@ impl Past {
         let suspended = suspended.map(|index| turns.remove(index));
         let mut machine = Machine {
             limits,
+            at: now,
             unfinished: self.unfinished,
             continuations: self.continuations,
             to_continue: Default::default(),
@@ -249,6 +250,7 @@ impl Past {
             usage: self.usage,
             not_logged_in: false,
             settings: self.settings,
+            found: Default::default(),
             desk: Desk {
                 offer: None,
                 asked: self.escalated,

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::finish::{self, End};
 use super::running::Turn;
-use super::{Continuation, MAX_ATTEMPTS, Machine, Output, Pending, Place, Reply, WindDown};
+use super::{Continuation, MAX_ATTEMPTS, Machine, Output, Pending, Place, Reply, Unset, WindDown};
 use crate::journal::Mark;
 
 /// What claude's transcript says about the messages that were looked up.
@@ -91,7 +91,9 @@ impl Machine {
                     };
                     out.push(Output::Reply(token, Reply::Interrupted(reply)));
                 }
-                Pending::Setting { token, .. } => out.push(Output::Reply(token, Reply::Settings(Err(gone())))),
+                Pending::Setting { token, .. } => {
+                    out.push(Output::Reply(token, Reply::Settings(Err(Unset::NotRunning))));
+                }
                 Pending::Ask { token } => out.push(Output::Reply(token, Reply::Answer(Err(gone())))),
                 Pending::Initialize | Pending::Unanswered => {}
             }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use longshore_wire::MessageId;
 use longshore_wire::claude::{Assistant, Block, Delta, User};
 use longshore_wire::event::{Event, Preview, ToolState};
@@ -13,6 +14,8 @@ use super::{Machine, Output, Place, describe};
 pub struct Turn {
     /// From 1 over the whole session.
     pub number: u64,
+    /// When it began, if that was in this life.
+    pub since: Option<Timestamp>,
     /// `turn_started` is out.
     pub announced: bool,
     /// Messages that it answers as far as known.
@@ -34,6 +37,7 @@ pub struct Turn {
 pub struct Tool {
     pub name: String,
     pub summary: String,
+    pub since: Timestamp,
 }
 
 impl Turn {
@@ -107,7 +111,10 @@ impl Machine {
     pub(super) fn open_turn(&mut self) -> &mut Turn {
         if self.turn.is_none() {
             self.last_turn += 1;
-            self.turn = Some(Turn::new(self.last_turn));
+            self.turn = Some(Turn {
+                since: Some(self.at),
+                ..Turn::new(self.last_turn)
+            });
             // What failed before, e.g. for a subagent in the background, is not held against it.
             self.watch.answered();
         }
@@ -174,6 +181,7 @@ impl Machine {
     }
 
     pub(super) fn assistant(&mut self, assistant: Assistant, out: &mut Vec<Output>) {
+        let since = self.at;
         let turn = self.announced_turn(out);
         for block in assistant.blocks {
             match (block, &assistant.api_error) {
@@ -189,7 +197,7 @@ impl Machine {
                         summary: summary.clone(),
                         state: ToolState::Started,
                     }));
-                    turn.tools.insert(id, Tool { name, summary });
+                    turn.tools.insert(id, Tool { name, summary, since });
                 }
                 (Block::ToolResult { .. } | Block::Other, _) => {}
             }

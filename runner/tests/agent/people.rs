@@ -240,6 +240,57 @@ async fn settings_change_the_model_and_survive_a_restart() {
 }
 
 #[tokio::test]
+async fn the_status_says_how_claude_is_set_and_what_it_does_and_settings_outlive_the_process() {
+    let mut rig = Rig::session().await;
+    let mut events = rig.runner.events(0).await;
+    rig.runner.ask(id(1), "one").await;
+    let claude = rig.runner.status().await.claude;
+    assert_eq!(claude.permission_mode.as_deref(), Some("default"));
+    assert!(claude.model.is_some_and(|model| model.starts_with("claude-")));
+    assert!(claude.models.len() > 1, "{:?}", claude.models);
+    for change in [
+        json!({"model": "claude-haiku-4-5"}),
+        json!({"permissionMode": "acceptEdits"}),
+    ] {
+        assert_eq!(rig.runner.post("/v1/settings", change).await.0, 204);
+    }
+    let refuse = json!({"match": {"model": "no-such"},
+        "steps": [{"error": {"status": 404, "type": "not_found_error", "message": "model: no-such-model"}}]});
+    rig.client().add_rules(&refuse).await.unwrap();
+    let (code, problem) = rig.runner.post("/v1/settings", json!({"model": "no-such-model"})).await;
+    assert_eq!(code, 422, "{problem}");
+    let told = problem["message"].as_str().unwrap();
+    assert!(told.contains("no-such-model") && told.len() < 500, "{told}");
+    rig.runner
+        .say(id(2), "work [[bash python3 -c \"import time; time.sleep(60)\"]]")
+        .await;
+    let prompt = approval(&mut events).await;
+    let path = format!("/v1/approvals/{}", prompt.id);
+    rig.runner.post(&path, json!({"verdict": "allow"})).await;
+    let status = rig.runner.status().await;
+    assert_eq!(status.claude.running.len(), 1, "{:?}", status.claude);
+    assert!(status.claude.running[0].summary.contains("time.sleep"));
+    assert!(
+        status
+            .claude
+            .turn_since
+            .is_some_and(|since| since <= status.claude.running[0].since)
+    );
+    rig.runner.post("/v1/interrupt", json!({})).await;
+    assert!(events.turn_of(id(2)).await.is_error);
+    assert!(rig.runner.status().await.claude.running.is_empty());
+    rig.kill_pod().await;
+    rig.start_again().await;
+    rig.runner.ask(id(3), "three").await;
+    let claude = rig.runner.status().await.claude;
+    assert_eq!(claude.model.as_deref(), Some("claude-haiku-4-5"));
+    assert_eq!(claude.permission_mode.as_deref(), Some("acceptEdits"));
+    let entries = rig.client().requests(&Default::default()).await.unwrap();
+    let entry = entries.iter().find(|entry| entry.last_user.contains("three"));
+    assert_eq!(entry.map(|entry| entry.model.as_str()), Some("claude-haiku-4-5"));
+}
+
+#[tokio::test]
 async fn prompts_of_a_dead_pod_are_cancelled() {
     let mut rig = Rig::session().await;
     let mut events = rig.runner.events(0).await;

@@ -74,6 +74,8 @@ pub enum System {
     Init {
         /// Model of the turn.
         model: Option<String>,
+        /// Its permission mode.
+        permission_mode: Option<String>,
         /// Version of the CLI.
         version: Option<String>,
     },
@@ -323,6 +325,7 @@ fn system(value: Value) -> Line {
     let known = match subtype.as_str() {
         "init" => System::Init {
             model: string(&value, "model"),
+            permission_mode: string(&value, "permissionMode"),
             version: string(&value, "claude_code_version"),
         },
         "status" => System::Status {

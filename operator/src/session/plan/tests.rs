@@ -212,6 +212,7 @@ fn runner(state: RunnerState) -> Status {
         summary_error: None,
         recycled: 0,
         undelivered: Vec::new(),
+        claude: Default::default(),
     }
 }
 
