@@ -11,7 +11,7 @@ const SIGNS = ['👍', '❤', '🔥', '🎉', '👀', '😢'];
 const NEAR = 90;
 
 let place = { user: 0, chat: 0, thread: 0 };
-let world = null, inbox = [], shown = [], drawn = '', expiry = 0;
+let world = null, inbox = [], shown = [], drawn = '', expiry = 0, isFollowing = true;
 
 const chat = () => world?.chats.find(one => one.id === place.chat);
 const messageOf = node => shown.find(one => one.message_id === Number(node.closest('[data-id]')?.dataset.id));
@@ -51,14 +51,14 @@ async function refresh() {
   world = next;
   settle();
   const at = { ...place };
-  const [rows, seen] = await Promise.all([api.inbox(at.user), at.chat ? api.conversation(at) : null]);
+  const [rows, found] = await Promise.all([api.inbox(at.user), at.chat ? api.conversation(at) : null]);
   if (at.user !== place.user || at.chat !== place.chat || at.thread !== place.thread) return;
   inbox = rows;
-  drawFrame(seen);
-  if (seen) drawMessages(seen);
+  drawFrame(found);
+  if (found) drawMessages(found);
 }
 
-function drawFrame(seen) {
+function drawFrame(found) {
   const who = byId('who');
   const users = world.users.map(user => element('option', { value: user.id, textContent: user.first_name }));
   if (document.activeElement !== who) { who.replaceChildren(...users); who.value = place.user; }
@@ -68,48 +68,60 @@ function drawFrame(seen) {
   const title = !here ? 'Longshore chat' : topic?.name ?? (hasTopics(world, here) && here.kind === 'forum' ? 'General' : titleOf(world, here));
   byId('title').textContent = title;
   document.title = here ? `${title} – Longshore chat` : 'Longshore chat';
-  byId('doing').textContent = doing(seen, here, topic);
-  byId('doing').classList.toggle('active', Boolean(seen?.action));
+  byId('doing').textContent = doing(found, here, topic);
+  byId('doing').classList.toggle('active', Boolean(found?.action));
   byId('write').hidden = !here;
   byId('place-menu').hidden = !here;
   if (here) compose.enter(place);
 }
 
-function doing(seen, here, topic) {
+function doing(found, here, topic) {
   if (!here) return world.users.length ? 'Choose a conversation.' : 'Nobody is here yet: add a person, then a forum.';
-  if (seen?.action) return `${world.bot.first_name} is ${seen.action.replaceAll('_', ' ')} …`;
+  if (found?.action) return `${world.bot.first_name} is ${found.action.replaceAll('_', ' ')} …`;
   if (topic?.closed) return 'This topic is closed.';
   const away = { left: 'is not in this group', kicked: 'was removed from this group', blocked: 'is blocked', stranger: 'waits for your first message' }[here.standing];
   if (away) return `${world.bot.first_name} ${away}`;
   return topic ? titleOf(world, here) : here.kind === 'private' ? 'bot' : 'group';
 }
 
-function drawMessages(seen) {
-  const scroll = byId('scroll'), where = JSON.stringify(place);
+function drawMessages(found) {
+  const where = JSON.stringify(place);
   const isNew = drawn !== where;
-  const isAtEnd = isNew || scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < NEAR;
-  shown = seen.messages;
+  if (isNew) isFollowing = true;
+  shown = found.messages;
   const context = { user: place.user, byId: new Map(shown.map(message => [message.message_id, message])) };
-  const fresh = element('ol', {}, items(shown, context), seen.drafts.map(one => draft(one, world.bot)));
+  const fresh = element('ol', {}, items(shown, context), found.drafts.map(one => draft(one, world.bot)));
   if (isNew) byId('messages').replaceChildren(...fresh.childNodes);
   else morphChildren(byId('messages'), fresh);
   drawn = where;
-  if (isAtEnd) toEnd();
-  onScroll();
+  keepUp();
   /* Typing and drafts end by time alone, which is no change that we would hear of. */
   clearTimeout(expiry);
-  if (seen.action || seen.drafts.length) expiry = setTimeout(() => tried(refresh), 2500);
+  if (found.action || found.drafts.length) expiry = setTimeout(() => tried(refresh), 2500);
 }
 
-const toEnd = () => { byId('scroll').scrollTop = byId('scroll').scrollHeight; };
+function toEnd() {
+  isFollowing = true;
+  byId('scroll').scrollTop = byId('scroll').scrollHeight;
+}
+
+/** Whoever reads at the end stays there while things grow; whoever has scrolled up stays where that is. */
+function keepUp() {
+  if (isFollowing) toEnd();
+  seen();
+}
 
 function onScroll() {
   const scroll = byId('scroll');
-  const isAtEnd = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < NEAR;
-  byId('down').hidden = isAtEnd;
+  isFollowing = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < NEAR;
+  seen();
+}
+
+function seen() {
+  byId('down').hidden = isFollowing;
   const last = shown.at(-1)?.message_id ?? 0;
   const entry = inbox.find(one => one.chat === place.chat && one.thread === place.thread);
-  if (isAtEnd && entry && last > entry.read && !document.hidden) {
+  if (isFollowing && entry && last > entry.read && !document.hidden) {
     entry.read = last;
     tried(() => api.markRead(place, last));
   }
@@ -229,10 +241,12 @@ document.addEventListener('click', event => {
   const button = event.target.closest('[data-act]');
   if (button) tried(() => ACTS[button.dataset.act](button));
 });
-document.addEventListener('visibilitychange', onScroll);
+document.addEventListener('visibilitychange', seen);
 addEventListener('hashchange', () => { readAddress(); tried(refresh); });
 byId('scroll').addEventListener('scroll', onScroll);
-byId('scroll').addEventListener('load', () => { if (byId('down').hidden) toEnd(); }, true);
+/* Pictures that have loaded, a window that has changed: the end is elsewhere then. */
+new ResizeObserver(keepUp).observe(byId('messages'));
+new ResizeObserver(keepUp).observe(byId('scroll'));
 byId('down').onclick = toEnd;
 byId('back').onclick = () => go({ chat: 0, thread: 0 });
 byId('place-menu').onclick = event => { event.stopPropagation(); placeMenu(event.currentTarget); };

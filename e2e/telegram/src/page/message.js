@@ -79,7 +79,7 @@ function avatar(message, own, follows) {
   return element('span', { className: follows ? 'avatar gone' : 'avatar', 'aria-hidden': 'true', style: `--hue: ${hue(message.user)}`, textContent: letter });
 }
 
-const actions = () => element('button', { type: 'button', className: 'more', 'data-act': 'actions', 'aria-label': 'Actions', 'aria-haspopup': 'menu', textContent: '⋯' });
+const actions = () => element('button', { type: 'button', className: 'more', 'data-act': 'actions', 'aria-label': 'Actions for this message', 'aria-haspopup': 'menu', textContent: '⋯' });
 
 function reply(message, { byId }) {
   if (!message.reply_to && !message.quote) return null;

@@ -51,7 +51,7 @@ function link(url, inner) {
 function code(language, inner) {
   return element('figure', { className: 'code' },
     element('figcaption', {},
-      element('span', { className: 'language', textContent: language || 'code' }),
+      element('span', { className: 'language', textContent: language || '' }),
       element('button', { type: 'button', 'data-act': 'copy-code', textContent: 'Copy' })),
     element('pre', { tabIndex: 0 }, element('code', {}, inner)));
 }
