@@ -1,26 +1,33 @@
-//! One conversation to watch: a quick question, deep work, a follow-up that claude remembers, the end.
+//! One conversation to watch: a quick question, deep work with a command to approve, a file, a follow-up that claude remembers, the
+//! state of it all, the end.
 //!
 //! Installs the chart as a user would, plays the conversation through the chat, shows what `kubectl get` shows at each stage,
 //! then leaves the chat page open until Ctrl-C (`ONCE=1`: leaves at once). Takes its own installation down again.
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use longshore_e2e::chat::Chat;
 use longshore_e2e::forward::Forward;
-use longshore_e2e::install::{Install, Options, RealServices, TELEGRAM_PORT};
+use longshore_e2e::install::{ALICE, Install, Options, RealServices, TELEGRAM_PORT};
 use longshore_telegram_emulator::control::view::Shown;
 use longshore_telegram_emulator::limits::Limits;
 use serde_json::json;
 
 /// Local port of the chat page, when it is free.
 const PAGE_PORT: u16 = 8088;
+/// The first button of a permission prompt.
+const ALLOW: &str = "✅ Allow";
+/// Instead of a text: a prompt is expected.
+const WAITS: &str = "[waits]";
+/// An answer that has not changed for so long is complete.
+const QUIET: Duration = Duration::from_secs(3);
 
 #[tokio::main]
 async fn main() -> Result<()> {
     tell("installing the chart in a namespace of its own");
     let start = Instant::now();
-    let values = json!({"telegram": {"messagesPerMinute": 20}, "agentClass": {"permissions": {"allowedTools": ["Read", "Glob", "Grep", "Bash"]}}});
+    let values = json!({"telegram": {"messagesPerMinute": 20}, "agentClass": {"permissions": {"allowedTools": ["Read", "Glob", "Grep"]}}});
     let mut options = Options::named("longshore-demo").with(values);
     options.services = RealServices::of_environment();
     let install = Install::start_unless(options, told_to_stop()).await?;
@@ -96,23 +103,32 @@ async fn play(install: &Install) -> Result<()> {
 }
 
 async fn conversation(install: &Install, chat: &Chat) -> Result<()> {
+    let mut talk = Talk {
+        chat,
+        scripted: install.model().is_ok(),
+        shown: Vec::new(),
+    };
     tell("a quick question: it becomes a ContainerTask");
-    turn(chat, "What does exit code 137 mean?").await?;
+    talk.turn("What does exit code 137 mean?", "SIGKILL").await?;
     kinds(install).await?;
 
-    tell("deep work: it becomes a PersistentSession with a claude process of its own");
-    turn(
-        chat,
-        "/deep The nightly build fails with exit code 137. Find out why and fix it.",
-    )
-    .await?;
+    tell(
+        "deep work: it becomes a PersistentSession with a claude process of its own; what it wants to run has to be allowed",
+    );
+    let deep = "/deep The nightly build fails with exit code 137. Find out why and send me the log.";
+    let asked = talk.turn(deep, WAITS).await?;
+    talk.allow(asked, "raise the limit").await?;
     kinds(install).await?;
 
     tell("a follow-up: the same process answers, and it remembers");
-    turn(chat, "What did I ask you first in this session?").await?;
+    talk.turn("What did I ask you first in this session?", "nightly build")
+        .await?;
+
+    tell("how it stands");
+    talk.turn("/status", "").await?;
 
     tell("the end: the pod goes, workspace and summary stay");
-    turn(chat, "/end").await?;
+    talk.turn("/end", "has ended").await?;
     let sessions = install
         .api::<longshore_crds::PersistentSession>()
         .list(&Default::default())
@@ -132,54 +148,118 @@ fn script() -> serde_json::Value {
     let quick = "Exit code 137 is 128 + 9: the process was ended by SIGKILL, in a container most often because it used more \
         memory than its limit.";
     let look = "I will look at what the build leaves behind.";
-    let found = "The workspace says:\n\n```\n{{last_tool_result}}\n```\n\nThe linker ran out of memory. I would build with one job \
-        fewer, or raise the limit of the build container. Shall I change the build script?";
+    let found = "The log ends with:\n\n```text\nld: killed (137)\n```\n\nThe linker ran out of memory. I would build with one job \
+        fewer, or raise the limit of the build container. The log is above.";
+    let command = "echo 'ld: killed (137)' > build.log && cat build.log";
+    let log =
+        json!({"name": "mcp__longshore__send_file", "input": {"path": "build.log", "caption": "The end of the log"}});
     json!([
         {"name": "demo: quick", "match": {"user": "exit code 137 mean"}, "steps": [{"text": quick}]},
         {"name": "demo: deep", "match": {"user": "nightly build fails"}, "steps": [
             {"text": {"text": look, "chunk": 8, "delay_ms": 150}},
-            {"tool": {"name": "Bash", "input": {"command": "echo 'ld: killed (137)' > build.log && cat build.log", "description": "Look at the log"}}},
+            {"tool": {"name": "Bash", "input": {"command": command, "description": "Look at the log"}}},
+            {"tool": log},
             {"text": {"text": found, "chunk": 24, "delay_ms": 200}},
         ]},
     ])
 }
 
-/// Alice writes, the answer is printed as it grows, until nothing has changed for a while.
-async fn turn(chat: &Chat, text: &str) -> Result<()> {
-    let start = Instant::now();
-    let seconds = |start: Instant| format!("{:>5.1} s", start.elapsed().as_secs_f64());
-    say(&format!("\n  {}  Alice: {text}", seconds(start)));
-    let asked = chat.say(text).await?;
-    let mut last: Vec<Shown> = Vec::new();
-    let mut changed = Instant::now();
-    let mut revision = 0;
-    while last.iter().all(is_placeholder) || changed.elapsed() < Duration::from_secs(3) {
-        anyhow::ensure!(
-            start.elapsed() < Duration::from_secs(180),
-            "no answer:\n{}",
-            chat.transcript().await?
-        );
-        revision = chat.telegram.changed(revision, Duration::from_millis(500)).await?;
-        let now: Vec<Shown> = chat
-            .from_bot()
-            .await?
-            .into_iter()
-            .filter(|shown| shown.message_id > asked)
-            .collect();
-        for shown in &now {
-            let before = last.iter().find(|one| one.message_id == shown.message_id);
-            if before.is_none_or(|one| one.text != shown.text) {
+/// What is printed of the conversation.
+struct Talk<'a> {
+    chat: &'a Chat,
+    /// Whether we know what will be said.
+    scripted: bool,
+    /// As it was when it was printed last.
+    shown: Vec<Shown>,
+}
+
+impl Talk<'_> {
+    /// Alice writes; the answer is printed as it grows, until it has `expected` in it and has stood still for a while.
+    async fn turn(&mut self, text: &str, expected: &str) -> Result<i64> {
+        let start = Instant::now();
+        say(&format!("\n  {}  Alice: {text}", seconds(start)));
+        let asked = self.chat.say(text).await?;
+        self.follow(start, asked, expected).await?;
+        Ok(asked)
+    }
+
+    /// Alice presses the first button if there is one.
+    async fn allow(&mut self, asked: i64, expected: &str) -> Result<()> {
+        let waits = |shown: &&Shown| shown.message_id > asked && has_button(shown);
+        let Some(prompt) = self.shown.iter().rfind(waits).map(|shown| shown.message_id) else {
+            return Ok(());
+        };
+        let start = Instant::now();
+        say(&format!("\n  {}  Alice presses [{ALLOW}]", seconds(start)));
+        self.chat.press(prompt, ALICE, ALLOW).await?;
+        self.follow(start, asked, expected).await
+    }
+
+    async fn follow(&mut self, start: Instant, asked: i64, expected: &str) -> Result<()> {
+        let mut changed = Instant::now();
+        let mut revision = 0;
+        loop {
+            ensure!(
+                start.elapsed() < Duration::from_secs(180),
+                "no answer:\n{}",
+                self.chat.transcript().await?
+            );
+            revision = self.chat.telegram.changed(revision, Duration::from_millis(500)).await?;
+            let mut now = self.chat.from_bot().await?;
+            now.retain(|shown| shown.message_id > asked);
+            if self.print(start, &now) {
                 changed = Instant::now();
-                say(&format!(
-                    "  {}    bot: {}",
-                    seconds(start),
-                    shown.text.replace('\n', "\n                  ")
-                ));
+            }
+            let is_still = changed.elapsed() > QUIET;
+            let waits = now.iter().any(has_button);
+            let is_there = match expected {
+                WAITS => waits,
+                _ => !self.scripted || now.iter().any(|shown| shown.text.contains(expected)),
+            };
+            self.shown = now;
+            let is_answered = self.shown.iter().any(|shown| !is_placeholder(shown));
+            if is_answered && is_there && is_still || expected == WAITS && waits {
+                return Ok(());
             }
         }
-        last = now;
     }
-    Ok(())
+
+    /// Prints what looks different; whether anything does.
+    fn print(&self, start: Instant, now: &[Shown]) -> bool {
+        let mut is_new = false;
+        for shown in now {
+            let before = self.shown.iter().find(|one| one.message_id == shown.message_id);
+            if before.is_some_and(|one| one.text == shown.text && one.buttons == shown.buttons) {
+                continue;
+            }
+            is_new = true;
+            let file = shown
+                .file
+                .as_ref()
+                .map(|file| format!("📄 {} ({} bytes) ", file.name, file.size));
+            let buttons: String = shown
+                .buttons
+                .iter()
+                .flatten()
+                .map(|label| format!(" [{label}]"))
+                .collect();
+            let text = shown.text.replace('\n', "\n                  ");
+            say(&format!(
+                "  {}    bot: {}{text}{buttons}",
+                seconds(start),
+                file.unwrap_or_default()
+            ));
+        }
+        is_new
+    }
+}
+
+fn seconds(start: Instant) -> String {
+    format!("{:>5.1} s", start.elapsed().as_secs_f64())
+}
+
+fn has_button(shown: &Shown) -> bool {
+    shown.buttons.iter().flatten().any(|label| label == ALLOW)
 }
 
 fn is_placeholder(shown: &Shown) -> bool {
