@@ -235,7 +235,7 @@ async fn edits_by_people_reach_a_bot_that_wants_them() {
     let stage = Stage::new().await;
     let id = stage
         .people
-        .say(stage.forum, Some(stage.thread), stage.ada, "teh crane")
+        .say(stage.forum, Some(stage.thread), stage.ada, "one crane")
         .await
         .unwrap();
     let upload = Upload {

@@ -295,10 +295,10 @@ async fn the_page_fits_a_phone_and_offers_commands_and_shows_what_the_bot_does()
         stage
             .ok(
                 "sendMessageDraft",
-                json!({"chat_id": stage.ada, "draft_id": 3, "text": "Hel"}),
+                json!({"chat_id": stage.ada, "draft_id": 3, "text": "Hello, A"}),
             )
             .await;
-        page.text("Hel").await?;
+        page.text("Hello, A").await?;
         browser.element(".streaming").await?;
         stage
             .ok("sendMessage", json!({"chat_id": stage.ada, "text": "Hello, Ada."}))
