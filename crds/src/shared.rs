@@ -31,7 +31,7 @@ pub struct Origin {
 pub struct TelegramOrigin {
     /// Chat id; negative for groups.
     pub chat_id: i64,
-    /// Forum topic (`message_thread_id`); absent in the General topic, in plain groups and in private chats.
+    /// Forum topic (`message_thread_id`); absent in the General topic, in plain groups, and in private chats without topics.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thread_id: Option<i64>,
     /// Message id inside the chat. Without it the answer of a task is posted as a message of its own.

@@ -144,7 +144,7 @@ pub struct TelegramBinding {
     /// Chat id; negative for groups and supergroups.
     #[x_kube(validation = Rule::new("self != 0").message("chatId: 0 is no chat; forward a message of the chat to an id bot, or read it in the bot's log"))]
     pub chat_id: i64,
-    /// Forum topic (`message_thread_id`). Leave it out for the General topic, a plain group or a private chat.
+    /// Forum topic (`message_thread_id`). Leave it out for the General topic, a plain group, or a private chat without topics.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("self > 1").message("threadId: leave it out for the General topic, a plain group or a private chat (Telegram refuses 1)"))]
     pub thread_id: Option<i64>,

@@ -1,21 +1,34 @@
-//! Which repositories a Topic may name, by the rules that the API server runs.
+//! Which chats and repositories a Topic may name, by the rules that the API server runs.
 #![allow(clippy::panic, reason = "this is a test")]
 
 use kube::core::cel::validate_cel;
 use longshore_crds::Topic;
 use serde_json::{Value, json};
 
-/// `refused` is a piece of the message.
 fn check(repository: Value, refused: Option<&str>) {
-    let manifest = json!({ "apiVersion": "longshore.dev/v1alpha1", "kind": "Topic",
-        "metadata": { "name": "a" }, "spec": { "repository": repository } });
+    check_spec(json!({ "repository": repository }), refused);
+}
+
+/// `refused` is a piece of the message.
+fn check_spec(spec: Value, refused: Option<&str>) {
+    let manifest =
+        json!({ "apiVersion": "longshore.dev/v1alpha1", "kind": "Topic", "metadata": { "name": "a" }, "spec": spec });
     let topic: Topic = serde_json::from_value(manifest).expect("the manifest is a Topic");
     let said = validate_cel(&topic).err().map(|errors| errors.to_string());
     match (refused, said) {
         (None, None) => {}
         (Some(piece), Some(said)) if said.contains(piece) => {}
-        (_, said) => panic!("{repository}: {said:?}"),
+        (_, said) => panic!("{topic:?}: {said:?}"),
     }
+}
+
+#[test]
+fn a_topic_is_bound_to_a_forum_topic_or_to_a_topic_of_a_private_chat() {
+    for (chat, thread) in [(-100, Some(42)), (100, Some(42)), (100, None)] {
+        check_spec(json!({ "telegram": { "chatId": chat, "threadId": thread } }), None);
+    }
+    let general = json!({ "telegram": { "chatId": 100, "threadId": 1 } });
+    check_spec(general, Some("threadId: leave it out"));
 }
 
 #[test]

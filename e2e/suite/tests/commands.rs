@@ -62,7 +62,7 @@ async fn status_model_mode_usage_and_history_speak_of_the_session() -> Result<()
         ensure!(menu.buttons.len() > 1, "{:?}", menu.buttons);
 
         let refuse = json!({"match": {"model": "no-such"},
-            "steps": [{"error": {"status": 404, "type": "not_found_error", "message": "model: no-such-model"}}]});
+            "steps": [{"error": {"status": 404, "message": "model: no-such-model"}}]});
         install.model()?.add_rules(&refuse).await?;
         let refused = chat.say("/model no-such-model").await?;
         chat.answer(refused, "claude does not take the model no-such-model")

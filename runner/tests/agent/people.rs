@@ -255,7 +255,7 @@ async fn the_status_says_how_claude_is_set_and_what_it_does_and_settings_outlive
         assert_eq!(rig.runner.post("/v1/settings", change).await.0, 204);
     }
     let refuse = json!({"match": {"model": "no-such"},
-        "steps": [{"error": {"status": 404, "type": "not_found_error", "message": "model: no-such-model"}}]});
+        "steps": [{"error": {"status": 404, "message": "model: no-such-model"}}]});
     rig.client().add_rules(&refuse).await.unwrap();
     let (code, problem) = rig.runner.post("/v1/settings", json!({"model": "no-such-model"})).await;
     assert_eq!(code, 422, "{problem}");
