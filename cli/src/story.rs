@@ -109,6 +109,15 @@ fn tell(event: &Event, prompts: &mut Prompts, zone: &TimeZone, answerable: bool)
             plain(&escalation.reason),
             indent(&plain(&escalation.plan), "    ")
         )),
+        Event::File { file, .. } => longshore(format!(
+            "A file went to the chat: {} ({} bytes){}",
+            one_line(&file.name, 100),
+            file.size,
+            file.caption
+                .as_deref()
+                .map(|caption| format!(", {}", one_line(caption, TOOL)))
+                .unwrap_or_default()
+        )),
         Event::TurnStarted { .. } | Event::TurnFinished { .. } => None,
     }
 }

@@ -11,6 +11,7 @@ pub mod journal;
 pub mod lifecycle;
 pub mod memory;
 pub mod notice;
+pub mod outgoing;
 pub mod owed;
 pub mod proxy;
 pub mod replay;

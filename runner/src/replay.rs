@@ -231,6 +231,7 @@ impl Replay {
                 )
             }
             Event::Escalation { escalation, .. } => format!("  asks for a session: {}", short(&escalation.reason)),
+            Event::File { file, .. } => format!("  sends {} ({} bytes)", short(&file.name), file.size),
             Event::Accepted { .. }
             | Event::IdleWarning { .. }
             | Event::Memory { .. }

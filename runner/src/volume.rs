@@ -11,9 +11,11 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use longshore_wire::MessageId;
 use longshore_wire::api::{Disk, Summary};
+use longshore_wire::file_name;
 use serde::Deserialize;
 use uuid::Uuid;
 
+use crate::outgoing::Outgoing;
 use crate::owed::OwedSummaries;
 use crate::state;
 use crate::turn::Exchange;
@@ -94,6 +96,12 @@ impl Volume {
         OwedSummaries::new(self.root.join(".runner/pending"))
     }
 
+    /// Copies of files that the agent sends, from the workspace and its scratch.
+    pub fn outgoing(&self) -> Outgoing {
+        let places = [Some(self.workspace()), self.scratch()];
+        Outgoing::new(&self.root, self.uid, places.into_iter().flatten().collect())
+    }
+
     /// The volume as another session or task of the topic sees it.
     pub fn of(&self, uid: Uuid) -> Self {
         Self { uid, ..self.clone() }
@@ -169,7 +177,7 @@ impl Volume {
         content: &[u8],
     ) -> Result<String, VolumeError> {
         let short: String = message.0.simple().to_string().chars().take(8).collect();
-        let name = format!("{short}-{index}-{}", sanitised(name));
+        let name = format!("{short}-{index}-{}", file_name::sanitised(name, ATTACHMENT_NAME));
         let path = self.inbox().join(&name);
         let failed = |source| VolumeError {
             path: path.clone(),
@@ -325,27 +333,6 @@ fn test_write(folder: &Path) -> std::io::Result<()> {
     std::fs::remove_file(&probe)
 }
 
-/// A file name without a path, control characters or a leading dot.
-fn sanitised(name: &str) -> String {
-    let plain: String = name
-        .chars()
-        .map(|c| {
-            if c.is_control() || matches!(c, '/' | '\\' | ':' | '\0') {
-                '_'
-            } else {
-                c
-            }
-        })
-        .collect();
-    let plain = plain.trim().trim_start_matches('.');
-    let plain = &plain[..plain.floor_char_boundary(ATTACHMENT_NAME)];
-    if plain.is_empty() {
-        "file".to_owned()
-    } else {
-        plain.to_owned()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -360,22 +347,6 @@ mod tests {
             terminal_reason: "completed".to_owned(),
             error: None,
         }
-    }
-
-    #[test]
-    fn attachment_names_cannot_leave_the_inbox() {
-        for (given, safe) in [
-            ("../../etc/passwd", "_.._etc_passwd"),
-            ("/etc/passwd", "_etc_passwd"),
-            ("..", "file"),
-            ("", "file"),
-            (".bashrc", "bashrc"),
-            ("a\nb\0c.txt", "a_b_c.txt"),
-            ("C:\\x", "C__x"),
-        ] {
-            assert_eq!(sanitised(given), safe);
-        }
-        assert!(sanitised(&"é".repeat(500)).len() <= ATTACHMENT_NAME);
     }
 
     #[test]

@@ -90,6 +90,9 @@ pub struct AgentConfig {
     /// What becomes of a task's wish for a session; without this the task is not told that it can have one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub escalation: Option<EscalationOffer>,
+    /// There is a chat that takes files: the agent has a tool to send them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sends_files: bool,
     /// What decides whether a task's claude is asked at all; without this it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when: Option<WhenConfig>,

@@ -17,6 +17,9 @@ pub const MAX_MESSAGE_BYTES: usize = 1 << 20;
 /// Largest sum of the files of a message, in bytes; more is refused with 413. It is what Telegram lets a bot download.
 pub const MAX_FILES_BYTES: usize = 20 << 20;
 
+/// Largest file that an agent may send, in bytes. It is what Telegram lets a bot upload.
+pub const MAX_SENT_FILE_BYTES: u64 = 50_000_000;
+
 /// Identity of a message, and the `uuid` that claude stores with it. The same id is never run twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -484,6 +487,27 @@ pub struct Undelivered {
     pub text: String,
     /// Whether the turn failed or was stopped.
     pub is_error: bool,
+}
+
+/// A file that the agent has sent. The runner keeps a copy and serves it at `GET /v1/files/{id}` until it was taken: by
+/// `DELETE /v1/files/{id}`, or in a session by an [`Ack`] of its event. Name and caption are written by a model: untrusted text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SentFile {
+    /// Its identity.
+    pub id: Uuid,
+    /// Name without a path.
+    pub name: String,
+    /// Size in bytes, from 1 to [`MAX_SENT_FILE_BYTES`].
+    pub size: u64,
+    /// What stands under it, at most [`Self::CAPTION_UNITS`] UTF-16 units.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caption: Option<String>,
+}
+
+impl SentFile {
+    /// Longest caption, in UTF-16 units, as Telegram counts.
+    pub const CAPTION_UNITS: usize = 1024;
 }
 
 /// What the agent of a task says when it asks for a session. Written by a model: untrusted text.

@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::api::{Approval, Disk, Escalation, IdleEnd, Memory, MessageId, Summary, Usage, Verdict};
+use crate::api::{Approval, Disk, Escalation, IdleEnd, Memory, MessageId, SentFile, Summary, Usage, Verdict};
 
 /// One durable event with its place in the journal. Also the `data` of its SSE message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -166,6 +166,14 @@ pub enum Event {
         /// What it said.
         #[serde(flatten)]
         escalation: Escalation,
+    },
+    /// The agent sent a file to its chat.
+    File {
+        /// Turn.
+        turn: u64,
+        /// The file.
+        #[serde(flatten)]
+        file: SentFile,
     },
 }
 

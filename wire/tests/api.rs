@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use longshore_wire::MessageId;
 use longshore_wire::agent::AgentKind;
 use longshore_wire::api::{
-    Busy, ClaudeStatus, Disk, Escalation, IdleEnd, Memory, ModelChoice, Quiesce, RunnerState, RunningTool, Status,
-    Summary, TaskResult, Undelivered, Usage, Warn,
+    Busy, ClaudeStatus, Disk, Escalation, IdleEnd, Memory, ModelChoice, Quiesce, RunnerState, RunningTool, SentFile,
+    Status, Summary, TaskResult, Undelivered, Usage, Warn,
 };
 use longshore_wire::event::{DiskLevel, Event, MemoryLevel, Record};
 use longshore_wire::notice::TerminationMessage;
@@ -138,6 +138,15 @@ fn what_the_runner_tells() {
         Event::Escalation {
             turn: 2,
             escalation: escalation(),
+        },
+        Event::File {
+            turn: 2,
+            file: SentFile {
+                id: Uuid::nil(),
+                name: "plan.pdf".to_owned(),
+                size: 7,
+                caption: Some("c".to_owned()),
+            },
         },
     ];
     let records = events.map(|event| {

@@ -232,6 +232,7 @@ impl Conversation {
             Event::EarlierSummary { .. } => Outcomes::of(event).into_iter().map(Change::Outcomes).collect(),
             // What a task's agent asks for is taken from the task, together with its answer.
             Event::Escalation { .. } => Vec::new(),
+            Event::File { .. } => Vec::new(),
         }
     }
 

@@ -396,6 +396,7 @@ fn config(agent: &Agent<'_>, settings: &Settings) -> AgentConfig {
             depth: repository.depth.unsigned_abs(),
         }),
         read_only: agent.read_only.is_some(),
+        sends_files: false,
         escalation: agent.escalation.map(|escalation| match escalation {
             TaskEscalation::Start => EscalationOffer::Start,
             TaskEscalation::Ask => EscalationOffer::Ask,

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::proxy::Proxy;
 use crate::settings::{Credential, Settings};
-use crate::turn::escalation;
+use crate::turn::desk;
 use crate::volume::Volume;
 
 /// Where programs are found.
@@ -88,13 +88,13 @@ fn arguments(settings: &Settings, conversation: Conversation, changed: &api::Set
     if agent.permission_mode == "bypassPermissions" {
         arguments.push("--allow-dangerously-skip-permissions".to_owned());
     }
-    let tool = agent.escalation.map(|_| escalation::RULE.to_owned());
     // These two take any number of values, so each value is bound to its flag.
     arguments.extend(
         agent
             .allowed_tools
             .iter()
-            .chain(&tool)
+            .map(String::as_str)
+            .chain(desk::rules(agent))
             .map(|tool| format!("--allowedTools={tool}")),
     );
     arguments.extend(

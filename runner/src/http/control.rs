@@ -18,7 +18,7 @@ use crate::turn::Unset;
 const CLAUDE: Duration = Duration::from_secs(20);
 
 /// Sends a command and waits for its reply.
-async fn ask<T>(api: &Api, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, ApiError> {
+pub(super) async fn ask<T>(api: &Api, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, ApiError> {
     api.journal().await?;
     let (reply, answer) = oneshot::channel();
     api.commands.send(command(reply)).await.map_err(|_| api.gone())?;

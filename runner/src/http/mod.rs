@@ -5,6 +5,7 @@
 
 mod control;
 mod events;
+mod files;
 mod messages;
 mod problem;
 
@@ -88,6 +89,7 @@ fn router(api: Arc<Api>) -> Router {
         .route("/v1/messages", post(messages::post))
         .route("/v1/events", get(events::follow))
         .route("/v1/ack", post(control::ack))
+        .route("/v1/files/{id}", get(files::content).delete(files::taken))
         .route("/v1/interrupt", post(control::interrupt))
         .route("/v1/approvals/{id}", post(control::decide))
         .route("/v1/settings", post(control::settings))

@@ -51,6 +51,11 @@ pub enum Mark {
         /// What it printed, as far as it is kept.
         printed: String,
     },
+    /// A consumer has this file.
+    FileTaken {
+        /// The file.
+        id: Uuid,
+    },
     /// The result of a task.
     Result {
         /// It.

@@ -155,12 +155,15 @@ impl Chronicle {
         self.result.is_none() && self.of_task.as_ref().is_some_and(|all| all.iter().any(answered))
     }
 
-    /// Makes the result from what was answered.
-    pub fn conclude(&mut self, usage: Usage, seq: u64) -> Option<&TaskResult> {
+    /// Makes the result from what was answered, with a note under it.
+    pub fn conclude(&mut self, usage: Usage, seq: u64, note: Option<String>) -> Option<&TaskResult> {
         if self.result.is_none() {
             let result = outcome_of(self.of_task.as_deref()?, usage, seq)?;
+            let texts = [Some(result.text).filter(|text| !text.is_empty()), note];
+            let texts: Vec<String> = texts.into_iter().flatten().collect();
             self.result = Some(TaskResult {
                 escalation: self.escalation.clone(),
+                text: texts.join("\n\n"),
                 ..result
             });
         }

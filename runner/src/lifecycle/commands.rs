@@ -21,8 +21,13 @@ impl Agent {
                 if seq > self.acked {
                     self.acked = seq;
                     self.chronicle.delivered(seq);
+                    self.files.acked(seq);
                     self.parts.journal.mark(Mark::Acked { seq });
                 }
+                let _ = reply.send(());
+            }
+            Command::FileTaken { id, reply } => {
+                self.file_taken(id);
                 let _ = reply.send(());
             }
             Command::Interrupt { cancel_queued, reply } => {

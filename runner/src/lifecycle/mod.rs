@@ -15,11 +15,13 @@
 //! | `need` | the command that decides whether a task's claude is asked at all |
 //! | `space` | when the volume is nearly full |
 //! | `predecessors` | the same for earlier sessions of the topic that failed to |
+//! | `files` | copies of files that the agent sends |
 //! | `chronicle` | history file, the result of a task, answers that nobody took |
 
 mod checkout;
 mod chronicle;
 mod commands;
+mod files;
 mod memory;
 mod need;
 mod predecessors;
@@ -40,6 +42,7 @@ use longshore_wire::api::{
     Settings as Change, Summary, TaskResult, Undelivered, Usage, Warn,
 };
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use uuid::Uuid;
 
 use crate::claude::process::Process;
 use crate::claude::processes::OomOrder;
@@ -57,6 +60,7 @@ pub use run::StopSignals;
 
 use checkout::Repository;
 use chronicle::Chronicle;
+use files::Files;
 use memory::Kills;
 use need::Need;
 use predecessors::Predecessors;
@@ -79,6 +83,8 @@ pub enum Command {
     },
     /// `POST /v1/ack`.
     Ack { seq: u64, reply: oneshot::Sender<()> },
+    /// `DELETE /v1/files/{id}`.
+    FileTaken { id: Uuid, reply: oneshot::Sender<()> },
     /// `POST /v1/interrupt`.
     Interrupt {
         cancel_queued: bool,
@@ -210,6 +216,7 @@ pub struct Agent {
     attempts: Attempts,
     winding: Winding,
     chronicle: Chronicle,
+    files: Files,
     /// The topic's repository comes before everything else.
     repository: Repository,
     /// Then whether a task needs claude at all.
@@ -254,10 +261,12 @@ impl Agent {
             entries,
             &past,
         );
+        let files = Files::new(parts.volume.outgoing(), config.kind, entries, &past);
         Self {
             attempts: Attempts::after(&past),
             winding: Winding::default(),
             chronicle,
+            files,
             repository: Repository::default(),
             need: Need::after(&past),
             predecessors: None,
@@ -281,7 +290,7 @@ impl Agent {
             space: Space::default(),
             recycled: past.recycled,
             memory: parts.memory.clone(),
-            machine: Machine::restore(past, parts.settings.limits, now).offering(parts.settings.agent.escalation),
+            machine: Machine::restore(past, parts.settings.limits, now).serving(&parts.settings.agent),
             process: None,
             parts,
         }
@@ -321,7 +330,7 @@ impl Agent {
             summary_error: self.summary_error.clone(),
             result: self.chronicle.result().cloned(),
             undelivered: match self.state {
-                RunnerState::Quiesced => self.chronicle.undelivered(),
+                RunnerState::Quiesced => self.undelivered(),
                 _ => Vec::new(),
             },
             claude: self.machine.now(),

@@ -11,7 +11,7 @@ use nix::sys::signal::{SigSet, Signal};
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 use tokio::time::Instant;
 
-use super::{Agent, Shown, Waiting, checkout, need, predecessors};
+use super::{Agent, Shown, Waiting, checkout, files, need, predecessors};
 use crate::claude::process::{Process, Said};
 use crate::turn::{Input, Output, Reply, Token, is_activity};
 
@@ -81,6 +81,7 @@ impl Agent {
                 Some(said) = next_said(&mut self.process) => self.said(said).await,
                 Ok(()) = self.parts.terminals.changed() => {}
                 outcome = checkout::done(&mut self.repository) => self.cloned(outcome),
+                copied = files::copied(&mut self.files) => self.was_copied(copied),
                 verdict = need::done(&mut self.need) => self.judged(verdict),
                 () = predecessors::done(&mut self.predecessors) => self.attempts.begin(),
                 _ = tick.tick() => {
@@ -159,6 +160,8 @@ impl Agent {
                     });
                 }
                 Output::Write(input) => self.write(&input),
+                Output::Copy(call) => self.copy(call),
+                Output::Discard(id) => self.discard(id),
                 Output::Reply(token, reply) => self.reply(token, reply),
                 Output::Ready { version, .. } => self.ready(version),
                 Output::StartRefused(why) => self.refused(why),
@@ -194,6 +197,7 @@ impl Agent {
             self.last_activity = record.at;
         }
         self.chronicle.record(&record, appended.entry);
+        self.files.record(&record);
         record
     }
 

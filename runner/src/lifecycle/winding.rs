@@ -193,14 +193,16 @@ impl Agent {
         let busy = self.machine.busy();
         let waits =
             busy.contains(&Busy::TurnRunning) || (busy.contains(&Busy::BackgroundTask) && !self.background_is_late());
-        if waits {
+        if waits || self.files_come_first() {
             return;
         }
         let (usage, seq) = (self.machine.usage(), self.parts.journal.seq());
-        if let Some(result) = self.chronicle.conclude(usage, seq) {
+        let left = self.files.in_words("Ask for them again.");
+        if let Some(result) = self.chronicle.conclude(usage, seq, left) {
             let result = result.clone();
             self.parts.journal.mark(Mark::Result { result });
         }
+        self.files.give_up();
         self.finish_task();
     }
 

@@ -14,7 +14,7 @@
 //! | `lines` | what a line of claude's means |
 //! | `running` | the turn that runs: its text, preview and tools |
 //! | `finish` | how a turn ended and what that costs |
-//! | `escalation` | the tool by which a task's agent asks for a session |
+//! | `desk` | the tools that the runner itself serves |
 //! | `approvals` | prompts, their answers and their expiry |
 //! | `commands` | interrupt, settings, questions, winding down |
 //! | `now` | how claude is set and what it does, for people who ask |
@@ -26,7 +26,7 @@
 mod approvals;
 mod commands;
 mod describe;
-pub mod escalation;
+pub mod desk;
 mod exchange;
 mod finish;
 mod lines;
@@ -47,6 +47,7 @@ use longshore_wire::event::{Event, Preview};
 use uuid::Uuid;
 
 use crate::journal::Mark;
+use crate::outgoing::Kept;
 
 pub use approvals::DecideError;
 pub use exchange::{Asked, Exchange, Exchanges, outcome_of};
@@ -113,6 +114,13 @@ pub enum Input {
     },
     /// claude's process is gone.
     Exited,
+    /// A file that [`Output::Copy`] asked for was copied, or will not be sent.
+    Copied {
+        /// What was asked for.
+        call: desk::files::ToCopy,
+        /// The copy, or what to tell the agent.
+        copied: Result<Kept, String>,
+    },
     /// A person wants the turn stopped.
     Interrupt {
         /// Who waits for the reply.
@@ -177,6 +185,10 @@ pub enum Output {
     Preview(Preview),
     /// Write this to claude.
     Write(claude::Input),
+    /// Copy a file that the agent sends; [`Input::Copied`] follows.
+    Copy(desk::files::ToCopy),
+    /// Remove the copy of a file that is not sent after all.
+    Discard(Uuid),
     /// Answer a caller.
     Reply(Token, Reply),
     /// claude answered `initialize`.
@@ -252,7 +264,7 @@ pub struct Machine {
     not_logged_in: bool,
     settings: Settings,
     found: now::Found,
-    desk: escalation::Desk,
+    desk: desk::Desk,
 }
 
 /// An accepted message without a finished turn.
@@ -315,6 +327,7 @@ impl Machine {
                 self.spawned(now, &mut out);
             }
             Input::Exited => self.exited(&mut out),
+            Input::Copied { call, copied } => self.copied(call, copied, &mut out),
             Input::Interrupt { token, cancel_queued } => self.interrupt(now, token, cancel_queued, &mut out),
             Input::Settings { token, settings } => self.set(token, settings, &mut out),
             Input::Ask { token, question } => self.ask(token, question, &mut out),

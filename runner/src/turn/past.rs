@@ -8,7 +8,7 @@ use longshore_wire::api::{Priority, Settings, Summary, TaskResult};
 use longshore_wire::event::{Event, MemoryLevel, Record, ToolState};
 
 use super::approvals::Approvals;
-use super::escalation::Desk;
+use super::desk::Desk;
 use super::running::{Tool, Turn};
 use super::{Continuation, Limits, Machine, Message, Place, Unfinished, finish, money};
 use crate::journal::{Entry, Mark};
@@ -50,8 +50,7 @@ pub struct Past {
     settings: Settings,
     /// What the task's `when` printed when it found that claude is needed.
     pub needed: Option<String>,
-    /// The agent of the task has asked for a session.
-    pub escalated: bool,
+    desk: Desk,
 }
 
 /// Whether an event is a sign that a person or claude works here. What the runner and the operator do about the agent is
@@ -65,6 +64,7 @@ pub fn is_activity(event: &Event) -> bool {
         | Event::Approval { .. }
         | Event::ApprovalClosed { .. }
         | Event::Escalation { .. }
+        | Event::File { .. }
         | Event::TurnFinished { .. } => true,
         Event::Memory { .. }
         | Event::Disk { .. }
@@ -181,7 +181,8 @@ impl Past {
                 self.summary = Some(summary.clone());
                 self.news = false;
             }
-            Event::Escalation { .. } => self.escalated = true,
+            Event::Escalation { .. } => self.desk.asked = true,
+            Event::File { turn, .. } => self.desk.note_sent(*turn),
             Event::IdleWarning { deadline, .. } => self.warned = Some(*deadline),
             Event::Disk { .. } | Event::Repository { .. } | Event::EarlierSummary { .. } => {}
             Event::Memory { level, memory, .. } => {
@@ -216,6 +217,7 @@ impl Past {
                 };
             }
             Mark::Needed { printed } => self.needed = Some(printed.clone()),
+            Mark::FileTaken { .. } => {}
             Mark::Result { result } => self.result = Some(result.clone()),
             Mark::Closed { .. } => self.closed = true,
         }
@@ -251,10 +253,7 @@ impl Past {
             not_logged_in: false,
             settings: self.settings,
             found: Default::default(),
-            desk: Desk {
-                offer: None,
-                asked: self.escalated,
-            },
+            desk: self.desk,
         };
         machine.settle(&[]);
         machine.watch.sign(now);

@@ -78,6 +78,7 @@ impl Machine {
     /// claude's process is gone.
     pub(super) fn exited(&mut self, out: &mut Vec<Output>) {
         self.ready = false;
+        self.desk.copying.clear();
         self.background.clear();
         self.settling = None;
         self.watch = super::watch::Watch::default();

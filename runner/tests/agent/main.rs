@@ -4,6 +4,7 @@
 mod conversation;
 mod crashes;
 mod escalation;
+mod files;
 mod git_server;
 mod hostile;
 mod idle;
