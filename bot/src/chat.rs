@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// A chat and a forum topic in it. Also the dispatch key: things in one place happen in order, different places run in
 /// parallel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Place {
     /// Chat id; negative for groups.
     pub chat: i64,

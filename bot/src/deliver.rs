@@ -6,22 +6,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use longshore_crds::PersistentSession;
-use longshore_wire::api::{Attachment, PostMessage, Priority as Urgency};
+use longshore_wire::api::{PostMessage, Priority as Urgency};
 
 use crate::agent::{Door, RunnerError};
 use crate::bot::{Bot, LONGEST_WAIT};
 use crate::cluster::write::WriteError;
 use crate::command::setting;
 use crate::conversation::{life, outcome};
+use crate::download::{self, Fetched, LeftOut, Missing};
 use crate::outbox::pace::Priority;
 use crate::store::StoreError;
 use crate::store::messages::{MessageRow, MessageState};
 use crate::store::posts::Content;
 use crate::store::sessions::SessionState;
-use crate::telegram::CallError;
 use crate::wake::{Wake, wake};
 use crate::{door, observe, situation, words};
 
@@ -74,34 +72,6 @@ pub async fn to_session(
     }
 }
 
-/// Why there are no files.
-enum Download {
-    /// Telegram may have them after this time.
-    Later(Duration),
-    /// It will not give them.
-    Never(String),
-}
-
-/// The files that came with a message.
-async fn download(bot: &Bot, row: &MessageRow) -> Result<Vec<Attachment>, Download> {
-    let mut attachments = Vec::new();
-    for file in &row.files {
-        let content = bot.telegram.download(&file.id).await.map_err(|error| match error {
-            CallError::RetryAfter(wait) => Download::Later(wait),
-            CallError::Unknown(_) | CallError::Unauthorized(_) => {
-                tracing::warn!(chat = row.place.chat, message_id = row.message, %error, "a file is fetched again");
-                Download::Later(SOON)
-            }
-            error => Download::Never(error.to_string()),
-        })?;
-        attachments.push(Attachment {
-            name: file.name.clone(),
-            data: BASE64_STANDARD.encode(content),
-        });
-    }
-    Ok(attachments)
-}
-
 struct Delivery<'a> {
     bot: &'a Arc<Bot>,
     row: &'a MessageRow,
@@ -152,17 +122,21 @@ impl Delivery<'_> {
             true => None,
             false => Some(bot.fetching.lock().await),
         };
-        let attachments = match download(bot, row).await {
-            Ok(attachments) => attachments,
-            Err(Download::Later(wait)) => return Ok(Some(wait)),
-            Err(Download::Never(why)) => {
+        let Fetched { attachments, left_out } = match download::files(&bot.telegram, row).await {
+            Ok(fetched) => fetched,
+            Err(Missing::Later(wait)) => return Ok(Some(wait)),
+            Err(Missing::Never(why)) => {
                 self.explain(words::file_not_fetched(&why)).await?;
                 return Ok(None);
             }
         };
+        let text = match left_out.is_empty() {
+            true => text.to_owned(),
+            false => self.without(text, &left_out).await?,
+        };
         let message = PostMessage {
             id: row.wire_id,
-            text: text.to_owned(),
+            text,
             attachments,
             author: Some(row.user_name.clone()),
             priority: Urgency::Next,
@@ -191,6 +165,24 @@ impl Delivery<'_> {
             RunnerError::Busy { after, .. } => Ok(Some(after)),
             _ => Ok(Some(SOON)),
         }
+    }
+
+    /// Tells the person and claude which files are left out.
+    async fn without(&self, text: &str, left_out: &[LeftOut]) -> Result<String, StoreError> {
+        let (place, message) = (self.row.place, self.row.message);
+        let key = format!("left-out/{}/{message}", place.chat);
+        let told = Content::plain(words::left_out(left_out));
+        let post = self
+            .bot
+            .store
+            .post(key, place, Some(message), Some(told), Priority::Notice);
+        post.await?;
+        self.bot.outbox.wake(place.chat);
+        let note = words::left_out_for_claude(left_out);
+        Ok(match text.is_empty() {
+            true => note,
+            false => format!("{text}\n\n{note}"),
+        })
     }
 
     /// The runner takes nothing more. Whether the session falls asleep, ends, or gets another pod, the live object says.

@@ -23,7 +23,7 @@ use crate::store::escalations::Wanted;
 use crate::store::messages::{MessageRow, MessageState};
 use crate::store::posts::Content;
 use crate::store::sessions::SessionState;
-use crate::{deliver, escalate, observe, words};
+use crate::{deliver, escalate, hear, observe, words};
 
 /// What came of a try.
 enum Carried {
@@ -81,6 +81,10 @@ async fn work(bot: Arc<Bot>, place: Place, lane: Arc<Notify>) -> Result<(), Stor
 }
 
 async fn carry_out(bot: &Arc<Bot>, row: &MessageRow) -> Result<Carried, StoreError> {
+    if let Some(written) = &row.unheard {
+        let done = hear::listen(bot, row, written).await?;
+        return Ok(if done { Carried::Done } else { Carried::Later });
+    }
     match &row.decision.mode {
         Mode::Task {
             prompt,

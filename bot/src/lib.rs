@@ -1,6 +1,6 @@
 //! Longshore's bot: the Telegram edge and the mode router.
 //!
-//! The way of a message: [`intake`] puts it into the [`store`], [`dispatch`] lets the router ([`longshore_routing`]) decide, a [`lane`] carries the
+//! The way of a message: [`intake`] puts it into the [`store`], [`gather`] waits for the rest of it, [`dispatch`] lets the router ([`longshore_routing`]) decide, a [`lane`] carries the
 //! decision out in the [`cluster`] or at a runner ([`agent`]), after [`wake`] where that sleeps; [`observe`] and [`follow`] hear what becomes of it,
 //! [`conversation`] says what that looks like, [`render`] formats it, the [`outbox`] shows it, and the [`courier`] records
 //! that it was shown.
@@ -18,10 +18,13 @@ pub mod courier;
 pub mod deliver;
 pub mod dispatch;
 pub mod door;
+pub mod download;
 pub mod escalate;
 pub mod express;
 pub mod follow;
+pub mod gather;
 pub mod health;
+pub mod hear;
 pub mod intake;
 pub mod lane;
 pub mod observe;
@@ -37,5 +40,6 @@ pub mod settings;
 pub mod situation;
 pub mod store;
 pub mod telegram;
+pub mod transcribe;
 pub mod wake;
 pub mod words;

@@ -2,12 +2,15 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use secrecy::SecretString;
+use url::Url;
 
 use crate::cluster::write::TopicSettings;
 use crate::outbox::{Budget, Scale};
+use crate::transcribe::{Plugged, Transcriber};
 
 /// The Telegram bot of Longshore.
 #[derive(Parser)]
@@ -74,12 +77,71 @@ pub struct RunArgs {
     /// tell the Telegram emulator the same.
     #[arg(long, env = "LONGSHORE_TIME_SCALE", default_value_t = 1.0, hide = true)]
     time_scale: f64,
+    /// Milliseconds to wait for the next picture of an album, or the next of several messages that were forwarded together; 0 takes
+    /// each by itself.
+    #[arg(long, env = "LONGSHORE_GATHER_MILLISECONDS", default_value_t = 1000, value_parser = clap::value_parser!(u16).range(..=10_000))]
+    gather_milliseconds: u16,
     /// Words that end the session when they stand alone, separated by commas.
     #[arg(long, env = "LONGSHORE_DONE_WORDS", default_value = "done", value_delimiter = ',')]
     done_words: Vec<String>,
+    #[command(flatten)]
+    transcription: Transcription,
     /// How log lines look.
     #[arg(long, env = "LONGSHORE_LOG_FORMAT", default_value = "text")]
     log_format: LogFormat,
+}
+
+/// How voice messages become text; off unless a command or an endpoint is named.
+#[derive(Args)]
+pub struct Transcription {
+    /// A program and its arguments, as a JSON list. It gets the recording on its standard input, and its name as AUDIO_NAME, and
+    /// prints the text.
+    #[arg(long, env = "LONGSHORE_TRANSCRIPTION_COMMAND", default_value = "")]
+    transcription_command: String,
+    /// An endpoint that speaks OpenAI's API, whole: http://whisper:8000/v1/audio/transcriptions.
+    #[arg(long, env = "LONGSHORE_TRANSCRIPTION_URL", default_value = "")]
+    transcription_url: String,
+    /// The model that the endpoint shall use; its default when it is empty.
+    #[arg(long, env = "LONGSHORE_TRANSCRIPTION_MODEL", default_value = "")]
+    transcription_model: String,
+    /// Bearer token for the endpoint. Give it by the environment: arguments are visible to others.
+    #[arg(
+        long,
+        env = "LONGSHORE_TRANSCRIPTION_TOKEN",
+        hide_env_values = true,
+        default_value = "",
+        hide_default_value = true
+    )]
+    transcription_token: String,
+    /// Seconds that one recording may take.
+    #[arg(long, env = "LONGSHORE_TRANSCRIPTION_SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u16).range(1..=600))]
+    transcription_seconds: u16,
+}
+
+impl Transcription {
+    fn transcriber(self) -> Result<Option<Transcriber>, SettingsError> {
+        let filled = |text: String| (!text.trim().is_empty()).then(|| text.trim().to_owned());
+        let by = match (filled(self.transcription_command), filled(self.transcription_url)) {
+            (None, None) => return Ok(None),
+            (Some(_), Some(_)) => return Err(SettingsError::TwoTranscriptions),
+            (Some(command), None) => {
+                let words: Option<Vec<String>> = serde_json::from_str(&command).ok();
+                let words = words.filter(|words| words.first().is_some_and(|program| !program.is_empty()));
+                Plugged::Command(words.ok_or(SettingsError::TranscriptionCommand(command))?)
+            }
+            (None, Some(url)) => {
+                let parsed = url.parse::<Url>().ok();
+                let url = parsed.filter(|url| matches!(url.scheme(), "http" | "https"));
+                Plugged::Endpoint {
+                    url: url.ok_or(SettingsError::TranscriptionUrl)?,
+                    model: filled(self.transcription_model),
+                    token: filled(self.transcription_token).map(SecretString::from),
+                }
+            }
+        };
+        let at_most = Duration::from_secs(self.transcription_seconds.into());
+        Ok(Some(Transcriber { by, at_most }))
+    }
 }
 
 /// What the bot works with.
@@ -103,8 +165,12 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// How fast the outbox may talk.
     pub budget: Budget,
+    /// How long the next piece of a message is waited for.
+    pub gather: Duration,
     /// Words that end the session.
     pub done_words: Vec<String>,
+    /// What turns voice messages into text.
+    pub transcriber: Option<Transcriber>,
     /// How log lines look.
     pub log_format: LogFormat,
 }
@@ -115,6 +181,17 @@ pub enum SettingsError {
     /// Not an id.
     #[error("--allowed-users: {0:?} is no user id; ids are numbers, and @userinfobot tells yours")]
     User(String),
+    /// Both are given.
+    #[error("--transcription-command and --transcription-url: give one of them")]
+    TwoTranscriptions,
+    /// Not a list.
+    #[error(
+        "--transcription-command: {0:?} is no JSON list of a program and its arguments, such as [\"whisper\", \"-\"]"
+    )]
+    TranscriptionCommand(String),
+    /// Not an address. It is not repeated: it may have a credential in it.
+    #[error("--transcription-url: no http or https address")]
+    TranscriptionUrl,
 }
 
 impl TryFrom<RunArgs> for Settings {
@@ -139,7 +216,9 @@ impl TryFrom<RunArgs> for Settings {
                 per_minute: args.messages_per_minute.into(),
                 scale: Scale::new(args.time_scale),
             },
+            gather: Duration::from_millis(args.gather_milliseconds.into()),
             done_words: args.done_words.into_iter().filter_map(filled).collect(),
+            transcriber: args.transcription.transcriber()?,
             log_format: args.log_format,
         })
     }
@@ -176,6 +255,45 @@ mod tests {
             settings(&["--allowed-users", "@ada"]).unwrap_err(),
             SettingsError::User("@ada".into())
         );
+    }
+
+    #[test]
+    fn voice_messages_are_transcribed_by_one_thing_or_not_at_all() {
+        assert!(settings(&[]).unwrap().transcriber.is_none());
+        let by = |more: &[&str]| settings(more).map(|settings| settings.transcriber.unwrap().by);
+        let command = r#"["whisper", "-"]"#;
+        assert!(
+            matches!(by(&["--transcription-command", command]), Ok(Plugged::Command(words)) if words == ["whisper", "-"])
+        );
+        let url = "http://whisper:8000/v1/audio/transcriptions";
+        assert!(matches!(
+            by(&["--transcription-url", url]),
+            Ok(Plugged::Endpoint {
+                model: None,
+                token: None,
+                ..
+            })
+        ));
+        for (more, error) in [
+            (
+                vec!["--transcription-command", command, "--transcription-url", url],
+                SettingsError::TwoTranscriptions,
+            ),
+            (
+                vec!["--transcription-command", "whisper -"],
+                SettingsError::TranscriptionCommand("whisper -".into()),
+            ),
+            (
+                vec!["--transcription-command", "[]"],
+                SettingsError::TranscriptionCommand("[]".into()),
+            ),
+            (
+                vec!["--transcription-url", "file:///etc/passwd"],
+                SettingsError::TranscriptionUrl,
+            ),
+        ] {
+            assert_eq!(by(&more).unwrap_err(), error);
+        }
     }
 
     #[test]

@@ -7,9 +7,12 @@ use longshore_routing::{ActiveSession, Decision, Message, Mode, Situation, Topic
 use crate::bot::Bot;
 use crate::chat::Place;
 use crate::conversation::life;
+use crate::outbox::pace::Priority;
 use crate::store::StoreError;
 use crate::store::messages::MessageRow;
+use crate::store::posts::Content;
 use crate::store::sessions::SessionRow;
+use crate::telegram::update::FileRef;
 use crate::words;
 
 /// What is known now about a place, and about who writes there.
@@ -72,8 +75,15 @@ fn running_task(bot: &Bot, topic: &TopicState) -> Option<String> {
     oldest.map(|task| kube::ResourceExt::name_any(task.as_ref()))
 }
 
-/// Decides anew about a message, since what it was for is over.
-pub async fn decide_again(bot: &Bot, row: &MessageRow, text: &str) -> Result<(), StoreError> {
+/// Whether somebody may be heard in a place at all.
+pub async fn may_speak(bot: &Bot, place: Place, user: i64) -> Result<bool, StoreError> {
+    let guest = bot.store.guest(user, place.chat).await?;
+    let router = bot.policies.router().await;
+    Ok(router.standing_with(user, place.chat, guest.as_ref()).is_some())
+}
+
+/// Decides about a message by what is known now.
+async fn decide(bot: &Bot, row: &MessageRow, text: &str, file: bool) -> Result<(Decision, Option<String>), StoreError> {
     // A session that a later message will start comes too late for this one: the lane gets to that message after this one.
     let session = bot.store.session_for(row.place, row.row).await?;
     let situation = with_session(bot, row.place, row.user, session).await?;
@@ -82,10 +92,66 @@ pub async fn decide_again(bot: &Bot, row: &MessageRow, text: &str) -> Result<(),
         chat: row.place.chat,
         thread: row.place.thread,
         content: Ok(text),
-        file: !row.files.is_empty(),
+        file,
     };
     let router = bot.policies.router().await;
-    let mut decision = router.decide(&situation, &message, Timestamp::now()).decision;
+    let decision = router.decide(&situation, &message, Timestamp::now()).decision;
+    let object = object(&decision, &situation, row.message);
+    Ok((decision, object))
+}
+
+/// What is known of a message once somebody has listened to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// What was written and said.
+    pub text: String,
+    /// The files; of those that were understood it is noted.
+    pub files: Vec<FileRef>,
+    /// What to tell if not all was understood.
+    pub trouble: Option<String>,
+}
+
+/// Decides about a message that somebody has listened to. Whether it is handed on.
+pub async fn decide_heard(bot: &Bot, row: &MessageRow, heard: Heard) -> Result<bool, StoreError> {
+    let file = needs_session(&heard.files);
+    let (mut decision, object) = decide(bot, row, &heard.text, file).await?;
+    decision.reason = format!("after listening; {}", decision.reason);
+    if matches!(decision.mode, Mode::Ignore | Mode::Offer) {
+        decision.mode = Mode::Reply {
+            text: words::NOT_FOR_ME.to_owned(),
+        };
+    }
+    tracing::info!(
+        chat = row.place.chat,
+        message_id = row.message,
+        mode = decision.mode.in_words(),
+        reason = decision.reason,
+        "decided"
+    );
+    if let Mode::Reply { text } = &decision.mode {
+        let told = heard
+            .trouble
+            .iter()
+            .chain([text])
+            .cloned()
+            .collect::<Vec<_>>()
+            .join(" ");
+        let parts = vec![Content::plain(told)];
+        bot.store.answer(row.row, parts, Priority::Answer).await?;
+        return Ok(false);
+    }
+    bot.store.heard(row.row, heard.files, decision, object).await?;
+    Ok(true)
+}
+
+/// Whether there is a file that only a session can be given: of one that was understood the text is enough.
+pub fn needs_session(files: &[FileRef]) -> bool {
+    files.iter().any(|file| !file.heard)
+}
+
+/// Decides anew about a message, since what it was for is over.
+pub async fn decide_again(bot: &Bot, row: &MessageRow, text: &str) -> Result<(), StoreError> {
+    let (mut decision, object) = decide(bot, row, text, needs_session(&row.files)).await?;
     decision.reason = format!("what it was for is over; {}", decision.reason);
     if matches!(decision.mode, Mode::Ignore | Mode::Offer) {
         // It was taken before: somebody waits for what becomes of it.
@@ -99,13 +165,9 @@ pub async fn decide_again(bot: &Bot, row: &MessageRow, text: &str) -> Result<(),
         reason = decision.reason,
         "decided again"
     );
-    let object = object(&decision, &situation, row.message);
     if let Mode::Reply { text } = &decision.mode {
-        let parts = vec![crate::store::posts::Content::plain(text)];
-        return bot
-            .store
-            .answer(row.row, parts, crate::outbox::pace::Priority::Answer)
-            .await;
+        let parts = vec![Content::plain(text)];
+        return bot.store.answer(row.row, parts, Priority::Answer).await;
     }
     bot.store.decide_again(row.row, decision, object).await
 }

@@ -3,6 +3,8 @@
 use longshore_routing::PermissionMode;
 pub use longshore_routing::words::*;
 
+use crate::download::LeftOut;
+
 /// A session without a first message is ready.
 pub const SESSION_READY: &str = "The session is ready. Write to it; /end or “done” ends it.";
 /// `/stop` stopped the turn.
@@ -100,6 +102,47 @@ pub fn refused(what: &str, why: &str) -> String {
 /// A runner refused a message.
 pub fn not_taken(why: &str) -> String {
     format!("The session did not take this message: {why}")
+}
+
+/// A voice message is being transcribed.
+pub const LISTENING: &str = "Listening …";
+/// What claude is told of a voice message that nobody understood.
+pub const UNHEARD_FOR_CLAUDE: &str = "[Longshore] A voice message came with this, and could not be transcribed.";
+/// Nothing becomes of a voice message that was listened to.
+pub const NOT_FOR_ME: &str = "Nothing is to be done about this.";
+
+/// What is said in a voice message, as claude gets it.
+pub fn transcribed(text: &str) -> String {
+    format!("[Transcribed from a voice message] {text}")
+}
+
+/// A voice message was not understood.
+pub fn not_transcribed(why: &str) -> String {
+    format!("I could not transcribe the voice message: {why}.")
+}
+
+/// Why a file of several is left out: all of them together are too large.
+pub const NO_ROOM: &str = "20 MB together are full";
+/// Why a file is not asked for.
+pub const FILE_TOO_LARGE: &str = "it is larger than 20 MB";
+
+/// Some files of a message did not go with it.
+pub fn left_out(files: &[LeftOut]) -> String {
+    let names = files.iter().map(|file| format!("{} ({})", file.name, file.why));
+    format!(
+        "Left out: {}. The rest was handed on. A message can bring files of up to 20 MB together; send others by themselves, and \
+         put larger ones where claude can fetch them.",
+        names.collect::<Vec<_>>().join(", ")
+    )
+}
+
+/// The same for claude.
+pub fn left_out_for_claude(files: &[LeftOut]) -> String {
+    let names = files.iter().map(|file| format!("{} ({})", file.name, file.why));
+    format!(
+        "[Longshore] Files that were sent with this and could not be handed on: {}.",
+        names.collect::<Vec<_>>().join(", ")
+    )
 }
 
 /// Telegram does not give the bot a file.

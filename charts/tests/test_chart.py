@@ -245,6 +245,28 @@ class Classes(unittest.TestCase):
         self.assertEqual(values, set(spec) - {"baseUrl", "credentials"})
 
 
+class Transcription(unittest.TestCase):
+    def variables(self, transcription):
+        found = environment(render({"telegram": {"transcription": transcription}}), "longshore-bot")
+        return {name.removeprefix("LONGSHORE_TRANSCRIPTION_"): value for name, value in found.items() if "TRANSCRIPTION" in name}
+
+    def test_it_is_off_by_default(self):
+        self.assertEqual(self.variables({}), {})
+        self.assertEqual(environment(render({}), "longshore-bot")["LONGSHORE_GATHER_MILLISECONDS"], "1000")
+
+    def test_a_command_is_handed_over_as_a_list(self):
+        found = self.variables({"command": ["whisper-cli", "a \"b\" & c"], "timeoutSeconds": 30})
+        self.assertEqual(json.loads(found.pop("COMMAND")), ["whisper-cli", "a \"b\" & c"])
+        self.assertEqual(found, {"SECONDS": "30"})
+
+    def test_the_token_of_an_endpoint_comes_from_a_secret(self):
+        url = "http://whisper:8000/v1/audio/transcriptions"
+        self.assertEqual(self.variables({"url": url}), {"URL": url, "MODEL": "", "SECONDS": "120"})
+        found = self.variables({"url": url, "model": "small", "secretRef": {"name": "speech"}})
+        self.assertEqual(found["TOKEN"], {"secretKeyRef": {"name": "speech", "key": "token"}})
+        self.assertEqual(found["MODEL"], "small")
+
+
 class Network(unittest.TestCase):
     def egress_ports(self, values):
         policy = named(render(values), "NetworkPolicy", "longshore-bot")
@@ -262,6 +284,8 @@ class Network(unittest.TestCase):
         self.assertEqual(self.egress_ports({}), {53, 443, 6443, 7411})
         self.assertEqual(self.egress_ports({"telegram": {"apiUrl": "http://telegram:8081"}}), {53, 443, 6443, 7411, 8081})
         self.assertEqual(self.egress_ports({"telegram": {"apiUrl": "http://telegram"}}), {53, 443, 6443, 7411, 80})
+        transcription = {"telegram": {"transcription": {"url": "http://whisper:8000/v1/audio/transcriptions"}}}
+        self.assertEqual(self.egress_ports(transcription), {53, 443, 6443, 7411, 8000})
 
     def test_the_service_selects_the_operator_only(self):
         objects = render()
@@ -301,6 +325,10 @@ class Values(unittest.TestCase):
             ({"agentClass": {"baseUrl": "http://x"}}, "baseUrl"),
             ({"logging": {"format": "xml"}}, "format"),
             ({"telegram": {"tokenSecret": {"name": ""}}}, "name the Secret with the bot's token"),
+            ({"telegram": {"gatherMilliseconds": 60000}}, "gatherMilliseconds"),
+            ({"telegram": {"transcription": {"command": "whisper"}}}, "command"),
+            ({"telegram": {"transcription": {"url": "whisper:8000"}}}, "url"),
+            ({"telegram": {"transcription": {"command": ["a"], "url": "http://b/c"}}}, "name one of them"),
         ]
         for values, word in wrong:
             with self.subTest(values=values), self.assertRaisesRegex(Refused, word):

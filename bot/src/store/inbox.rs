@@ -1,5 +1,6 @@
 //! Updates as they came. A replayed update is a no-op, whatever has become of it since.
 
+use longshore_wire::MessageId;
 use rusqlite::params;
 use serde_json::Value;
 
@@ -18,10 +19,14 @@ impl Store {
             for (id, raw) in updates {
                 insert.execute(params![id, Json(raw), now])?;
             }
-            tx.execute(
-                "DELETE FROM inbox WHERE done = 1 AND received_at < ?1",
+            let forgotten = tx.execute(
+                "DELETE FROM inbox WHERE done = 1 AND received_at < ?1
+                 AND update_id NOT IN (SELECT update_id FROM pieces WHERE part_of IS NULL)",
                 [now - REMEMBER_SECONDS],
             )?;
+            if forgotten > 0 {
+                super::pieces::clean(tx)?;
+            }
             Ok(())
         })
         .await
@@ -38,6 +43,17 @@ impl Store {
         .await
     }
 
+    /// The update that waits behind this one.
+    pub async fn update_after(&self, update: i64) -> Result<Option<Value>, StoreError> {
+        self.call(move |connection| {
+            let mut select = connection
+                .prepare_cached("SELECT raw FROM inbox WHERE done = 0 AND update_id > ?1 ORDER BY update_id LIMIT 1")?;
+            let mut rows = select.query_map([update], |row| Ok(row.get::<_, Json<Value>>(0)?.0))?;
+            Ok(rows.next().transpose()?)
+        })
+        .await
+    }
+
     /// Nothing becomes of this update.
     pub async fn skip_update(&self, update: i64) -> Result<(), StoreError> {
         self.call(move |connection| {
@@ -49,10 +65,21 @@ impl Store {
 
     /// This message becomes of the update. From here on the message carries on by itself.
     pub async fn decide(&self, update: i64, message: NewMessage) -> Result<(), StoreError> {
+        self.decide_together(vec![update], message).await
+    }
+
+    /// The same of the updates that are its pieces.
+    pub async fn decide_together(&self, updates: Vec<i64>, message: NewMessage) -> Result<(), StoreError> {
         self.transaction(move |tx| {
             super::messages::insert(tx, &message)?;
-            tx.execute("UPDATE inbox SET done = 1 WHERE update_id = ?1", [update])?;
-            Ok(())
+            for update in &updates {
+                tx.execute("UPDATE inbox SET done = 1 WHERE update_id = ?1", [*update])?;
+            }
+            let id = MessageId::from_telegram(message.place.chat, message.message);
+            match super::messages::by_wire_id(tx, id)? {
+                Some(row) => super::pieces::became(tx, &updates, row.row),
+                None => Ok(()),
+            }
         })
         .await
     }

@@ -50,6 +50,8 @@ pub struct NewMessage {
     pub object: Option<String>,
     /// Files that came with it.
     pub files: Vec<FileRef>,
+    /// What was written with a voice message that is still to be listened to; then the decision is none yet.
+    pub unheard: Option<String>,
     /// When it came, in Unix seconds.
     pub now: i64,
 }
@@ -79,9 +81,12 @@ pub struct MessageRow {
     pub object: Option<String>,
     /// Files that came with it.
     pub files: Vec<FileRef>,
+    /// What was written with a voice message that is still to be listened to.
+    pub unheard: Option<String>,
 }
 
-const COLUMNS: &str = "row, chat, thread, message, user, user_name, title, wire_id, decision, state, object, files";
+const COLUMNS: &str =
+    "row, chat, thread, message, user, user_name, title, wire_id, decision, state, object, files, unheard";
 
 pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
     let text = |at: usize| row.get::<_, String>(at);
@@ -102,6 +107,7 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
             .map_err(|error: strum::ParseError| broken(9, error.into()))?,
         object: row.get(10)?,
         files: row.get::<_, Json<Vec<FileRef>>>(11)?.0,
+        unheard: row.get(12)?,
     })
 }
 
@@ -115,8 +121,9 @@ pub(super) fn insert(tx: &Transaction<'_>, new: &NewMessage) -> Result<(), Store
     let mode = &new.decision.mode;
     let inserted = tx.execute(
         "INSERT OR IGNORE INTO messages
-            (chat, thread, message, user, user_name, title, wire_id, decision, express, state, object, files, received_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'routed', ?10, ?11, ?12)",
+            (chat, thread, message, user, user_name, title, wire_id, decision, express, state, object, files, unheard,
+             received_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'routed', ?10, ?11, ?12, ?13)",
         params![
             place.chat,
             place.thread_key(),
@@ -129,6 +136,7 @@ pub(super) fn insert(tx: &Transaction<'_>, new: &NewMessage) -> Result<(), Store
             mode.overtakes(),
             new.object,
             Json(&new.files),
+            new.unheard,
             new.now
         ],
     )?;
@@ -329,14 +337,26 @@ impl Store {
 
     /// Puts another decision in the place of one that cannot be carried out any more.
     pub async fn decide_again(&self, row: i64, decision: Decision, object: Option<String>) -> Result<(), StoreError> {
+        self.transaction(move |tx| decide_again(tx, row, &decision, object.as_deref()))
+            .await
+    }
+
+    /// Puts a decision in the place of none yet, since somebody has listened to the message.
+    pub async fn heard(
+        &self,
+        row: i64,
+        files: Vec<FileRef>,
+        decision: Decision,
+        object: Option<String>,
+    ) -> Result<(), StoreError> {
         self.transaction(move |tx| {
             tx.execute(
-                "UPDATE messages SET decision = ?2, object = ?3, express = ?4, state = 'routed'
-                 WHERE row = ?1 AND state IN ('routed', 'posting')",
-                params![row, Json(&decision), object, decision.mode.overtakes()],
+                "UPDATE messages SET unheard = NULL, files = ?2 WHERE row = ?1",
+                params![row, Json(&files)],
             )?;
-            if let (Mode::StartSession { instead_of, .. }, Some(message)) = (&decision.mode, select_one(tx, row)?) {
-                want_session(tx, message.place, object.as_deref(), instead_of.as_deref())?;
+            decide_again(tx, row, &decision, object.as_deref())?;
+            if let Mode::EndSession { session } = &decision.mode {
+                super::sessions::advance(tx, session, super::sessions::SessionState::Ending)?;
             }
             Ok(())
         })
@@ -347,4 +367,16 @@ impl Store {
     pub async fn answer(&self, row: i64, parts: Vec<Content>, priority: Priority) -> Result<(), StoreError> {
         self.transaction(move |tx| answer(tx, row, parts, priority)).await
     }
+}
+
+fn decide_again(tx: &Transaction<'_>, row: i64, decision: &Decision, object: Option<&str>) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE messages SET decision = ?2, object = ?3, express = ?4, state = 'routed'
+         WHERE row = ?1 AND state IN ('routed', 'posting')",
+        params![row, Json(decision), object, decision.mode.overtakes()],
+    )?;
+    if let (Mode::StartSession { instead_of, .. }, Some(message)) = (&decision.mode, select_one(tx, row)?) {
+        want_session(tx, message.place, object, instead_of.as_deref())?;
+    }
+    Ok(())
 }

@@ -3,7 +3,7 @@
 //!
 //! Owns the tables ([`schema`]) and every statement on them, one module per table: updates ([`inbox`]), messages and what
 //! becomes of them ([`messages`]), what the bot shows ([`posts`]), sessions and their events ([`sessions`]), what is
-//! told about them ([`notes`]), prompts ([`approvals`]), results that nobody asked for ([`results`]), sessions that agents
+//! told about them ([`notes`]), messages that come in pieces ([`pieces`]), prompts ([`approvals`]), results that nobody asked for ([`results`]), sessions that agents
 //! asked for ([`escalations`]), unknown senders that approvers are asked about ([`offers`]), calls that count against a budget
 //! ([`calls`]), settings that people chose ([`choices`]), and what was said before ([`history`]). Every method is one
 //! transaction, and repeating one changes nothing. Knows nothing of Telegram's API or of Kubernetes. Fails with [`StoreError`];
@@ -18,6 +18,7 @@ pub mod inbox;
 pub mod messages;
 pub mod notes;
 pub mod offers;
+pub mod pieces;
 pub mod posts;
 pub mod results;
 mod schema;

@@ -175,6 +175,19 @@ const STEPS: &[&str] = &[
         options     TEXT NOT NULL
     ) STRICT;
 ",
+    "
+    -- Updates that are pieces of one message, and which it is. Those of none wait for more pieces.
+    CREATE TABLE pieces (
+        update_id   INTEGER PRIMARY KEY,
+        chat        INTEGER NOT NULL,
+        message     INTEGER NOT NULL,
+        part_of     INTEGER REFERENCES messages (row)
+    ) STRICT;
+    CREATE INDEX pieces_open ON pieces (update_id) WHERE part_of IS NULL;
+
+    -- What was written with voice messages that are still to be listened to.
+    ALTER TABLE messages ADD COLUMN unheard TEXT;
+",
 ];
 
 /// Brings a database to the newest version.

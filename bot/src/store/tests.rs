@@ -36,6 +36,7 @@ fn new(message: i64, mode: Mode, object: Option<&str>) -> NewMessage {
         },
         object: object.map(Into::into),
         files: Vec::new(),
+        unheard: None,
         now: 1,
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod client;
 pub mod error;
+mod forward;
 pub mod update;
 
 pub use client::Telegram;

@@ -3,9 +3,11 @@
 //! Works on the raw JSON with pointers, for two reasons: an unknown entity, button or field must never cost a message its
 //! text, and an update that nobody has heard of must be skipped, not stop the line. So reading is total: it cannot fail.
 
+use longshore_wire::file_name;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::forward;
 use crate::chat::Place;
 
 /// What an update means to the bot.
@@ -36,7 +38,7 @@ pub enum Update {
 }
 
 /// A message.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Incoming {
     /// Where.
     pub place: Place,
@@ -54,15 +56,28 @@ pub struct Incoming {
     pub content: Content,
     /// Files that came with it.
     pub files: Vec<FileRef>,
+    /// The album that it is a part of.
+    pub album: Option<String>,
+    /// From whom it was forwarded, in words.
+    pub forwarded: Option<String>,
 }
 
 /// A file on Telegram's servers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileRef {
     /// What `getFile` is asked for.
     pub id: String,
-    /// Name for people; one is made up for kinds that have none.
+    /// Name for people, without a path; one is made up for kinds that have none.
     pub name: String,
+    /// Size in bytes, where Telegram tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// It is a voice message.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub voice: bool,
+    /// What is said in it stands in the text.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub heard: bool,
 }
 
 /// What a message holds.
@@ -72,6 +87,12 @@ pub enum Content {
     Text(String),
     /// Something that the bot cannot hand on; how people call it.
     Unsupported(&'static str),
+}
+
+impl Default for Content {
+    fn default() -> Self {
+        Self::Text(String::new())
+    }
 }
 
 /// A pressed button.
@@ -90,6 +111,9 @@ pub struct Press {
     /// That message.
     pub message: i64,
 }
+
+/// Longest name of a file, in bytes.
+const FILE_NAME: usize = 100;
 
 /// Files, with the name of one that has none. An animation has its file as a document as well.
 const FILES: &[(&str, &str)] = &[
@@ -182,11 +206,11 @@ fn number(value: &Value, pointer: &str) -> Option<i64> {
     value.pointer(pointer).and_then(Value::as_i64)
 }
 
-fn string(value: &Value, pointer: &str) -> Option<String> {
+pub(super) fn string(value: &Value, pointer: &str) -> Option<String> {
     value.pointer(pointer).and_then(Value::as_str).map(str::to_owned)
 }
 
-fn person(user: &Value) -> String {
+pub(super) fn person(user: &Value) -> String {
     let full = [string(user, "/first_name"), string(user, "/last_name")]
         .into_iter()
         .flatten()
@@ -241,6 +265,8 @@ fn read_message(message: &Value) -> Option<Update> {
         topic_name: string(message, "/reply_to_message/forum_topic_created/name"),
         content,
         files,
+        album: string(message, "/media_group_id"),
+        forwarded: forward::origin(message),
     }))
 }
 
@@ -248,9 +274,13 @@ fn read_message(message: &Value) -> Option<Update> {
 fn read_file(message: &Value, (key, name): &(&str, &str)) -> Option<FileRef> {
     let found = message.get(key)?;
     let file = found.as_array().map_or(Some(found), |sizes| sizes.last())?;
+    let given = string(file, "/file_name");
     Some(FileRef {
         id: string(file, "/file_id")?,
-        name: string(file, "/file_name").unwrap_or_else(|| (*name).to_owned()),
+        name: file_name::sanitised(given.as_deref().unwrap_or(name), FILE_NAME),
+        size: file.get("file_size").and_then(Value::as_u64),
+        voice: *key == "voice",
+        heard: false,
     })
 }
 
@@ -418,8 +448,8 @@ mod tests {
         let check = |extra, text: &str, id: &str, name: &str| {
             let read = incoming(&message(extra));
             assert_eq!(read.content, Content::Text(text.to_owned()));
-            let (id, name) = (id.to_owned(), name.to_owned());
-            assert_eq!(read.files, [FileRef { id, name }]);
+            assert_eq!(read.files.len(), 1);
+            assert_eq!((read.files[0].id.as_str(), read.files[0].name.as_str()), (id, name));
         };
         let sizes = json!([{"file_id": "s"}, {"file_id": "l"}]);
         check(json!({"photo": sizes, "caption": "look"}), "look", "l", "photo.jpg");
@@ -431,7 +461,24 @@ mod tests {
             "log.txt",
         );
         check(json!({"voice": {"file_id": "v"}}), "", "v", "voice.ogg");
+        let evil = json!({"file_id": "d", "file_name": "../\u{202e}fdp.exe"});
+        check(json!({ "document": evil }), "", "d", "__fdp.exe");
         assert!(incoming(&message(json!({"text": "a"}))).files.is_empty());
+    }
+
+    #[test]
+    fn pieces_say_where_they_belong_and_files_how_large_they_are() {
+        let read = incoming(&message(json!({
+            "voice": {"file_id": "v", "file_size": 7}, "media_group_id": "13",
+            "forward_origin": {"type": "hidden_user", "sender_user_name": "Grace"},
+        })));
+        assert_eq!(
+            (read.album.as_deref(), read.forwarded.as_deref()),
+            (Some("13"), Some("Grace"))
+        );
+        assert_eq!((read.files[0].size, read.files[0].voice), (Some(7), true));
+        let old = incoming(&message(json!({"text": "a"})));
+        assert_eq!((old.album, old.forwarded), (None, None));
     }
 
     #[test]

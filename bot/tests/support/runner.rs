@@ -67,6 +67,7 @@ impl Runner {
             .route("/v1/approvals/{id}", post(decide))
             .route("/v1/settings", post(settings))
             .route("/v1/status", get(status))
+            .layer(axum::extract::DefaultBodyLimit::disable())
             .with_state(runner.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = listener.local_addr().unwrap().to_string();
