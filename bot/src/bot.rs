@@ -19,6 +19,7 @@ use crate::cluster::Cluster;
 use crate::outbox::Outbox;
 use crate::outbox::reach::OutOfReach;
 use crate::policies::Policies;
+use crate::running::RunningTurns;
 use crate::settings::Settings;
 use crate::store::messages::{MessageRow, answer_key};
 use crate::store::posts::Content;
@@ -64,6 +65,8 @@ pub struct Bot {
     pub setting: tokio::sync::Mutex<()>,
     /// Held while the files of a message are in memory.
     pub fetching: tokio::sync::Mutex<()>,
+    /// Turns that run now, by the post that shows them.
+    pub running: RunningTurns,
     /// Places where the bot cannot post.
     pub out_of_reach: Mutex<OutOfReach>,
     /// Everything that runs.

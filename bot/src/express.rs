@@ -92,6 +92,34 @@ async fn said(bot: &Arc<Bot>, row: &MessageRow) -> Result<Said, StoreError> {
     Ok(Said::Words(text))
 }
 
+/// Stops a turn that runs, for who waits for a sentence.
+pub async fn stop(bot: &Bot, target: &StopTarget) -> Result<String, StoreError> {
+    let name = match target {
+        StopTarget::Session(name) => return Ok(stop_session(bot, name, false).await),
+        StopTarget::Task(name) => name,
+    };
+    for attempt in 0..TRIES {
+        match bot.cluster.live_task(name).await {
+            Ok(Some(task)) if outcome::of_task(&task).is_none() => {
+                let door = door::of_task(bot, &task, attempt > 0).await;
+                let stopped = match &door {
+                    Some(door) => bot.runners.interrupt(door, true).await,
+                    None => return Ok(words::NOTHING_TO_STOP.to_owned()),
+                };
+                match stopped {
+                    Ok(stopped) if stopped != Interrupted::default() => return Ok(words::STOPPED.to_owned()),
+                    Ok(_) => return Ok(words::NOTHING_TO_STOP.to_owned()),
+                    Err(error) => tracing::info!(task = name, %error, "stopping is tried again"),
+                }
+            }
+            Ok(_) => return Ok(words::NOTHING_TO_STOP.to_owned()),
+            Err(error) => tracing::info!(task = name, %error, "stopping is tried again"),
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    Ok(words::TRY_AGAIN.to_owned())
+}
+
 async fn stop_session(bot: &Bot, name: &str, all: bool) -> String {
     for attempt in 0..TRIES {
         // Read past the reflector: somebody waits for this, and it may have become ready just now.

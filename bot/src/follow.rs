@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
+use longshore_routing::StopTarget;
 use longshore_wire::event::Event;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::agent::{Door, Heard, RunnerError};
 use crate::bot::{Bot, SeenSession};
@@ -21,11 +22,12 @@ use crate::conversation::{Change, Conversation, Progress, life};
 use crate::outbox::pace::Priority;
 use crate::store::StoreError;
 use crate::store::messages::answer_key;
-use crate::store::posts::Content;
-use crate::{door, express, observe};
+use crate::{door, express, observe, running};
 
 /// Shortest time between two looks of a running turn.
 const REFRESH: Duration = Duration::from_millis(400);
+/// How often the clock of a running turn goes on, if there is a call to spare. The sign that the bot is typing lasts a bit longer.
+pub const TICK: Duration = Duration::from_secs(10);
 /// How long the stream of a session that is over may still bring something.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 /// Longest wait before another try to connect; a change in the cluster ends it.
@@ -134,6 +136,7 @@ impl Follower {
                     let settings = setting::catch_up(self.bot.clone(), self.name.clone(), door.clone());
                     self.bot.spawn("settings", settings);
                     self.listen(&door, stream).await?;
+                    self.rest();
                     self.talk.drop_previews();
                 }
                 Err(error) => {
@@ -163,6 +166,8 @@ impl Follower {
         let mut end: Option<Instant> = None;
         let mut refresh: Option<Instant> = None;
         let mut looked = Instant::now() - REFRESH;
+        let mut tick = tokio::time::interval(self.bot.outbox.real(TICK));
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut moved = pin!(moved(self.bot.clone(), self.name.clone(), door.endpoint.clone()));
         loop {
             tokio::select! {
@@ -176,8 +181,9 @@ impl Follower {
                 () = until(refresh) => {
                     refresh = None;
                     looked = Instant::now();
-                    self.show().await?;
+                    self.show(true).await?;
                 }
+                _ = tick.tick(), if self.talk.is_running() => self.show(false).await?,
                 _ = changes.changed(), if end.is_none() => {
                     if observe::is_over(&self.bot, &self.name).await? {
                         end = Some(Instant::now() + LAST_WORDS);
@@ -210,7 +216,10 @@ impl Follower {
         }
         let (seq, last_of_its_turn) = (record.seq, stands_alone(&record.event));
         let now = jiff::Timestamp::now();
-        let mut changes = self.talk.take(&record.event);
+        let mut changes = self.talk.take_record(&record);
+        if !self.talk.is_running() {
+            self.rest();
+        }
         changes.retain(|change| !matches!(change, Change::Idle { deadline, .. } if *deadline <= now));
         let changed = !changes.is_empty();
         self.bot
@@ -233,40 +242,59 @@ impl Follower {
         }
     }
 
-    /// Shows how the running turn looks now.
-    async fn show(&mut self) -> Result<(), StoreError> {
-        let Some(progress) = self.talk.progress() else {
+    /// Shows how the running turn looks now. Unless it is `fresh`, only its clock has gone on.
+    async fn show(&mut self, fresh: bool) -> Result<(), StoreError> {
+        let Some(progress) = self.talk.progress(jiff::Timestamp::now()) else {
+            // Nothing else says that it goes on.
+            let for_at_most = if self.talk.is_running() {
+                TICK * 2
+            } else {
+                Duration::ZERO
+            };
+            if !fresh {
+                self.bot.outbox.typing(self.place, for_at_most);
+            }
             return Ok(());
         };
         let post = match self.post {
             Some((turn, post)) if turn == progress.turn => post,
             _ => {
-                let post = self.post_of(&progress).await?;
+                let Some(post) = self.post_of(&progress).await? else {
+                    return Ok(());
+                };
+                self.rest();
                 self.post = Some((progress.turn, post));
                 post
             }
         };
-        self.bot.outbox.progress(
-            self.place,
-            post,
-            Content {
-                rich: progress.rich,
-                buttons: Vec::new(),
-            },
-        );
+        self.bot.outbox.typing(self.place, Duration::ZERO);
+        let target = StopTarget::Session(self.name.clone());
+        running::show(&self.bot, post, self.place, &target, progress, fresh);
         Ok(())
     }
 
-    /// The newest message of the turn that came from the chat has a post; a turn without one gets its own.
-    async fn post_of(&self, progress: &Progress) -> Result<i64, StoreError> {
+    /// The turn that was shown is over.
+    fn rest(&mut self) {
+        self.bot.outbox.typing(self.place, Duration::ZERO);
+        if let Some((_, post)) = self.post.take() {
+            self.bot.running.over(post);
+        }
+    }
+
+    /// The newest message of the turn that came from the chat has a post; a turn without one gets its own once there is more to show
+    /// than that claude thinks, since it may end without a word.
+    async fn post_of(&self, progress: &Progress) -> Result<Option<i64>, StoreError> {
         for id in progress.messages.iter().rev() {
             let Some(message) = self.bot.store.message(*id).await? else {
                 continue;
             };
             let key = answer_key(message.place, message.message, 0);
             if let Some(post) = self.bot.store.post_id(key).await? {
-                return Ok(post);
+                return Ok(Some(post));
             }
+        }
+        if progress.thinking {
+            return Ok(None);
         }
         let key = format!("turn/{}/{}/0", self.uid, progress.turn);
         let post = self
@@ -275,7 +303,7 @@ impl Follower {
             .post(key, self.place, None, None, Priority::Placeholder)
             .await?;
         self.bot.outbox.wake(self.place.chat);
-        Ok(post)
+        Ok(Some(post))
     }
 }
 

@@ -36,6 +36,7 @@ pub mod preview;
 pub mod reach;
 pub mod render;
 pub mod run;
+pub mod running;
 pub mod settings;
 pub mod situation;
 pub mod store;

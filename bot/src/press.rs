@@ -9,11 +9,11 @@ use longshore_wire::api::{Decision, Verdict};
 use crate::bot::Bot;
 use crate::command::setting;
 use crate::conversation::prompt::{self, Choice};
-use crate::conversation::{self, menu, wish};
+use crate::conversation::{self, activity, menu, wish};
 use crate::store::StoreError;
 use crate::store::approvals::ApprovalRow;
 use crate::telegram::update::Press;
-use crate::{express, offer, words};
+use crate::{express, offer, running, words};
 
 /// Longest text that Telegram shows for a pressed button.
 const NOTE_CHARS: usize = 200;
@@ -23,7 +23,9 @@ pub async fn answer(bot: Arc<Bot>, press: Press) -> Result<(), StoreError> {
     let text = carry_out(&bot, &press).await?;
     bot.outbox.wake(press.chat);
     let text = text.chars().take(NOTE_CHARS).collect::<String>();
-    if let Err(error) = bot.telegram.answer_callback(&press.query, &text).await {
+    // Details are to be read in peace; a note is gone after a moment.
+    let alert = matches!(activity::read_data(&press.data), Some((_, activity::Choice::Details)));
+    if let Err(error) = bot.telegram.answer_callback(&press.query, &text, alert).await {
         // The waiting sign goes away by itself; what was decided is decided.
         tracing::debug!(%error, "a pressed button was not answered");
     }
@@ -42,6 +44,9 @@ async fn carry_out(bot: &Bot, press: &Press) -> Result<String, StoreError> {
         );
         return Ok(words::NOT_YOURS.to_owned());
     };
+    if let Some((post, choice)) = activity::read_data(&press.data) {
+        return running::pressed(bot, press, post, choice).await;
+    }
     if let Some((row, yes)) = wish::read_data(&press.data) {
         return escalation(bot, press, row, yes).await;
     }

@@ -9,17 +9,18 @@ use std::time::Duration;
 use futures::{Stream, StreamExt};
 use kube::ResourceExt;
 use longshore_crds::ContainerTask;
+use longshore_routing::StopTarget;
 use longshore_wire::event::Event;
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::agent::{Heard, RunnerError};
 use crate::bot::Bot;
 use crate::chat::Place;
 use crate::conversation::{Conversation, Outcomes, outcome};
-use crate::door;
+use crate::follow::TICK;
 use crate::store::StoreError;
 use crate::store::messages::{MessageRow, answer_key};
-use crate::store::posts::Content;
+use crate::{door, running};
 
 /// Shortest time between two looks.
 const REFRESH: Duration = Duration::from_millis(400);
@@ -63,7 +64,10 @@ async fn preview_task(bot: &Bot, task: &ContainerTask, row: &MessageRow) -> Resu
         if let Some(door) = door::of_task(bot, &task, fresh).await {
             match bot.runners.events(&door, 0).await {
                 Ok(stream) => {
-                    if show_task(bot, row.place, post, stream).await? {
+                    let over = show_task(bot, row.place, post, &name, stream).await;
+                    bot.running.over(post);
+                    bot.outbox.typing(row.place, Duration::ZERO);
+                    if over? {
                         return Ok(());
                     }
                 }
@@ -78,9 +82,26 @@ async fn preview_task(bot: &Bot, task: &ContainerTask, row: &MessageRow) -> Resu
 }
 
 /// Shows a task's stream in a post. True when its turn is over.
-async fn show_task(bot: &Bot, place: Place, post: i64, stream: impl Stream<Item = Heard>) -> Result<bool, StoreError> {
+async fn show_task(
+    bot: &Bot,
+    place: Place,
+    post: i64,
+    name: &str,
+    stream: impl Stream<Item = Heard>,
+) -> Result<bool, StoreError> {
     let mut stream = pin!(stream);
     let mut talk = Conversation::default();
+    let target = StopTarget::Task(name.to_owned());
+    let mut tick = tokio::time::interval(bot.outbox.real(TICK));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let show = |talk: &Conversation, fresh: bool| {
+        if let Some(progress) = talk.progress(jiff::Timestamp::now()) {
+            bot.outbox.typing(place, Duration::ZERO);
+            running::show(bot, post, place, &target, progress, fresh);
+        } else if talk.is_running() && !fresh {
+            bot.outbox.typing(place, TICK * 2);
+        }
+    };
     let mut refresh: Option<Instant> = None;
     let mut looked = Instant::now() - REFRESH;
     loop {
@@ -92,7 +113,7 @@ async fn show_task(bot: &Bot, place: Place, post: i64, stream: impl Stream<Item 
                         bot.store.note_outcomes(place, outcomes).await?;
                         bot.outbox.wake(place.chat);
                     }
-                    drop(talk.take(&record.event));
+                    drop(talk.take_record(&record));
                 }
                 Some(Heard::Preview(preview)) => talk.preview(&preview),
                 Some(Heard::Unknown(_)) => continue,
@@ -101,9 +122,11 @@ async fn show_task(bot: &Bot, place: Place, post: i64, stream: impl Stream<Item 
             () = until(refresh) => {
                 refresh = None;
                 looked = Instant::now();
-                if let Some(progress) = talk.progress() {
-                    bot.outbox.progress(place, post, Content { rich: progress.rich, buttons: Vec::new() });
-                }
+                show(&talk, true);
+                continue;
+            }
+            _ = tick.tick() => {
+                show(&talk, false);
                 continue;
             }
         }

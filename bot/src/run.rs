@@ -67,6 +67,7 @@ pub async fn run(
         waking: Default::default(),
         setting: Default::default(),
         fetching: Default::default(),
+        running: Default::default(),
         out_of_reach: Default::default(),
         tracker,
         stop,

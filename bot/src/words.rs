@@ -25,6 +25,10 @@ pub const ANSWER_TAKEN: &str = "Noted.";
 pub const ANSWER_KEPT: &str = "Noted; the session gets it as soon as it answers.";
 /// A prompt or question was decided before.
 pub const TOO_LATE: &str = "This has been decided already, or is no longer needed.";
+/// A button below a turn that does not run any more.
+pub const TURN_OVER: &str = "This is over already; nothing runs here.";
+/// Details of a turn without tool calls.
+pub const NO_TOOLS: &str = "claude has used no tools yet.";
 /// A button of somebody who may not decide.
 pub const NOT_YOURS: &str = "You are not on the list of people who may decide this.";
 /// A button about a permission, of somebody who may use the bot but not decide that.

@@ -6,12 +6,13 @@ mod support;
 
 use std::time::Duration;
 
+use longshore_telegram_emulator::control::routes::WantedCalls;
 use longshore_wire::api::{ApprovalKind, Verdict};
 use longshore_wire::event::{ApprovalOutcome, Event};
 use serde_json::{Value, json};
 use support::deep::{Deep, approval};
 use support::runner::{Runner, Seen};
-use support::{PATIENCE, Stage};
+use support::{PATIENCE, Stage, in_time};
 
 #[tokio::test]
 async fn deep_starts_a_session_that_streams_and_takes_what_follows() {
@@ -304,4 +305,108 @@ async fn a_session_without_a_first_message_says_when_it_is_ready() {
         runner.wait("nothing", |state| !state.posted.is_empty()).await
     });
     assert!(none.await.is_err());
+}
+
+#[tokio::test]
+async fn a_running_turn_tells_what_it_does_and_is_stopped_by_its_button() {
+    let deep = Deep::ready().await;
+    let Deep {
+        stage, thread, runner, ..
+    } = &deep;
+    let first = deep.id(deep.first);
+    runner.emit(Event::TurnStarted {
+        turn: 1,
+        message_ids: vec![first],
+    });
+    runner.tool(1, "t1", "Edit", "/topic/workspace/src/main.rs");
+    runner.tool(1, "t2", "Bash", "cargo test");
+    let running = stage.sees(*thread, "⚙ editing main.rs, running tests · 0:0").await;
+    assert_eq!(running.buttons, [["Details", "⏹ Stop"]]);
+    let calls = stage.people.calls(&WantedCalls::default()).await.unwrap().len();
+    let pressed = async |label: &str| {
+        let pressed = stage
+            .people
+            .press(stage.forum, running.message_id, stage.ada, label)
+            .await
+            .unwrap();
+        let pressed = stage.people.callback(&pressed.id, PATIENCE).await.unwrap();
+        pressed.answer.unwrap()
+    };
+    let details = pressed("Details").await;
+    assert_eq!(details.text, "… Edit /topic/workspace/src/main.rs\n… Bash cargo test");
+    assert!(details.show_alert);
+    let made = stage.people.calls(&WantedCalls::default()).await.unwrap();
+    assert!(
+        made[calls..].iter().all(|call| call.method != "sendMessage"),
+        "details cost the chat nothing"
+    );
+    let eve = stage.people.user("Eve").await.unwrap().id;
+    let by_eve = stage
+        .people
+        .press(stage.forum, running.message_id, eve, "⏹ Stop")
+        .await
+        .unwrap();
+    let by_eve = stage
+        .people
+        .callback(&by_eve.id, PATIENCE)
+        .await
+        .unwrap()
+        .answer
+        .unwrap();
+    assert!(by_eve.text.contains("not on the list"), "{by_eve:?}");
+    assert_eq!(pressed("⏹ Stop").await.text, "Stopping.");
+    runner.wait("the interruption", |state| state.interrupts == 1).await;
+    runner.finish(1, &[first]);
+    let answer = stage.sees(*thread, "claude").await;
+    assert_eq!(answer.message_id, running.message_id);
+    assert!(answer.buttons.is_empty(), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_button_of_a_turn_that_is_over_says_so_and_one_that_runs_over_a_restart_of_the_bot_works() {
+    let mut deep = Deep::ready().await;
+    let first = deep.id(deep.first);
+    deep.runner.emit(Event::TurnStarted {
+        turn: 1,
+        message_ids: vec![first],
+    });
+    deep.runner.tool(1, "t1", "Bash", "sleep 99");
+    let running = deep.stage.sees(deep.thread, "⚙ running sleep 99").await;
+    let (people, forum, ada) = (deep.stage.people.clone(), deep.stage.forum, deep.stage.ada);
+    let data = running.button_data[0][1].clone();
+    // Emulated people see no buttons that are gone; the app of somebody whose connection is slow does.
+    let press = async |id: &str| {
+        let message = json!({"message_id": running.message_id, "chat": {"id": forum}});
+        let from = json!({"id": ada, "first_name": "Ada"});
+        let query = json!({"id": id, "from": from, "message": message, "data": data});
+        people.inject(&json!({"callback_query": query})).await.unwrap();
+        let wanted = WantedCalls {
+            method: Some("answerCallbackQuery".into()),
+            ..WantedCalls::default()
+        };
+        in_time("an answer to the press", async {
+            loop {
+                let calls = people.calls(&wanted).await.unwrap();
+                if let Some(call) = calls.iter().find(|call| call.params["callback_query_id"] == id) {
+                    return call.params["text"].as_str().unwrap().to_owned();
+                }
+                let revision = people.overview().await.unwrap().revision;
+                people.changed(revision, Duration::from_secs(1)).await.unwrap();
+            }
+        })
+        .await
+    };
+    deep.stage.kill();
+    deep.stage.start();
+    deep.runner.tool(1, "t2", "Bash", "sleep 100");
+    deep.stage.sees(deep.thread, "⚙ running 2 commands").await;
+    assert_eq!(press("first").await, "Stopping.");
+    deep.runner.emit(Event::Text {
+        turn: 1,
+        block: 0,
+        text: "That is all.".into(),
+    });
+    deep.runner.finish(1, &[first]);
+    deep.stage.sees(deep.thread, "That is all.").await;
+    assert_eq!(press("late").await, "This is over already; nothing runs here.");
 }

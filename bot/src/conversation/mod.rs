@@ -4,6 +4,7 @@
 //! [`Conversation::progress`] is how the running turn looks right now. Folding the stored events of the unfinished turn
 //! rebuilds it after a restart, so it keeps nothing that is not in the journal. Knows no posts, ids of posts or budgets.
 
+pub mod activity;
 pub mod life;
 pub mod menu;
 pub mod offer;
@@ -16,8 +17,10 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use longshore_wire::api::Approval;
-use longshore_wire::event::{ApprovalOutcome, DiskLevel, Event, MemoryLevel, Preview, Record, ToolState};
+use longshore_wire::event::{ApprovalOutcome, DiskLevel, Event, MemoryLevel, Preview, Record};
 use longshore_wire::{MessageId, author};
+
+use activity::Activity;
 
 use crate::render::{self, Rich};
 use crate::store::posts::Content;
@@ -103,6 +106,10 @@ pub struct Progress {
     pub messages: Vec<MessageId>,
     /// The look.
     pub rich: Rich,
+    /// It shows no more than that claude thinks.
+    pub thinking: bool,
+    /// The last tool calls, for who asks; empty without any.
+    pub details: String,
 }
 
 /// State of a conversation: the turns that have no end yet. One runs at a time, but the end of another, such as that of messages
@@ -119,7 +126,7 @@ struct Turn {
     messages: Vec<MessageId>,
     blocks: BTreeMap<u32, String>,
     previews: BTreeMap<u32, String>,
-    tools: Vec<(String, String)>,
+    activity: Activity,
 }
 
 /// Room that a preview leaves in its message.
@@ -130,9 +137,18 @@ impl Conversation {
     pub fn rebuild<'a>(records: impl IntoIterator<Item = &'a Record>) -> Self {
         let mut conversation = Self::default();
         for record in records {
-            conversation.take(&record.event);
+            conversation.take_record(record);
         }
         conversation
+    }
+
+    /// Folds a durable event, with the time at which it happened.
+    pub fn take_record(&mut self, record: &Record) -> Vec<Change> {
+        let changes = self.take(&record.event);
+        if let Event::TurnStarted { turn, .. } = &record.event {
+            self.turn(*turn).activity.since.get_or_insert(record.at);
+        }
+        changes
     }
 
     /// Folds a durable event.
@@ -152,6 +168,7 @@ impl Conversation {
                 let turn = self.turn(*turn);
                 turn.previews.remove(block);
                 turn.blocks.insert(*block, text.clone());
+                turn.activity.spoke();
                 Vec::new()
             }
             Event::Tool {
@@ -161,11 +178,7 @@ impl Conversation {
                 summary,
                 state,
             } => {
-                let turn = self.turn(*turn);
-                turn.tools.retain(|(known, _)| known != id);
-                if *state == ToolState::Started {
-                    turn.tools.push((id.clone(), tool_line(name, summary)));
-                }
+                self.turn(*turn).activity.tool(id, name, summary, *state);
                 Vec::new()
             }
             Event::Approval { approval, .. } => vec![Change::Ask {
@@ -247,7 +260,10 @@ impl Conversation {
         };
         match more {
             Some(_) if turn.blocks.contains_key(&block) => {}
-            Some(text) => turn.previews.entry(block).or_default().push_str(text),
+            Some(text) => {
+                turn.previews.entry(block).or_default().push_str(text);
+                turn.activity.spoke();
+            }
             None => drop(turn.previews.remove(&block)),
         }
     }
@@ -259,16 +275,24 @@ impl Conversation {
         }
     }
 
+    /// Whether a turn runs.
+    pub fn is_running(&self) -> bool {
+        !self.turns.is_empty()
+    }
+
     /// How the running turn looks; none when it has nothing to show.
-    pub fn progress(&self) -> Option<Progress> {
+    pub fn progress(&self, now: Timestamp) -> Option<Progress> {
         let (number, turn) = self.turns.last_key_value()?;
         let mut rich = turn.said();
         for preview in turn.previews.values() {
             rich = rich.paragraph(render::markdown(preview));
         }
         rich = render::tail(&rich, PREVIEW_UNITS);
-        if let Some((_, line)) = turn.tools.last() {
-            rich = rich.paragraph(Rich::plain(line.clone()));
+        let line = turn.activity.line(now);
+        let thinking = rich.text.trim().is_empty() && line.is_none();
+        let line = line.or_else(|| turn.activity.thinking(now).filter(|_| thinking));
+        if let Some(line) = line {
+            rich = rich.paragraph(Rich::plain(line));
         }
         let shows = !rich.text.trim().is_empty();
         if let Some(heading) = self.heading(&turn.messages) {
@@ -278,6 +302,8 @@ impl Conversation {
             turn: *number,
             messages: turn.messages.clone(),
             rich,
+            thinking,
+            details: turn.activity.details(),
         })
     }
 
@@ -303,13 +329,6 @@ impl Turn {
                 all.paragraph(block)
             }
         })
-    }
-}
-
-fn tool_line(name: &str, summary: &str) -> String {
-    match summary.trim() {
-        "" => format!("⚙ {name}"),
-        summary => format!("⚙ {name}: {summary}"),
     }
 }
 

@@ -1,6 +1,7 @@
 use super::*;
 use jiff::Timestamp;
 use longshore_wire::api::{ApprovalKind, Usage};
+use longshore_wire::event::ToolState;
 use serde_json::json;
 
 fn id(n: i64) -> MessageId {
@@ -41,7 +42,9 @@ fn finished(turn: u64, ids: &[i64], error: Option<(&str, Option<&str>)>) -> Even
 }
 
 fn shows(conversation: &Conversation) -> Option<String> {
-    conversation.progress().map(|progress| progress.rich.text)
+    conversation
+        .progress(Timestamp::UNIX_EPOCH)
+        .map(|progress| progress.rich.text)
 }
 
 fn answer(changes: Vec<Change>) -> (Vec<MessageId>, String) {
@@ -76,7 +79,7 @@ fn a_turn_streams_and_its_answer_has_every_block_but_no_tool() {
     assert_eq!(shows(&talk).unwrap(), "Let me look");
     talk.take(&text(1, 0, "Let me look."));
     talk.take(&tool(1, "Bash", ToolState::Started));
-    assert_eq!(shows(&talk).unwrap(), "Let me look.\n\n⚙ Bash: cargo test");
+    assert_eq!(shows(&talk).unwrap(), "Let me look.\n\n⚙ running tests");
     talk.take(&tool(1, "Bash", ToolState::Finished));
     talk.preview(&Preview::TextDelta {
         turn: 1,
@@ -91,7 +94,7 @@ fn a_turn_streams_and_its_answer_has_every_block_but_no_tool() {
         text: "late".into(),
     });
     assert_eq!(shows(&talk).unwrap(), "Let me look.\n\nIt works.");
-    assert_eq!(talk.progress().unwrap().messages, [id(7)]);
+    assert_eq!(talk.progress(Timestamp::UNIX_EPOCH).unwrap().messages, [id(7)]);
     assert_eq!(
         answer(talk.take(&finished(1, &[7, 8], None))),
         (vec![id(7), id(8)], "Let me look.\n\nIt works.".into())
@@ -119,12 +122,13 @@ fn a_conversation_is_rebuilt_from_its_events() {
     let mut live = Conversation::default();
     let mut records = Vec::new();
     for (at, event) in events.into_iter().enumerate() {
-        live.take(&event);
-        records.push(Record {
+        let record = Record {
             seq: at as u64 + 1,
             at: Timestamp::UNIX_EPOCH,
             event,
-        });
+        };
+        live.take_record(&record);
+        records.push(record);
     }
     assert_eq!(Conversation::rebuild(&records), live);
 }
@@ -154,7 +158,7 @@ fn errors_are_sentences_after_what_was_said() {
 fn an_answer_longer_than_a_message_comes_in_parts() {
     let mut talk = Conversation::default();
     talk.take(&text(1, 0, &"word ".repeat(3000)));
-    assert!(talk.progress().unwrap().rich.units() <= 4096);
+    assert!(talk.progress(Timestamp::UNIX_EPOCH).unwrap().rich.units() <= 4096);
     let [Change::Answer { parts, .. }] = &talk.take(&finished(1, &[1], None))[..] else {
         panic!()
     };
@@ -300,4 +304,39 @@ fn an_answer_to_a_schedule_says_which_run_it_is_unless_somebody_else_asked_too()
         "",
         "who has nothing to say says nothing"
     );
+}
+
+#[test]
+fn a_turn_that_says_nothing_yet_is_thinking_and_then_tells_what_it_does_for_how_long() {
+    let at = |second| Timestamp::from_second(second).unwrap();
+    let record = |event| Record {
+        seq: 1,
+        at: at(100),
+        event,
+    };
+    let mut talk = Conversation::default();
+    talk.take_record(&record(started(1, &[7])));
+    assert_eq!(talk.progress(at(102)), None);
+    let thinking = talk.progress(at(160)).unwrap();
+    assert_eq!(
+        (thinking.rich.text.as_str(), thinking.thinking),
+        ("💭 thinking · 1:00", true)
+    );
+    talk.take(&tool(1, "Bash", ToolState::Started));
+    let busy = talk.progress(at(161)).unwrap();
+    assert_eq!(
+        (busy.rich.text.as_str(), busy.thinking),
+        ("⚙ running tests · 1:01", false)
+    );
+    assert_eq!(busy.details, "… Bash cargo test");
+    talk.take(&tool(1, "Bash", ToolState::Finished));
+    talk.take(&text(1, 0, "It works."));
+    let said = talk.progress(at(170)).unwrap();
+    assert_eq!(
+        (said.rich.text.as_str(), said.details.as_str()),
+        ("It works.", "✓ Bash cargo test")
+    );
+    assert!(talk.is_running());
+    talk.take(&finished(1, &[7], None));
+    assert!(!talk.is_running());
 }

@@ -7,6 +7,7 @@
 //! Knows nothing of sessions and tasks; tells by [`Outbox::deliveries`] that something was shown and by [`Reach`] that a place cannot
 //! be reached.
 
+mod drafts;
 mod overall;
 pub mod pace;
 pub mod reach;
@@ -16,6 +17,7 @@ mod sender;
 mod wishes;
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -65,6 +67,8 @@ struct Inner {
     /// Time of the outbox: since it was made, with a start above zero so that it can look back, and as fast as the scale says.
     start: Instant,
     overall: OnceLock<Overall>,
+    /// Telegram knows no drafts.
+    no_drafts: AtomicBool,
     chats: Mutex<HashMap<i64, Arc<Chat>>>,
     deliveries: Notify,
     reach: mpsc::UnboundedSender<Reach>,
@@ -115,6 +119,7 @@ impl Outbox {
                 budget,
                 start: Instant::now(),
                 overall: OnceLock::new(),
+                no_drafts: AtomicBool::new(false),
                 chats: Mutex::default(),
                 deliveries: Notify::new(),
                 reach,
@@ -168,7 +173,11 @@ impl Outbox {
     /// Shows that the bot is typing for at most this long, as far as calls are to spare; zero ends it.
     pub fn typing(&self, place: Place, for_at_most: Duration) {
         let now = self.inner.now();
-        self.wish(place.chat, |wishes| wishes.typing(place, now, now + for_at_most));
+        let chat = self.chat(place.chat);
+        chat.wishes().typing(place, now, now + for_at_most);
+        if !for_at_most.is_zero() {
+            chat.wake.notify_one();
+        }
     }
 
     fn wish(&self, chat: i64, change: impl FnOnce(&mut Wishes)) {

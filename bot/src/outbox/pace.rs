@@ -75,6 +75,7 @@ pub struct Pace {
     sent: VecDeque<Duration>,
     last: Option<Duration>,
     last_progress: Option<Duration>,
+    last_spare: Option<Duration>,
     silent_until: Duration,
     careful_until: Duration,
 }
@@ -97,6 +98,7 @@ impl Pace {
             sent: VecDeque::new(),
             last: None,
             last_progress: None,
+            last_spare: None,
             silent_until: Duration::ZERO,
             careful_until: Duration::ZERO,
         }
@@ -132,7 +134,12 @@ impl Pace {
         }
         let share = self.share(priority);
         let window = self.sent.iter().filter(|at| **at + WINDOW > now).collect::<Vec<_>>();
-        if let (true, Some(last)) = (priority <= Priority::Progress, self.last_progress) {
+        let before = match priority {
+            Priority::Spare => self.last_progress.max(self.last_spare),
+            Priority::Progress => self.last_progress,
+            _ => None,
+        };
+        if let Some(last) = before {
             let spread = window.len() * 2 >= share && share > 0;
             let even = if spread { MINUTE / share as u32 } else { Duration::ZERO };
             earliest = earliest.max(last + PROGRESS_GAP.max(even));
@@ -183,8 +190,10 @@ impl Pace {
         }
         self.sent.push_back(now);
         self.last = Some(now);
-        if priority <= Priority::Progress {
-            self.last_progress = Some(now);
+        match priority {
+            Priority::Spare => self.last_spare = Some(now),
+            Priority::Progress => self.last_progress = Some(now),
+            _ => {}
         }
     }
 

@@ -5,10 +5,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::drafts::{Drafts, Due};
 use super::pace::{Next, Pace, Priority};
 use super::schedule::{Turns, Waiting};
 use super::wishes::{Look, Reaction};
@@ -29,6 +31,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Something that could be done now.
 enum Item {
     Post(Pending),
+    /// How a post looks that has no message yet; with whether it is the first sign, and whether it differs by a clock only.
+    Draft(Pending, Content, Priority),
     Look(i64, Look),
     Reaction(i64, Reaction),
     Typing(Place),
@@ -38,6 +42,7 @@ impl Item {
     fn waiting(&self) -> Waiting {
         let (priority, place) = match self {
             Self::Post(pending) => (pending.priority, pending.place),
+            Self::Draft(pending, _, priority) => (*priority, pending.place),
             Self::Look(_, look) if look.tick => (Priority::Spare, look.place),
             Self::Look(_, look) => (Priority::Progress, look.place),
             Self::Reaction(_, reaction) => (Priority::Placeholder, reaction.place),
@@ -46,6 +51,25 @@ impl Item {
         Waiting {
             priority,
             thread: place.thread_key(),
+        }
+    }
+}
+
+/// What a call is for.
+#[derive(Clone, Copy)]
+struct About {
+    priority: Priority,
+    place: Place,
+    /// Text follows at once. The topic has had its turn when that is there, too: otherwise everybody would wait for two rounds.
+    half: bool,
+}
+
+impl About {
+    fn new(priority: Priority, place: Place) -> Self {
+        Self {
+            priority,
+            place,
+            half: false,
         }
     }
 }
@@ -97,6 +121,7 @@ struct Sender {
     looks: HashMap<i64, Content>,
     /// When progress of a post was last shown, so that every post of a topic has its turn.
     refreshed: HashMap<i64, Duration>,
+    drafts: Drafts,
 }
 
 impl Sender {
@@ -120,6 +145,7 @@ impl Sender {
             failures: 0,
             looks: HashMap::new(),
             refreshed: HashMap::new(),
+            drafts: Drafts::new(Place::is_group(id)),
         })
     }
 
@@ -139,6 +165,7 @@ impl Sender {
             (Next::Act, Some(at)) => {
                 match items.swap_remove(at) {
                     Item::Post(pending) => self.post(pending).await?,
+                    Item::Draft(pending, content, priority) => self.draft(pending, content, priority).await?,
                     Item::Look(post, look) => self.show_progress(post, look).await?,
                     Item::Reaction(message, reaction) => self.react(message, reaction).await?,
                     Item::Typing(place) => self.type_in(place).await?,
@@ -166,16 +193,71 @@ impl Sender {
         items.extend(ready.into_iter().map(|(post, look)| Item::Look(*post, look.clone())));
         let reactions = wishes.reactions.iter();
         items.extend(reactions.map(|(message, reaction)| Item::Reaction(*message, reaction.clone())));
-        let (typing, due) = wishes.typing_due(self.inner.now());
-        items.extend(typing.into_iter().map(Item::Typing));
-        items.extend(pending.into_iter().map(Item::Post));
+        let (typing, mut due) = wishes.typing_due(self.inner.now());
+        // A draft says more than that.
+        let typing = typing.into_iter().filter(|_| !self.drafts_here());
+        items.extend(typing.map(Item::Typing));
+        for pending in pending {
+            if pending.sent_as.is_some() || pending.version > 0 || !self.drafts_here() {
+                items.push(Item::Post(pending));
+                continue;
+            }
+            let look = wishes.looks.get(&pending.post);
+            let content = look.map_or_else(|| Content::plain(PLACEHOLDER), |look| look.content.clone());
+            let priority = match look {
+                _ if !self.drafts.has(pending.post) => Priority::Placeholder,
+                Some(look) if !look.tick => Priority::Progress,
+                _ => Priority::Spare,
+            };
+            match self.drafts.due(pending.post, &content, self.inner.now()) {
+                Due::Changed => items.push(Item::Draft(pending, content, priority)),
+                Due::Fading => items.push(Item::Draft(pending, content, Priority::Progress)),
+                Due::Later(at) => due = Some(due.map_or(at, |due: Duration| due.min(at))),
+            }
+        }
         Ok((items, due))
+    }
+
+    fn drafts_here(&self) -> bool {
+        !self.drafts.are_off() && !self.inner.no_drafts.load(Ordering::Relaxed)
+    }
+
+    async fn draft(&mut self, pending: Pending, content: Content, priority: Priority) -> Result<(), StoreError> {
+        let telegram = self.inner.telegram.clone();
+        let (place, post) = (pending.place, pending.post);
+        let call = telegram.send_draft(
+            place.chat,
+            place.thread,
+            post,
+            &content.rich.text,
+            &content.rich.entities,
+        );
+        let result = self.call(About::new(priority, place), call).await?;
+        if self.comes_later(&result).await? {
+            return Ok(());
+        }
+        match result {
+            Ok(()) | Err(CallError::NotModified) => self.went_well(place),
+            Err(error @ CallError::Unreachable { .. }) => return self.failed(error, &pending).await,
+            // The message itself will find out why.
+            Err(CallError::Formatting(_)) => {}
+            Err(error) => {
+                tracing::info!(chat = self.id, %error, "Telegram refuses drafts; progress is shown by edits");
+                self.drafts.turn_off();
+                if error.to_string().to_lowercase().contains("method not found") {
+                    self.inner.no_drafts.store(true, Ordering::Relaxed);
+                }
+                return Ok(());
+            }
+        }
+        self.drafts.sent(post, content, self.inner.now());
+        Ok(())
     }
 
     /// Makes a call that counts.
     async fn call<T>(
         &mut self,
-        (priority, place): (Priority, Place),
+        about: About,
         call: impl Future<Output = Result<T, CallError>>,
     ) -> Result<Result<T, CallError>, StoreError> {
         let inner = self.inner.clone();
@@ -183,21 +265,25 @@ impl Sender {
         let row = inner.store.call_begins(self.id, unix_millis()).await?;
         let result = call.await;
         drop(permit);
-        self.pace.sent(inner.now(), priority);
-        self.turns.served(place.thread_key());
+        self.pace.sent(inner.now(), about.priority);
+        if !about.half || result.is_err() {
+            self.turns.served(about.place.thread_key());
+        }
         inner.store.call_over(row, unix_millis()).await?;
         Ok(result)
     }
 
     async fn post(&mut self, pending: Pending) -> Result<(), StoreError> {
         let (store, telegram) = (self.inner.store.clone(), self.inner.telegram.clone());
-        let about = (pending.priority, pending.place);
+        let mut about = About::new(pending.priority, pending.place);
         let Some(sent_as) = pending.sent_as else {
             let place = pending.place;
+            about.half = pending.version > 0;
             let call = telegram.send_message(place.chat, place.thread, pending.reply_to, PLACEHOLDER);
             return match self.call(about, call).await? {
                 Ok(id) => {
                     self.went_well(place);
+                    self.drafts.over(pending.post);
                     store.sent(pending.post, id).await
                 }
                 Err(error) => self.failed(error, &pending).await,
@@ -224,7 +310,9 @@ impl Sender {
             return Ok(());
         };
         let priority = if look.tick { Priority::Spare } else { Priority::Progress };
-        let result = self.edit((priority, look.place), sent_as, &content, false).await?;
+        let result = self
+            .edit(About::new(priority, look.place), sent_as, &content, false)
+            .await?;
         self.refreshed.insert(post, self.inner.now());
         if self.comes_later(&result).await? {
             return Ok(());
@@ -243,7 +331,9 @@ impl Sender {
     async fn react(&mut self, message: i64, reaction: Reaction) -> Result<(), StoreError> {
         let telegram = self.inner.telegram.clone();
         let call = telegram.react(self.id, message, reaction.emoji.as_deref());
-        let result = self.call((Priority::Placeholder, reaction.place), call).await?;
+        let result = self
+            .call(About::new(Priority::Placeholder, reaction.place), call)
+            .await?;
         if self.comes_later(&result).await? {
             return Ok(());
         }
@@ -257,7 +347,7 @@ impl Sender {
     async fn type_in(&mut self, place: Place) -> Result<(), StoreError> {
         let telegram = self.inner.telegram.clone();
         let call = telegram.type_in(place.chat, place.thread);
-        let result = self.call((Priority::Spare, place), call).await?;
+        let result = self.call(About::new(Priority::Spare, place), call).await?;
         self.chat.wishes().typed(place, self.inner.now());
         self.comes_later(&result).await.map(drop)
     }
@@ -277,7 +367,7 @@ impl Sender {
 
     async fn edit(
         &mut self,
-        about: (Priority, Place),
+        about: About,
         message: i64,
         content: &Content,
         plain: bool,

@@ -296,3 +296,80 @@ async fn troubles_of_telegrams_servers_hold_a_chat_up_for_no_longer_than_a_secon
     let pause = calls[1].at_ms - calls[0].at_ms;
     assert!((1_000..200_000).contains(&pause), "{pause}");
 }
+
+impl Scene {
+    fn private(&self) -> Place {
+        Place {
+            chat: self.ada,
+            thread: None,
+        }
+    }
+
+    async fn drafts(&self) -> Vec<String> {
+        let seen = self.people.conversation(self.ada, &Default::default()).await.unwrap();
+        seen.drafts.into_iter().map(|draft| draft.text).collect()
+    }
+}
+
+#[tokio::test]
+async fn progress_in_a_private_chat_is_a_draft_and_the_answer_one_message() {
+    let scene = Scene::new().await;
+    let running = scene.start().await;
+    let place = scene.private();
+    let key = || "answer".to_owned();
+    let post = running
+        .store
+        .post(key(), place, None, None, Priority::Placeholder)
+        .await
+        .unwrap();
+    running.outbox.wake(place.chat);
+    scene.calls_come("sendMessageDraft", 1).await;
+    running.outbox.progress(place, post, Content::plain("It is 4"));
+    let calls = scene.calls_come("sendMessageDraft", 3).await;
+    assert_eq!(calls[1].params["text"], "It is 4");
+    assert_eq!(
+        calls[2].params, calls[1].params,
+        "a draft that would fade is sent again"
+    );
+    assert!(calls[2].at_ms - calls[1].at_ms > 20_000 && calls[2].at_ms - calls[1].at_ms < 30_000);
+    assert_eq!(scene.drafts().await, ["It is 4"]);
+    running.post(place, "answer", "It is 42.", Priority::Answer).await;
+    scene.sees(place, "It is 42.").await;
+    assert_eq!(scene.drafts().await, [""; 0]);
+    let shown = scene.people.messages(place.chat, None).await.unwrap();
+    let said = shown
+        .iter()
+        .filter(|shown| shown.from_bot)
+        .map(|shown| shown.text.as_str());
+    assert_eq!(said.collect::<Vec<_>>(), ["It is 42."]);
+}
+
+#[tokio::test]
+async fn where_drafts_are_refused_a_placeholder_is_edited() {
+    let scene = Scene::new().await;
+    let description = "Not Found: method not found".to_owned();
+    let refusal = Kind::Status { code: 404, description };
+    scene
+        .people
+        .fault(&Fault::on("sendMessageDraft", refusal))
+        .await
+        .unwrap();
+    let running = scene.start().await;
+    let place = scene.private();
+    let post = running
+        .store
+        .post("a".into(), place, None, None, Priority::Placeholder)
+        .await
+        .unwrap();
+    running.outbox.progress(place, post, Content::plain("It is 4"));
+    scene.sees(place, "It is 4").await;
+    running.post(place, "a", "It is 42.", Priority::Answer).await;
+    running.post(place, "b", "And more.", Priority::Answer).await;
+    scene.sees(place, "And more.").await;
+    assert_eq!(
+        scene.calls(Some("sendMessageDraft")).await.len(),
+        1,
+        "the refusal is remembered"
+    );
+    assert_eq!(scene.calls(Some("sendMessage")).await.len(), 2);
+}

@@ -258,7 +258,15 @@ pub(super) fn answer_turn(
     }
     known.sort_by_key(|message| message.message);
     let Some(newest) = known.pop() else {
-        // An empty turn of that kind says nothing.
+        // An empty turn of that kind says nothing, unless it has shown what it does.
+        let shown = tx
+            .prepare_cached("SELECT 1 FROM posts WHERE key = ?1")?
+            .exists([format!("turn/{uid}/{turn}/0")])?;
+        let parts = if parts.is_empty() && shown {
+            vec![Content::plain(outcome::SILENT)]
+        } else {
+            parts
+        };
         for (part, content) in parts.into_iter().enumerate() {
             let post = posts::ensure(tx, &format!("turn/{uid}/{turn}/{part}"), place, None, None)?;
             posts::show(tx, post, &content, priority)?;

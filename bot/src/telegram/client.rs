@@ -237,11 +237,32 @@ impl Telegram {
         self.call(action).await.map(drop)
     }
 
-    /// Ends the waiting sign on a pressed button and shows a short text.
-    pub async fn answer_callback(&self, query: &str, text: &str) -> Result<(), CallError> {
+    /// Streams a text that is being written, in a private chat. It is gone after 30 seconds, or when a message comes; the same id
+    /// changes the text that is shown.
+    pub async fn send_draft(
+        &self,
+        chat: i64,
+        thread: Option<i64>,
+        id: i64,
+        text: &str,
+        entities: &[Entity],
+    ) -> Result<(), CallError> {
+        let draft = SendMessageDraft {
+            chat_id: chat,
+            message_thread_id: thread,
+            draft_id: id,
+            text: text.to_owned(),
+            entities: entities.to_vec(),
+        };
+        self.call(draft).await.map(drop)
+    }
+
+    /// Ends the waiting sign on a pressed button and shows a short text, which goes away by itself unless it is an alert.
+    pub async fn answer_callback(&self, query: &str, text: &str, alert: bool) -> Result<(), CallError> {
         let answer = AnswerCallbackQuery {
             callback_query_id: query.to_owned(),
             text: text.to_owned(),
+            show_alert: alert,
         };
         self.call(answer).await.map(drop)
     }
@@ -328,6 +349,18 @@ struct EditMessageText {
 payload!(EditMessageText, "editMessageText");
 
 #[derive(Clone, Serialize)]
+struct SendMessageDraft {
+    chat_id: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_thread_id: Option<i64>,
+    draft_id: i64,
+    text: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    entities: Vec<Entity>,
+}
+payload!(SendMessageDraft, "sendMessageDraft");
+
+#[derive(Clone, Serialize)]
 struct ReactionType {
     #[serde(rename = "type")]
     kind: &'static str,
@@ -355,5 +388,6 @@ payload!(SendChatAction, "sendChatAction");
 struct AnswerCallbackQuery {
     callback_query_id: String,
     text: String,
+    show_alert: bool,
 }
 payload!(AnswerCallbackQuery, "answerCallbackQuery");

@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use longshore_telegram_emulator::control::view::Shown;
-use longshore_telegram_emulator::control::{ChatChange, routes::WantedCalls};
+use longshore_telegram_emulator::control::{ChatChange, ClockChange, routes::WantedCalls};
 use longshore_telegram_emulator::limits::Limits;
 use longshore_telegram_emulator::{Client, Emulator};
 use serde_json::{Value, json};
@@ -39,6 +39,8 @@ pub struct Stage {
     bot: Option<Child>,
     args: Vec<String>,
     held: Option<u64>,
+    /// Calls a minute, and how many times faster than the clock minutes pass.
+    pace: (String, String),
 }
 
 impl Stage {
@@ -76,6 +78,7 @@ impl Stage {
             bot: None,
             args: vec!["--create-topics".into()],
             held: None,
+            pace: ("600".into(), "1".into()),
         }
     }
 
@@ -88,6 +91,19 @@ impl Stage {
 
     pub fn allowing(mut self, args: &[&str]) -> Self {
         self.args = args.iter().map(|arg| (*arg).to_owned()).collect();
+        self
+    }
+
+    /// The bot keeps to a budget, and the emulator to Telegram's limits, in time that passes faster than the clock.
+    pub async fn paced(mut self, per_minute: usize, factor: f64) -> Self {
+        self.people.set_limits(&Limits::default()).await.unwrap();
+        let clock = ClockChange {
+            factor: Some(factor),
+            shared: Some(true),
+            ..ClockChange::default()
+        };
+        self.people.turn_clock(&clock).await.unwrap();
+        self.pace = (per_minute.to_string(), factor.to_string());
         self
     }
 
@@ -106,7 +122,9 @@ impl Stage {
                 "--listen",
                 "127.0.0.1:0",
                 "--messages-per-minute",
-                "600",
+                &self.pace.0,
+                "--time-scale",
+                &self.pace.1,
             ])
             .args([
                 "--telegram-api-url",

@@ -14,7 +14,7 @@ use futures::StreamExt;
 use jiff::Timestamp;
 use longshore_wire::MessageId;
 use longshore_wire::api::{Ack, Decision, Interrupt, Interrupted, MessageAccepted, PostMessage, Settings, Usage};
-use longshore_wire::event::{Event, Preview, Record};
+use longshore_wire::event::{Event, Preview, Record, ToolState};
 use longshore_wire::token::topic_token;
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -87,7 +87,7 @@ impl Runner {
         self.change(|state| {
             let record = Record {
                 seq: state.records.len() as u64 + 1,
-                at: Timestamp::UNIX_EPOCH,
+                at: Timestamp::now(),
                 event,
             };
             state.records.push(serde_json::to_string(&record).unwrap());
@@ -110,6 +110,17 @@ impl Runner {
             text: text.into(),
         };
         self.change(|state| state.previews.push((state.records.len(), delta)));
+    }
+
+    /// A tool begins.
+    pub fn tool(&self, turn: u64, id: &str, name: &str, summary: &str) {
+        self.emit(Event::Tool {
+            turn,
+            id: id.into(),
+            name: name.into(),
+            summary: summary.into(),
+            state: ToolState::Started,
+        });
     }
 
     pub fn turn(&self, turn: u64, ids: &[MessageId], text: &str) {

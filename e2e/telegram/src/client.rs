@@ -370,6 +370,12 @@ impl Client {
         self.send(self.http.put(self.at("/clock")).json(change)).await.map(drop)
     }
 
+    /// The emulated time, in milliseconds since 1970.
+    pub async fn now_ms(&self) -> Result<i64> {
+        let clock: Value = self.get("/clock").await?;
+        Ok(clock["now_ms"].as_i64().unwrap_or_default())
+    }
+
     /// Calls a method of the Bot API itself; the answer's JSON, refusals included.
     pub async fn bot_api(&self, token: &str, method: &str, params: &Value) -> Result<Value> {
         let url = format!("{}/bot{token}/{method}", self.base);

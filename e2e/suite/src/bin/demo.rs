@@ -263,7 +263,7 @@ fn has_button(shown: &Shown) -> bool {
 }
 
 fn is_placeholder(shown: &Shown) -> bool {
-    shown.text.chars().count() < 4
+    shown.text.chars().count() < 4 || shown.text.starts_with('💭')
 }
 
 async fn kinds(install: &Install) -> Result<()> {
