@@ -6,7 +6,7 @@
 //! that it was shown.
 //!
 //! Invariants: it never touches a pod, a Job or a StatefulSet; a message is in the store before Telegram forgets it; text
-//! goes out only by edits of a message whose id is in the store; rendering, pacing and the conversation do no IO.
+//! goes out only by edits of a message whose id is in the store, a file in one call under a name that stays; rendering, pacing and the conversation do no IO.
 
 pub mod agent;
 pub mod bot;

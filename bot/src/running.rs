@@ -54,6 +54,7 @@ pub fn show(bot: &Bot, post: i64, place: Place, target: &StopTarget, progress: P
     let content = Content {
         rich: progress.rich,
         buttons,
+        ..Content::default()
     };
     if fresh {
         bot.outbox.progress(place, post, content);

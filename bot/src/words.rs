@@ -157,6 +157,21 @@ pub fn file_not_fetched(why: &str) -> String {
     )
 }
 
+/// A file was not sent.
+pub fn file_not_sent(name: &str, why: &str) -> String {
+    format!(
+        "The file {name} could not be sent here: {why}. Files of up to 50 MB that are not empty can; ask for it in parts."
+    )
+}
+
+/// Stands below the first lines of code that is too long for a message.
+pub fn rest_in_file(lines: usize, name: &str) -> String {
+    match lines {
+        1 => format!("[… goes on; the whole is in the file {name}]"),
+        _ => format!("[… {lines} lines in all; the whole is in the file {name}]"),
+    }
+}
+
 /// Something could not be stopped.
 pub fn not_stopped(why: &str) -> String {
     format!("It could not be stopped: {why}")

@@ -94,6 +94,7 @@ pub fn content(row: i64, offered: &Offered) -> Content {
         buttons: buttons
             .map(|(number, option)| vec![button(&option.label, data(row, number))])
             .collect(),
+        ..Content::default()
     }
 }
 

@@ -79,6 +79,7 @@ pub fn asking(row: i64, stranger: &Stranger) -> Content {
             button("✅ Allow", data(row, Choice::Allow)),
             button("⛔ Ignore", data(row, Choice::Ignore)),
         ]],
+        ..Content::default()
     }
 }
 
@@ -90,6 +91,7 @@ pub fn allowed(row: i64, stranger: &Stranger, by: &str) -> Content {
             "✅ This person may use the bot in this chat, as {by} said."
         ))),
         buttons: vec![vec![button("↩️ Revoke", data(row, Choice::Revoke))]],
+        ..Content::default()
     }
 }
 
@@ -125,7 +127,7 @@ pub fn ended(stranger: &Stranger, end: &End) -> Content {
     };
     Content {
         rich: told(stranger).paragraph(Rich::plain(end)),
-        buttons: Vec::new(),
+        ..Content::default()
     }
 }
 

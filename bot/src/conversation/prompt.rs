@@ -68,10 +68,11 @@ pub fn asking(row: i64, approval: &Approval, answers: &BTreeMap<String, String>)
             None if answers.is_empty() => Content {
                 rich: head(approval, answers),
                 buttons: vec![vec![button("⏭ Skip", data(row, Choice::Deny))]],
+                ..Content::default()
             },
             None => Content {
                 rich: head(approval, answers),
-                buttons: Vec::new(),
+                ..Content::default()
             },
         },
         ApprovalKind::Permission => Content {
@@ -80,6 +81,7 @@ pub fn asking(row: i64, approval: &Approval, answers: &BTreeMap<String, String>)
                 button("✅ Allow", data(row, Choice::Allow)),
                 button("⛔ Deny", data(row, Choice::Deny)),
             ]],
+            ..Content::default()
         },
         ApprovalKind::Plan => Content {
             rich: head(approval, answers),
@@ -87,6 +89,7 @@ pub fn asking(row: i64, approval: &Approval, answers: &BTreeMap<String, String>)
                 button("✅ Approve the plan", data(row, Choice::Allow)),
                 button("✏️ Keep planning", data(row, Choice::Deny)),
             ]],
+            ..Content::default()
         },
     }
 }
@@ -109,7 +112,7 @@ pub fn closed(
     };
     Content {
         rich: head(approval, answers).paragraph(Rich::plain(end)),
-        buttons: Vec::new(),
+        ..Content::default()
     }
 }
 
@@ -180,6 +183,7 @@ fn ask(row: i64, number: usize, question: &Question) -> Content {
     Content {
         rich: cut_end(&rich, INPUT_UNITS).paragraph(Rich::plain(hint)),
         buttons: options.collect(),
+        ..Content::default()
     }
 }
 

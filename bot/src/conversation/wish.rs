@@ -120,6 +120,7 @@ pub fn asking(row: i64, wish: &Wish) -> Content {
             button("✅ Start a session", data(row, true)),
             button("⛔ No", data(row, false)),
         ]],
+        ..Content::default()
     }
 }
 
@@ -152,7 +153,7 @@ pub fn closed(wish: &Wish, end: &End) -> Content {
     };
     Content {
         rich: told(wish).paragraph(Rich::plain(end)),
-        buttons: Vec::new(),
+        ..Content::default()
     }
 }
 

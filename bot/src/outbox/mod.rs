@@ -7,6 +7,7 @@
 //! Knows nothing of sessions and tasks; tells by [`Outbox::deliveries`] that something was shown and by [`Reach`] that a place cannot
 //! be reached.
 
+mod document;
 mod drafts;
 mod overall;
 pub mod pace;

@@ -57,7 +57,7 @@ impl Item {
 
 /// What a call is for.
 #[derive(Clone, Copy)]
-struct About {
+pub(super) struct About {
     priority: Priority,
     place: Place,
     /// Text follows at once. The topic has had its turn when that is there, too: otherwise everybody would wait for two rounds.
@@ -65,7 +65,7 @@ struct About {
 }
 
 impl About {
-    fn new(priority: Priority, place: Place) -> Self {
+    pub(super) fn new(priority: Priority, place: Place) -> Self {
         Self {
             priority,
             place,
@@ -110,9 +110,9 @@ fn unix_millis() -> i64 {
     jiff::Timestamp::now().as_millisecond()
 }
 
-struct Sender {
-    inner: Arc<Inner>,
-    id: i64,
+pub(super) struct Sender {
+    pub(super) inner: Arc<Inner>,
+    pub(super) id: i64,
     chat: Arc<Chat>,
     pace: Pace,
     turns: Turns,
@@ -255,7 +255,7 @@ impl Sender {
     }
 
     /// Makes a call that counts.
-    async fn call<T>(
+    pub(super) async fn call<T>(
         &mut self,
         about: About,
         call: impl Future<Output = Result<T, CallError>>,
@@ -274,6 +274,9 @@ impl Sender {
     }
 
     async fn post(&mut self, pending: Pending) -> Result<(), StoreError> {
+        if pending.content.as_ref().is_some_and(|content| content.file.is_some()) {
+            return self.document(pending).await;
+        }
         let (store, telegram) = (self.inner.store.clone(), self.inner.telegram.clone());
         let mut about = About::new(pending.priority, pending.place);
         let Some(sent_as) = pending.sent_as else {
@@ -372,13 +375,14 @@ impl Sender {
         content: &Content,
         plain: bool,
     ) -> Result<Result<(), CallError>, StoreError> {
-        let entities = if plain { &[][..] } else { &content.rich.entities[..] };
+        let bare = plain.then(|| content.bare().swap_remove(0));
+        let rich = bare.as_ref().unwrap_or(&content.rich);
         let telegram = self.inner.telegram.clone();
-        let call = telegram.edit_message(self.id, message, &content.rich.text, entities, &content.buttons);
+        let call = telegram.edit_message(self.id, message, &rich.text, &rich.entities, &content.buttons);
         self.call(about, call).await
     }
 
-    fn went_well(&mut self, place: Place) {
+    pub(super) fn went_well(&mut self, place: Place) {
         self.failures = 0;
         // Nobody listens any more only when the bot is shutting down.
         let _ = self.inner.reach.send(Reach {
@@ -405,7 +409,7 @@ impl Sender {
         self.pace.pause(self.inner.now(), wait);
     }
 
-    async fn failed(&mut self, error: CallError, pending: &Pending) -> Result<(), StoreError> {
+    pub(super) async fn failed(&mut self, error: CallError, pending: &Pending) -> Result<(), StoreError> {
         let store = self.inner.store.clone();
         let (post, version) = (pending.post, pending.version);
         match error {

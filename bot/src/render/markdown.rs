@@ -1,79 +1,130 @@
 //! CommonMark to text with entities.
 //!
-//! Parsed by pulldown-cmark without tables and footnotes, which Telegram cannot show: their source stays readable text.
-//! Raw HTML, link definitions and titles, which a Markdown renderer would swallow, are written out.
+//! Parsed by pulldown-cmark, with tables, task lists and footnotes. What a Markdown renderer would swallow is written out: raw
+//! HTML, definitions and titles of links, targets of which Telegram makes no link. Tables and code go into monospace blocks.
 
 use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
 
-use super::{Entity, Rich, Style, units};
+use super::characters::{clean, expand_tabs, is_blank};
+use super::page::Page;
+use super::table::Table;
+use super::{Rich, Style, link};
 
-/// Renders a Markdown document. The text has no white space at either end.
+/// Renders a Markdown document. The text has no white space at its end, and at its beginning only that of code.
 pub fn markdown(source: &str) -> Rich {
-    let parser = Parser::new_ext(source, Options::ENABLE_STRIKETHROUGH);
-    let definitions = parser
-        .reference_definitions()
-        .iter()
-        .map(|(_, definition)| source[definition.span.clone()].trim().to_owned())
-        .collect::<Vec<_>>();
-    let mut page = Page::default();
-    for event in parser {
-        page.event(event);
+    let source = clean(source);
+    let options =
+        Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TABLES | Options::ENABLE_TASKLISTS | Options::ENABLE_FOOTNOTES;
+    let mut writer = Writer::default();
+    let mut seen = 0;
+    for (event, range) in Parser::new_ext(&source, options).into_offset_iter() {
+        let (gap, next) = match &event {
+            Event::Start(
+                Tag::List(_) | Tag::Item | Tag::BlockQuote(_) | Tag::Table(_) | Tag::TableHead | Tag::TableRow,
+            ) => (range.start, range.start),
+            Event::Start(Tag::FootnoteDefinition(_)) => {
+                let mark = source[range.clone()].find("]:").map_or(0, |at| at + 2);
+                (range.start, range.start + mark)
+            }
+            Event::End(_) => (range.end, range.end),
+            _ => (range.start, range.end),
+        };
+        let skipped = source.get(seen..gap).unwrap_or_default();
+        writer.skipped(skipped);
+        writer.end_table();
+        seen = seen.max(next);
+        writer.event(event);
     }
-    for definition in definitions {
-        page.gap(1);
-        page.write(&definition);
-    }
-    page.finish()
+    writer.skipped(&source[seen..]);
+    writer.end_table();
+    writer.page.finish()
 }
 
 #[derive(Default)]
-struct Page {
-    text: String,
-    units: usize,
-    entities: Vec<Entity>,
-    open: Vec<(Style, usize)>,
+struct Writer {
+    page: Page,
     lists: Vec<Option<u64>>,
-    /// Just behind a bullet: the first paragraph of the item goes on in this line.
-    behind_bullet: bool,
-    quotes: usize,
-    titles: Vec<String>,
+    links: Vec<Link>,
+    code: Option<Code>,
+    table: Option<Table>,
 }
 
-impl Page {
+/// A link or picture whose text is being written.
+struct Link {
+    url: String,
+    title: String,
+    /// Where its text begins.
+    start: usize,
+    /// Whether Telegram will make it a link.
+    clickable: bool,
+}
+
+/// A block of code that is being read.
+struct Code {
+    info: String,
+    text: String,
+}
+
+impl Writer {
     fn write(&mut self, text: &str) {
-        self.text.push_str(text);
-        self.units += units(text);
-        self.behind_bullet = false;
+        match (&mut self.code, &mut self.table) {
+            (Some(code), _) => code.text.push_str(text),
+            (None, Some(table)) => table.write(text),
+            (None, None) => self.page.write(text),
+        }
     }
 
-    /// Ends the line, and with 2 leaves a blank one.
-    fn gap(&mut self, newlines: usize) {
-        if self.text.is_empty() || self.behind_bullet {
-            return;
+    /// Tables are monospace throughout, and Telegram allows nothing inside that.
+    fn begin(&mut self, style: Style) {
+        if self.table.is_none() {
+            self.page.begin(style);
         }
-        let has = self.text.len() - self.text.trim_end_matches('\n').len();
-        for _ in has..newlines {
-            self.text.push('\n');
-            self.units += 1;
+    }
+
+    fn end(&mut self) {
+        if self.table.is_none() {
+            self.page.end();
+        }
+    }
+
+    /// What is written so far, or of a table, of its cell.
+    fn written(&self) -> &str {
+        self.table.as_ref().map_or(self.page.text(), Table::written)
+    }
+
+    /// The parser says nothing of definitions of links, nor of cells for which the head of a table has no column. They stand where
+    /// it has skipped something that is more than marks.
+    fn skipped(&mut self, source: &str) {
+        let mut source = source;
+        if let Some(table) = &mut self.table {
+            let (row, behind) = source.split_once('\n').unwrap_or((source, ""));
+            let row = row.trim_matches(|c: char| c.is_whitespace() || matches!(c, '|' | '>'));
+            for cell in row
+                .split('|')
+                .filter(|_| !row.trim_matches(['-', ':', '|', ' ']).is_empty())
+            {
+                table.cell();
+                table.write(cell.trim());
+            }
+            source = behind;
+        }
+        if let Some(start) = source.find('[').filter(|_| source.contains("]:")) {
+            for line in source[start..].lines() {
+                self.page.gap(1);
+                self.page.write(line.trim_matches(['>', ' ', '\t']));
+            }
+        }
+    }
+
+    /// Writes a table that is over. Not before the next thing begins, as cells may have been skipped at its end.
+    fn end_table(&mut self) {
+        if let Some(table) = self.table.take_if(|table| table.is_over) {
+            self.page.block(&table.lay_out(), Style::Pre { language: None });
         }
     }
 
     fn block_gap(&mut self) {
-        self.gap(if self.lists.is_empty() { 2 } else { 1 });
-    }
-
-    fn begin(&mut self, style: Style) {
-        self.open.push((style, self.units));
-    }
-
-    fn end(&mut self) {
-        if let Some((style, offset)) = self.open.pop() {
-            let written = self.text.trim_end_matches('\n');
-            let length = (self.units - (self.text.len() - written.len())).saturating_sub(offset);
-            if length > 0 {
-                self.entities.push(Entity { style, offset, length });
-            }
-        }
+        self.page.gap(if self.lists.is_empty() { 2 } else { 1 });
     }
 
     fn event(&mut self, event: Event<'_>) {
@@ -82,18 +133,25 @@ impl Page {
             Event::End(tag) => self.close(tag),
             Event::Text(text) | Event::Html(text) | Event::InlineHtml(text) => self.write(&text),
             Event::Code(code) => {
-                self.begin(Style::Code);
+                // Telegram has no code inside links.
+                let plain = self.links.iter().any(|link| link.clickable);
+                if !plain {
+                    self.begin(Style::Code);
+                }
                 self.write(&code);
-                self.end();
+                if !plain {
+                    self.end();
+                }
             }
             Event::SoftBreak | Event::HardBreak => self.write("\n"),
             Event::Rule => {
                 self.block_gap();
                 self.write("———");
             }
-            // Not enabled, so never seen; written out all the same if an upgrade enables one.
-            Event::InlineMath(text) | Event::DisplayMath(text) | Event::FootnoteReference(text) => self.write(&text),
-            Event::TaskListMarker(done) => self.write(if done { "[x] " } else { "[ ] " }),
+            // Not enabled, so never seen; written out all the same if an upgrade enables them.
+            Event::InlineMath(text) | Event::DisplayMath(text) => self.write(&text),
+            Event::FootnoteReference(name) => self.write(&format!("[{name}]")),
+            Event::TaskListMarker(done) => self.page.tick(if done { "☑ " } else { "☐ " }),
         }
     }
 
@@ -105,218 +163,140 @@ impl Page {
             }
             Tag::BlockQuote(_) => {
                 self.block_gap();
-                self.quotes += 1;
-                // Telegram has no quotations inside quotations.
-                if self.quotes == 1 {
-                    self.begin(Style::Blockquote);
-                }
+                self.page.quote();
             }
             Tag::CodeBlock(kind) => {
                 self.block_gap();
-                let language = match kind {
-                    CodeBlockKind::Fenced(info) if !info.trim().is_empty() => Some(info.trim().to_owned()),
-                    _ => None,
+                let info = match kind {
+                    CodeBlockKind::Fenced(info) => info.trim().to_owned(),
+                    CodeBlockKind::Indented => String::new(),
                 };
-                self.behind_bullet = false;
-                self.begin(Style::Pre { language });
+                let text = String::new();
+                self.code = Some(Code { info, text });
             }
             Tag::List(first) => {
                 self.block_gap();
                 self.lists.push(first);
+                self.page.indent();
             }
-            Tag::Item => self.item(),
+            Tag::Item => {
+                let bullet = match self.lists.last_mut() {
+                    Some(Some(number)) => {
+                        *number += 1;
+                        format!("{}. ", *number - 1)
+                    }
+                    _ => "• ".to_owned(),
+                };
+                self.page.item(&bullet);
+            }
+            Tag::FootnoteDefinition(name) => {
+                self.block_gap();
+                self.page.label(&format!("[{name}] "));
+            }
+            Tag::Table(alignments) => {
+                self.block_gap();
+                self.table = Some(Table::new(alignments));
+            }
+            Tag::TableHead | Tag::TableRow => {
+                if let Some(table) = &mut self.table {
+                    table.row();
+                }
+            }
+            Tag::TableCell => {
+                if let Some(table) = &mut self.table {
+                    table.cell();
+                }
+            }
             Tag::Emphasis => self.begin(Style::Italic),
             Tag::Strong => self.begin(Style::Bold),
             Tag::Strikethrough => self.begin(Style::Strikethrough),
             Tag::Link { dest_url, title, .. } | Tag::Image { dest_url, title, .. } => {
-                self.titles.push(title.to_string());
-                self.begin(Style::TextLink {
-                    url: dest_url.to_string(),
-                });
+                self.start_link(dest_url.to_string(), title.to_string());
             }
-            Tag::Paragraph | Tag::HtmlBlock => self.block_gap(),
             _ => self.block_gap(),
         }
     }
 
-    fn item(&mut self) {
-        self.behind_bullet = false;
-        self.gap(1);
-        let depth = self.lists.len().saturating_sub(1);
-        let bullet = match self.lists.last_mut() {
-            Some(Some(number)) => {
-                *number += 1;
-                format!("{}. ", *number - 1)
-            }
-            _ => "• ".to_owned(),
-        };
-        self.write(&format!("{}{bullet}", "  ".repeat(depth)));
-        self.behind_bullet = true;
+    /// Telegram has no links inside links and none inside tables.
+    fn start_link(&mut self, url: String, title: String) {
+        let inside = self.links.iter().any(|link| link.clickable);
+        let clickable = !inside && self.table.is_none() && link::is_clickable(&url);
+        if clickable {
+            self.begin(Style::TextLink { url: url.clone() });
+        }
+        self.links.push(Link {
+            url,
+            title,
+            start: self.written().len(),
+            clickable,
+        });
     }
 
     fn close(&mut self, tag: TagEnd) {
         match tag {
             TagEnd::Heading(_) | TagEnd::Emphasis | TagEnd::Strong | TagEnd::Strikethrough => self.end(),
             TagEnd::CodeBlock => self.close_code(),
-            TagEnd::BlockQuote(_) => {
-                self.quotes = self.quotes.saturating_sub(1);
-                if self.quotes == 0 {
-                    self.end();
-                }
-            }
+            TagEnd::BlockQuote(_) => self.page.end_quote(),
             TagEnd::Link | TagEnd::Image => self.close_link(),
             TagEnd::List(_) => {
                 self.lists.pop();
-                self.behind_bullet = false;
+                self.page.dedent();
             }
-            TagEnd::Item => self.behind_bullet = false,
+            TagEnd::Item | TagEnd::FootnoteDefinition => self.page.end_item(),
+            TagEnd::Table => {
+                if let Some(table) = &mut self.table {
+                    table.is_over = true;
+                }
+            }
             _ => {}
         }
     }
 
-    /// An empty code block has no text that could bear its language, so the language is written out.
+    /// The first word above code is its language if it can be one; anything else that stands there is written out.
     fn close_code(&mut self) {
-        if let Some((
-            Style::Pre {
-                language: Some(language),
-            },
-            offset,
-        )) = self.open.last().cloned()
-        {
-            let newlines = self.text.len() - self.text.trim_end_matches('\n').len();
-            if self.units <= offset + newlines {
-                self.write(&language);
-            }
-        }
-        self.end();
-    }
-
-    /// Telegram makes links of web addresses only; another target is written behind the text.
-    fn close_link(&mut self) {
-        let title = self.titles.pop().unwrap_or_default();
-        let Some((Style::TextLink { url }, offset)) = self.open.last().cloned() else {
+        let Some(Code { info, text }) = self.code.take() else {
             return;
         };
-        let clickable = ["http://", "https://", "mailto:", "tg://"]
-            .iter()
-            .any(|scheme| url.starts_with(scheme));
-        let empty = self.units == offset;
-        if clickable && !empty {
-            self.end();
+        let word = info
+            .find(|c: char| c.is_whitespace() || matches!(c, ',' | ':' | '{'))
+            .unwrap_or(info.len());
+        let (language, more) = info.split_at(word);
+        let is_name = |c: char| c.is_ascii_alphanumeric() || "+#._-".contains(c);
+        let is_language = language.len() <= 30 && language.chars().all(is_name);
+        let (language, more) = if is_language {
+            (language, more)
         } else {
-            self.open.pop();
-            match (empty, url.is_empty()) {
-                (_, true) => {}
-                (true, false) => self.write(&url),
-                (false, false) => self.write(&format!(" ({url})")),
-            }
+            ("", info.as_str())
+        };
+        let text = expand_tabs(text.trim_end_matches('\n'));
+        // Nothing would bear the language of empty code.
+        let more = if text.trim().is_empty() {
+            info.as_str()
+        } else {
+            more.trim_start_matches([',', ':', ' ']).trim_end()
+        };
+        if !more.is_empty() {
+            self.page.write(more);
+            self.page.gap(1);
         }
-        if !title.is_empty() {
-            self.write(&format!(" “{title}”"));
-        }
+        let language = (!language.is_empty()).then(|| language.to_owned());
+        self.page.block(&text, Style::Pre { language });
     }
 
-    fn finish(mut self) -> Rich {
-        while !self.open.is_empty() {
+    fn close_link(&mut self) {
+        let Some(link) = self.links.pop() else { return };
+        let text = self.written().get(link.start..).unwrap_or_default().trim();
+        let shows_url = link.clickable || text == link.url || link.url.strip_prefix("mailto:") == Some(text);
+        if is_blank(text) {
+            self.write(&link.url);
+        } else if !shows_url && !link.url.is_empty() {
+            self.write(&format!(" ({})", link.url));
+        }
+        if link.clickable {
             self.end();
         }
-        let lead = self.text.len() - self.text.trim_start().len();
-        let lead_units = units(&self.text[..lead]);
-        let text = self.text.trim().to_owned();
-        let total = units(&text);
-        let mut entities = self
-            .entities
-            .into_iter()
-            .filter_map(|mut entity| {
-                let end = (entity.offset + entity.length).saturating_sub(lead_units).min(total);
-                entity.offset = entity.offset.saturating_sub(lead_units);
-                entity.length = end.saturating_sub(entity.offset);
-                (entity.length > 0).then_some(entity)
-            })
-            .collect::<Vec<_>>();
-        entities.sort_by_key(|entity| (entity.offset, std::cmp::Reverse(entity.length)));
-        Rich { text, entities }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The text with every entity written round its range.
-    fn show(source: &str) -> String {
-        let rich = markdown(source);
-        let text = rich.text.encode_utf16().collect::<Vec<_>>();
-        let mut marks = Vec::new();
-        for (order, entity) in rich.entities.iter().enumerate() {
-            let name = match &entity.style {
-                Style::Bold => "b".to_owned(),
-                Style::Italic => "i".to_owned(),
-                Style::Strikethrough => "s".to_owned(),
-                Style::Code => "code".to_owned(),
-                Style::Pre { language } => format!("pre:{}", language.as_deref().unwrap_or("")),
-                Style::TextLink { url } => format!("a:{url}"),
-                Style::Blockquote => "quote".to_owned(),
-            };
-            marks.push((entity.offset, 1, order as i64, format!("<{name}>")));
-            marks.push((entity.offset + entity.length, 0, -(order as i64), "</>".to_owned()));
+        if !link.title.is_empty() {
+            self.write(&format!(" “{}”", link.title));
         }
-        marks.sort();
-        let mut shown = String::new();
-        let mut at = 0;
-        for (offset, _, _, mark) in marks {
-            shown.push_str(&String::from_utf16(&text[at..offset]).unwrap());
-            shown.push_str(&mark);
-            at = offset;
-        }
-        shown + &String::from_utf16(&text[at..]).unwrap()
-    }
-
-    #[test]
-    fn an_answer_as_claude_writes_them() {
-        insta::assert_snapshot!(show(
-            "# Result\n\nIt **works** now, *mostly*; see `main.rs` and [the log](https://x.y/z).\n\n1. first\n2. second\n   - nested **b**\n   - more\n\n```rust\nfn main() {}\n```\n\n> quoted\n> text\n\nEnd 😀 **fat**"
-        ), @"
-        <b>Result</>
-
-        It <b>works</> now, <i>mostly</>; see <code>main.rs</> and <a:https://x.y/z>the log</>.
-
-        1. first
-        2. second
-          • nested <b>b</>
-          • more
-
-        <pre:rust>fn main() {}</>
-
-        <quote>quoted
-        text</>
-
-        End 😀 <b>fat</>
-        ");
-    }
-
-    #[test]
-    fn what_telegram_cannot_format_is_written_out() {
-        insta::assert_snapshot!(show(
-            "<b>raw</b> <!-- note -->\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n[file](src/main.rs) ![pic](https://x.y/p.png \"t\") [ref]\n\n[ref]: https://r.example \"title\"\n\n- [ ] todo\n\n***"
-        ), @r#"
-        <b>raw</b> <!-- note -->
-
-        | a | b |
-        |---|---|
-        | 1 | 2 |
-
-        file (src/main.rs) <a:https://x.y/p.png>pic</> “t” <a:https://r.example>ref</> “title”
-
-        • [ ] todo
-
-        ———
-        [ref]: https://r.example "title"
-        "#);
-    }
-
-    #[test]
-    fn white_space_alone_renders_to_nothing() {
-        assert_eq!(markdown(" \n\n "), Rich::default());
     }
 }

@@ -4,11 +4,18 @@
 //! long answer can be cut anywhere with the formatting continued on the other side ([`split`]). Pure; knows no message ids
 //! and no limits but the length that it is given. Nothing is dropped: what has no counterpart in Telegram becomes text.
 
+mod characters;
+mod code;
+mod link;
 mod markdown;
+mod page;
+mod settle;
 mod split;
+mod table;
 
+pub use code::{CodeFile, take_out_code};
 pub use markdown::markdown;
-pub use split::{MESSAGE_UNITS, split, tail};
+pub use split::{CAPTION_UNITS, MESSAGE_UNITS, split, tail};
 
 use serde::{Deserialize, Serialize};
 
@@ -75,6 +82,28 @@ impl Rich {
         units(&self.text)
     }
 
+    /// The bare text, with the targets of its links behind what they stand under.
+    pub fn written_out(&self) -> String {
+        let mut links = self
+            .entities
+            .iter()
+            .filter_map(|entity| match &entity.style {
+                Style::TextLink { url } => Some((entity.offset + entity.length, url)),
+                _ => None,
+            })
+            .peekable();
+        let mut out = String::with_capacity(self.text.len());
+        let mut at = 0;
+        for c in self.text.chars().map(Some).chain([None]) {
+            while let Some((_, url)) = links.next_if(|(end, _)| *end <= at) {
+                out.push_str(&format!(" ({url})"));
+            }
+            out.extend(c);
+            at += c.map_or(0, char::len_utf16);
+        }
+        out
+    }
+
     /// Appends other text after a blank line.
     pub fn paragraph(mut self, other: Rich) -> Self {
         if self.text.is_empty() {
@@ -95,3 +124,6 @@ impl Rich {
 pub fn units(text: &str) -> usize {
     text.chars().map(char::len_utf16).sum()
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,7 @@ pub mod choices;
 pub mod escalations;
 pub mod history;
 pub mod inbox;
+pub mod kept;
 pub mod messages;
 pub mod notes;
 pub mod offers;
@@ -34,6 +35,7 @@ use serde::de::DeserializeOwned;
 #[derive(Clone)]
 pub struct Store {
     connection: tokio_rusqlite::Connection,
+    files: kept::Files,
 }
 
 /// Why the store failed.
@@ -42,6 +44,9 @@ pub enum StoreError {
     /// SQLite.
     #[error("the store failed: {0}")]
     Sql(#[from] rusqlite::Error),
+    /// The folder with the files of posts.
+    #[error("the folder for files beside the store failed: {0}")]
+    Files(#[from] std::io::Error),
     /// The thread of the connection is gone.
     #[error("the store is closed")]
     Closed,
@@ -68,7 +73,8 @@ impl Store {
     /// Opens or makes the database file.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
         let connection = tokio_rusqlite::Connection::open(path).await?;
-        let store = Self { connection };
+        let files = kept::Files::beside(path)?;
+        let store = Self { connection, files };
         store
             .call(|connection| {
                 connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -78,6 +84,7 @@ impl Store {
                 schema::migrate(connection)
             })
             .await?;
+        store.sweep_files().await?;
         Ok(store)
     }
 

@@ -16,11 +16,33 @@ use crate::telegram::client::Button;
 /// What a post says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Content {
-    /// Text.
+    /// Text. Of a post with a file it stands under the file, and its length is [`render::CAPTION_UNITS`] at most.
     pub rich: Rich,
     /// Rows of buttons under it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub buttons: Vec<Vec<Button>>,
+    /// A file. It goes out in one call, without a placeholder, and stays as it is once it was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<Upload>,
+}
+
+/// A file that a post brings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upload {
+    /// Name that people see. The same on every attempt, so that a file that came twice is known for one.
+    pub name: String,
+    /// What is in it.
+    pub body: Body,
+}
+
+/// Content of a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Body {
+    /// This text.
+    Text(String),
+    /// What [`super::kept::Files`] keeps under this name.
+    Kept(String),
 }
 
 impl Content {
@@ -28,21 +50,61 @@ impl Content {
     pub fn plain(text: impl Into<String>) -> Self {
         Self {
             rich: Rich::plain(text),
-            buttons: Vec::new(),
+            ..Self::default()
         }
     }
 
-    /// As many posts as a text needs.
+    /// As many posts as a text needs: the text, and behind it, as files, the code that is too long for it.
     pub fn parts(rich: &Rich) -> Vec<Self> {
-        let parts = render::split(rich, render::MESSAGE_UNITS);
+        let (shown, files) = render::take_out_code(rich);
+        let mut parts = texts(&shown);
+        parts.extend(files.into_iter().map(|file| Self {
+            file: Some(Upload {
+                name: file.name,
+                body: Body::Text(file.text),
+            }),
+            ..Self::default()
+        }));
         parts
-            .into_iter()
-            .map(|rich| Self {
-                rich,
-                buttons: Vec::new(),
-            })
-            .collect()
     }
+
+    /// What is said without formatting; what of it is too long for this post is for others. At least one part.
+    pub fn bare(&self) -> Vec<Rich> {
+        let limit = match self.file {
+            Some(_) => render::CAPTION_UNITS,
+            None => render::MESSAGE_UNITS,
+        };
+        let mut parts = render::split(&Rich::plain(self.rich.written_out()), limit);
+        if parts.is_empty() {
+            parts.push(Rich::default());
+        }
+        parts
+    }
+
+    /// The posts that bring a file: one, or more when what is told about it is longer than Telegram lets stand under a file.
+    pub fn bringing(rich: Rich, file: Upload) -> Vec<Self> {
+        let fits = rich.units() <= render::CAPTION_UNITS;
+        let (mut parts, rich) = if fits {
+            (Vec::new(), rich)
+        } else {
+            (texts(&rich), Rich::default())
+        };
+        parts.push(Self {
+            rich,
+            file: Some(file),
+            ..Self::default()
+        });
+        parts
+    }
+}
+
+fn texts(rich: &Rich) -> Vec<Content> {
+    let parts = render::split(rich, render::MESSAGE_UNITS);
+    let text = |rich| Content {
+        rich,
+        ..Content::default()
+    };
+    parts.into_iter().map(text).collect()
 }
 
 /// A post that is not up to date.
@@ -62,6 +124,8 @@ pub struct Pending {
     pub priority: Priority,
     /// Version of the content.
     pub version: i64,
+    /// Version that Telegram confirmed.
+    pub shown: i64,
     /// Formatting was refused; send the bare text.
     pub plain: bool,
     /// How often it was sent anew because the message was gone.
@@ -134,7 +198,7 @@ impl Store {
     pub async fn pending(&self, chat: i64) -> Result<Vec<Pending>, StoreError> {
         self.call(move |connection| {
             let mut select = connection.prepare_cached(
-                "SELECT post, thread, reply_to, sent_as, content, priority, version, plain, resent FROM posts
+                "SELECT post, thread, reply_to, sent_as, content, priority, version, plain, resent, shown FROM posts
                  WHERE chat = ?1 AND parked = 0 AND (sent_as IS NULL OR version > shown) ORDER BY post",
             )?;
             let rows = select.query_map([chat], |row| {
@@ -148,6 +212,7 @@ impl Store {
                     version: row.get(6)?,
                     plain: row.get(7)?,
                     resent: row.get(8)?,
+                    shown: row.get(9)?,
                 })
             })?;
             Ok(rows.collect::<Result<_, _>>()?)
@@ -194,13 +259,63 @@ impl Store {
             .await
     }
 
-    /// Formatting of this version was refused.
+    /// A post with a file was sent in one call and got this id.
+    pub async fn sent_whole(&self, post: i64, sent_as: i64, version: i64) -> Result<(), StoreError> {
+        self.call(move |connection| {
+            connection
+                .prepare_cached("UPDATE posts SET sent_as = ?2, shown = max(shown, ?3) WHERE post = ?1")?
+                .execute([post, sent_as, version])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// The file of this version cannot be sent; the post says this instead.
+    pub async fn say_instead(&self, post: i64, version: i64, content: Content) -> Result<(), StoreError> {
+        self.call(move |connection| {
+            connection.execute(
+                "UPDATE posts SET content = ?3, version = version + 1, plain = 0 WHERE post = ?1 AND version = ?2",
+                params![post, version, Json(&content)],
+            )?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Formatting of this version was refused; it is said without. What makes that longer than a post goes on in further ones.
     pub async fn fall_back_to_plain(&self, post: i64, version: i64) -> Result<(), StoreError> {
-        self.change(
-            "UPDATE posts SET plain = 1 WHERE post = ?1 AND version = ?2",
-            post,
-            version,
-        )
+        self.transaction(move |tx| {
+            let plain = "UPDATE posts SET plain = 1 WHERE post = ?1 AND version = ?2 AND plain = 0";
+            if tx.execute(plain, [post, version])? == 0 {
+                return Ok(());
+            }
+            let (key, place, reply_to, subject, priority, content) = tx.query_row(
+                "SELECT key, chat, thread, reply_to, subject, priority, content FROM posts WHERE post = ?1",
+                [post],
+                |row| {
+                    let place = Place::from_key(row.get(1)?, row.get(2)?);
+                    let priority = Priority::from_number(row.get(5)?);
+                    let content = row.get::<_, Json<Content>>(6)?.0;
+                    Ok((
+                        row.get::<_, String>(0)?,
+                        place,
+                        row.get(3)?,
+                        row.get(4)?,
+                        priority,
+                        content,
+                    ))
+                },
+            )?;
+            for (part, rich) in content.bare().into_iter().enumerate().skip(1) {
+                let more = ensure(tx, &format!("{key}/bare/{version}/{part}"), place, reply_to, subject)?;
+                let content = Content {
+                    rich,
+                    ..Content::default()
+                };
+                show(tx, more, &content, priority)?;
+            }
+            Ok(())
+        })
         .await
     }
 

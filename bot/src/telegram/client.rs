@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use longshore_wire::api::MAX_FILES_BYTES;
+use reqwest::multipart::{Form, Part};
 use serde::Serialize;
 use serde_json::Value;
 use teloxide_core::requests::Payload;
 use teloxide_core::{Bot, RequestError};
 
 use super::error::{self, CallError};
-use crate::render::Entity;
+use crate::render::{Entity, Rich};
 
 /// How long Telegram holds a poll that has nothing to say.
 pub const POLL_SECONDS: u32 = 50;
@@ -21,6 +22,8 @@ pub const POLL_SECONDS: u32 = 50;
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long any other call may take. Nothing else goes to the chat in that time.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a file may take to go up.
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(300);
 /// What the bot wants to hear of.
 const ALLOWED_UPDATES: [&str; 3] = ["message", "callback_query", "my_chat_member"];
 
@@ -46,6 +49,30 @@ pub struct Button {
     pub text: String,
     /// At most 64 bytes; comes back when it is pressed.
     pub callback_data: String,
+}
+
+/// Where a message goes. `thread` must be none for the General topic: Telegram refuses 1.
+#[derive(Clone, Copy, Debug)]
+pub struct To {
+    /// Chat.
+    pub chat: i64,
+    /// Forum topic.
+    pub thread: Option<i64>,
+    /// Message under which it stands, if that is still there.
+    pub reply_to: Option<i64>,
+}
+
+/// A file with what stands under it.
+#[derive(Clone, Debug)]
+pub struct Document {
+    /// Name that people see.
+    pub name: String,
+    /// What is in it.
+    pub content: Vec<u8>,
+    /// Words under it.
+    pub caption: Rich,
+    /// Rows of buttons.
+    pub buttons: Vec<Vec<Button>>,
 }
 
 /// Why no client could be made.
@@ -86,20 +113,8 @@ impl Telegram {
     where
         P: Payload<Output = Value> + Serialize,
     {
-        let token = format!("bot{}", self.bot.token());
-        let mut url = self.bot.api_url();
-        if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().extend([token.as_str(), P::NAME]);
-        }
-        let network = |error| CallError::from(RequestError::Network(Arc::new(error)));
-        let request = self.bot.client().post(url).json(&payload).timeout(timeout);
-        let answer = request.send().await.map_err(network)?;
-        let status = answer.status();
-        if status.is_server_error() {
-            return Err(CallError::Unknown(status.to_string()));
-        }
-        let body = answer.bytes().await.map_err(network)?;
-        error::read_answer(&body)
+        let request = self.bot.client().post(self.address(None, P::NAME));
+        answered(request.json(&payload).timeout(timeout)).await
     }
 
     /// The next updates from `offset` on, raw. Everything below `offset` is forgotten by Telegram.
@@ -126,16 +141,7 @@ impl Telegram {
             .await?;
         let path = found["file_path"].as_str();
         let path = path.ok_or_else(|| CallError::Refused("getFile answered no file_path".to_owned()))?;
-        let mut url = self.bot.api_url();
-        if let Ok(mut segments) = url.path_segments_mut() {
-            let token = format!("bot{}", self.bot.token());
-            segments
-                .pop_if_empty()
-                .extend(["file", token.as_str()])
-                .extend(path.split('/'));
-        }
-        // The address has the token in it, and errors have the address.
-        let unknown = |error: reqwest::Error| CallError::Unknown(error.without_url().to_string());
+        let url = self.address(Some("file"), path);
         let answer = self.bot.client().get(url).send().await.map_err(unknown)?;
         let mut answer = answer.error_for_status().map_err(unknown)?;
         let mut content = Vec::new();
@@ -146,6 +152,42 @@ impl Telegram {
             content.extend_from_slice(&chunk);
         }
         Ok(content)
+    }
+
+    /// An address below the token.
+    fn address(&self, before: Option<&str>, path: &str) -> url::Url {
+        let mut url = self.bot.api_url();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            let token = format!("bot{}", self.bot.token());
+            segments
+                .pop_if_empty()
+                .extend(before)
+                .push(&token)
+                .extend(path.split('/'));
+        }
+        url
+    }
+
+    /// Posts a file with words under it and returns the id of the message.
+    pub async fn send_document(&self, to: To, document: Document) -> Result<i64, CallError> {
+        let mut form = Form::new().text("chat_id", to.chat.to_string());
+        if let Some(thread) = to.thread {
+            form = form.text("message_thread_id", thread.to_string());
+        }
+        if let Some(message_id) = to.reply_to {
+            form = form.text("reply_parameters", json(&ReplyParameters::to(message_id)));
+        }
+        if !document.caption.text.is_empty() {
+            form = form.text("caption_entities", json(&document.caption.entities));
+            form = form.text("caption", document.caption.text);
+        }
+        if !document.buttons.is_empty() {
+            let inline_keyboard = document.buttons;
+            form = form.text("reply_markup", json(&InlineKeyboard { inline_keyboard }));
+        }
+        let form = form.part("document", Part::bytes(document.content).file_name(document.name));
+        let request = self.bot.client().post(self.address(None, "sendDocument"));
+        id_of(&answered(request.multipart(form).timeout(UPLOAD_TIMEOUT)).await?)
     }
 
     /// Who the bot is.
@@ -174,10 +216,7 @@ impl Telegram {
         reply_to: Option<i64>,
         text: &str,
     ) -> Result<i64, CallError> {
-        let reply_parameters = reply_to.map(|message_id| ReplyParameters {
-            message_id,
-            allow_sending_without_reply: true,
-        });
+        let reply_parameters = reply_to.map(ReplyParameters::to);
         let sent = self
             .call(SendMessage {
                 chat_id: chat,
@@ -186,9 +225,7 @@ impl Telegram {
                 reply_parameters,
             })
             .await?;
-        sent["message_id"]
-            .as_i64()
-            .ok_or_else(|| CallError::Unknown("sendMessage answered no message_id".to_owned()))
+        id_of(&sent)
     }
 
     /// Puts text, formatting and buttons into a message of the bot. No buttons removes those it has.
@@ -268,6 +305,36 @@ impl Telegram {
     }
 }
 
+/// What a request is answered.
+async fn answered(request: reqwest::RequestBuilder) -> Result<Value, CallError> {
+    let network = |error| CallError::from(RequestError::Network(Arc::new(error)));
+    let answer = request.send().await.map_err(network)?;
+    let status = answer.status();
+    if status.is_server_error() {
+        return Err(CallError::Unknown(status.to_string()));
+    }
+    if status == reqwest::StatusCode::PAYLOAD_TOO_LARGE {
+        return Err(CallError::Refused("the file is too large".to_owned()));
+    }
+    let body = answer.bytes().await.map_err(network)?;
+    error::read_answer(&body)
+}
+
+/// The address has the token in it, and errors have the address.
+fn unknown(error: reqwest::Error) -> CallError {
+    CallError::Unknown(error.without_url().to_string())
+}
+
+fn id_of(sent: &Value) -> Result<i64, CallError> {
+    sent["message_id"]
+        .as_i64()
+        .ok_or_else(|| CallError::Unknown("Telegram answered no message_id".to_owned()))
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("text, numbers and lists of them are JSON")
+}
+
 macro_rules! payload {
     ($type:ty, $name:literal) => {
         impl Payload for $type {
@@ -312,6 +379,15 @@ payload!(SetMyCommands, "setMyCommands");
 struct ReplyParameters {
     message_id: i64,
     allow_sending_without_reply: bool,
+}
+
+impl ReplyParameters {
+    fn to(message_id: i64) -> Self {
+        Self {
+            message_id,
+            allow_sending_without_reply: true,
+        }
+    }
 }
 
 #[derive(Clone, Serialize)]

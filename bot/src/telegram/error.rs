@@ -75,6 +75,17 @@ const UNREACHABLE: &[(&str, Scope, &str)] = &[
     ("topic_closed", Scope::Thread, reasons::TOPIC_CLOSED),
 ];
 
+/// Refusals that are about formatting or buttons. "Request Entity Too Large" is not.
+const FORMATTING: &[&str] = &[
+    "can't parse entities",
+    "cant parse entities",
+    "entity begin",
+    "entity url",
+    "wrong message entity",
+    "entity_",
+    "button_",
+];
+
 /// Descriptions of the servers' own failures. They come as JSON like refusals, and teloxide drops their status.
 const TROUBLE: &[&str] = &[
     "bad gateway",
@@ -93,7 +104,7 @@ impl CallError {
         if has("not modified") {
             return Self::NotModified;
         }
-        if has("can't parse entities") || has("cant parse entities") || has("entity_") || has("button_") {
+        if FORMATTING.iter().any(|needle| has(needle)) {
             return Self::Formatting(description.to_owned());
         }
         if has("message to edit not found") || has("message can't be edited") || has("message_id_invalid") {
@@ -249,10 +260,14 @@ mod tests {
             ),
             CallError::NotModified
         );
-        assert!(matches!(
-            CallError::from_description("Bad Request: can't parse entities: byte offset 3"),
-            CallError::Formatting(_)
-        ));
+        for formatting in [
+            "Bad Request: can't parse entities: byte offset 3",
+            "Bad Request: entity begins in a middle of a UTF-16 symbol at byte offset 3",
+            "Bad Request: entity URL 'http://localhost' is invalid: Wrong HTTP URL",
+        ] {
+            let error = CallError::from_description(formatting);
+            assert!(matches!(error, CallError::Formatting(_)), "{formatting}: {error:?}");
+        }
         assert!(matches!(
             CallError::from_description("Bad Request: message to edit not found"),
             CallError::MessageGone(_)

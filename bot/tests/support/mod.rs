@@ -107,6 +107,13 @@ impl Stage {
         self
     }
 
+    /// The bot's store, while the bot does not run.
+    pub async fn store(&self) -> longshore_bot::store::Store {
+        assert!(self.bot.is_none());
+        let path = self.folder.path().join("bot.db");
+        longshore_bot::store::Store::open(&path).await.unwrap()
+    }
+
     pub fn start(&mut self) {
         assert!(self.bot.is_none());
         let log = std::fs::OpenOptions::new()

@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::{Entity, link};
+use super::{Entity, fix, link};
 
 /// More than these have no effect.
 const MOST: usize = 100;
@@ -108,7 +108,11 @@ fn checked_link(url: &str) -> Result<String, &'static str> {
     if host.trim_matches('/').is_empty() {
         return Err("URL host is empty");
     }
-    link(url).ok_or("Unsupported URL protocol")
+    let url = link(url).ok_or("Unsupported URL protocol")?;
+    match fix::problem(&url) {
+        Some(problem) => Err(problem),
+        None => Ok(url),
+    }
 }
 
 /// Both ends lie inside the text and between characters.
@@ -185,6 +189,10 @@ mod tests {
             (
                 json!({"type": "text_link", "offset": 0, "length": 2, "url": "javascript:alert(1)"}),
                 "wrong message entity: Unsupported URL protocol",
+            ),
+            (
+                json!({"type": "text_link", "offset": 0, "length": 2, "url": "http://localhost:3000/"}),
+                "wrong message entity: Wrong HTTP URL",
             ),
             (
                 json!({"type": "text_link", "offset": 0, "length": 2, "url": "https://"}),

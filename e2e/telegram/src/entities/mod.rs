@@ -4,6 +4,7 @@
 
 pub mod detect;
 pub mod explicit;
+mod fix;
 pub mod html;
 pub mod markdown;
 
@@ -94,6 +95,7 @@ impl Formatted {
                 let list = params.json(list)?.unwrap_or_default();
                 let refused = |reason: String| ApiError::bad_request(&reason);
                 let entities = explicit::entities(&text, &list).map_err(refused)?;
+                let (text, entities) = fix::fixed(&text, entities);
                 Formatted { text, entities }
             }
             _ => return Err(ApiError::bad_request("unsupported parse_mode")),
@@ -101,10 +103,18 @@ impl Formatted {
         Ok(formatted.trimmed())
     }
 
-    /// Without white space at both ends, and without entities that cover nothing then.
+    /// Without white space at both ends that is not code's, and without entities that cover nothing then.
     fn trimmed(self) -> Self {
-        let kept = self.text.trim();
-        let front = units(&self.text[..self.text.len() - self.text.trim_start().len()]);
+        let is_code = |entity: &&Entity| matches!(entity.kind.as_str(), "code" | "pre");
+        let code = self.entities.iter().filter(is_code).map(|entity| entity.offset).min();
+        let in_front = self.text.chars().take_while(|c| c.is_whitespace());
+        // Indentation of code stays.
+        let front = in_front
+            .map(char::len_utf16)
+            .sum::<usize>()
+            .min(code.unwrap_or(usize::MAX));
+        let in_front: usize = self.text.chars().take(front).map(char::len_utf8).sum();
+        let kept = self.text[in_front..].trim_end();
         let end = units(kept);
         let mut entities = Vec::new();
         for mut entity in self.entities {
