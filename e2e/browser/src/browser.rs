@@ -46,8 +46,8 @@ pub struct Look {
 
 /// One browser with one page.
 pub struct Browser {
-    // In this order: the session ends before its driver, that before its files are removed.
     driver: Option<WebDriver>,
+    // In this order: nobody uses the files any more when they are removed.
     process: Driver,
     folder: TempDir,
 }
@@ -225,7 +225,7 @@ impl Browser {
         severe.map(|entry| entry.message).collect()
     }
 
-    /// Ends it. Dropping does the same, but waits in the way.
+    /// Ends it. Dropping does the same less gently.
     ///
     /// # Errors
     /// When the driver does not answer any more; it is ended all the same.
@@ -235,6 +235,15 @@ impl Browser {
         }
         self.process.end();
         Ok(())
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // Its own drop would wait two minutes for an answer of the driver, whose end is the session's end anyway.
+        if let Some(driver) = self.driver.take() {
+            let _ = driver.leak();
+        }
     }
 }
 

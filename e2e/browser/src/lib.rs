@@ -39,9 +39,10 @@ where
         };
         seen.push_str(&browser.complaints().await.join("\n"));
     }
-    browser.stop().await?;
+    let stopped = browser.stop().await;
     match played {
-        Ok(played) => played.map_err(|error| error.context(seen)),
+        Ok(Ok(())) => stopped,
+        Ok(Err(error)) => Err(error.context(seen)),
         Err(panicked) => std::panic::resume_unwind(panicked),
     }
 }

@@ -11,7 +11,7 @@ use futures::future::join_all;
 use longshore_crds::conditions::types;
 use longshore_crds::{PersistentSession, SessionPhase, names};
 use longshore_e2e::chat::Chat;
-use longshore_e2e::install::{ALICE, DEADLINE, Install, Options, skip, with_install};
+use longshore_e2e::install::{ALICE, Install, Options, skip, with_install};
 use longshore_e2e::kinds::topic;
 use longshore_e2e::processes::Signal;
 use longshore_e2e::table::render;

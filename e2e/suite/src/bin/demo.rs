@@ -96,8 +96,10 @@ async fn play(install: &Install) -> Result<()> {
         }
     };
     tell(&format!(
-        "the chat goes on at {} (you are Alice). Ctrl-C ends the demo",
-        page.url()
+        "the chat goes on at {}/#{ALICE}/{}/{} (you are Alice). Ctrl-C ends the demo",
+        page.url(),
+        chat.forum,
+        chat.thread
     ));
     std::future::pending().await
 }
