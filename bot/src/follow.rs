@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use futures::{Stream, StreamExt};
 use longshore_routing::StopTarget;
+use longshore_wire::Record;
 use longshore_wire::event::Event;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -22,7 +23,7 @@ use crate::conversation::{Change, Conversation, Progress, life};
 use crate::outbox::pace::Priority;
 use crate::store::StoreError;
 use crate::store::messages::answer_key;
-use crate::{door, express, observe, running};
+use crate::{door, express, observe, running, sent};
 
 /// Shortest time between two looks of a running turn.
 const REFRESH: Duration = Duration::from_millis(400);
@@ -57,6 +58,7 @@ pub async fn run(bot: Arc<Bot>, mut sessions: mpsc::UnboundedReceiver<SeenSessio
             place: session.place,
             talk: Conversation::default(),
             post: None,
+            refused_files: (0, 0),
         };
         bot.spawn("follow", follower.run());
     }
@@ -89,6 +91,8 @@ struct Follower {
     talk: Conversation,
     /// Post of the running turn, once it has one.
     post: Option<(u64, i64)>,
+    /// The event whose file the runner did not give, and how often.
+    refused_files: (u64, u32),
 }
 
 impl Follower {
@@ -174,7 +178,9 @@ impl Follower {
                 () = &mut moved => return Ok(()),
                 heard = stream.next() => {
                     let Some(heard) = heard else { return Ok(()) };
-                    if self.hear(door, heard).await? && refresh.is_none() {
+                    // Without its file the event does not count: it is heard again when the stream is taken up.
+                    let Some(brought) = self.bring(door, &heard).await? else { return Ok(()) };
+                    if self.hear(door, heard, brought).await? && refresh.is_none() {
                         refresh = Some(looked + self.bot.outbox.real(REFRESH));
                     }
                 }
@@ -194,8 +200,39 @@ impl Follower {
         }
     }
 
-    /// Takes one event. True when the running turn may look different.
-    async fn hear(&mut self, door: &Door, heard: Heard) -> Result<bool, StoreError> {
+    /// Fetches the file that an event is about. None when the runner may give it later.
+    async fn bring(&mut self, door: &Door, heard: &Heard) -> Result<Option<Vec<Change>>, StoreError> {
+        let Heard::Event(Record {
+            seq,
+            event: Event::File { file, .. },
+            ..
+        }) = heard
+        else {
+            return Ok(Some(Vec::new()));
+        };
+        if *seq <= self.stored().await? {
+            return Ok(Some(Vec::new()));
+        }
+        let parts = match sent::fetch(&self.bot, door, file).await {
+            Ok(parts) => parts,
+            Err(error) => {
+                self.refused_files = match self.refused_files {
+                    (of, times) if of == *seq => (of, times + 1),
+                    _ => (*seq, 1),
+                };
+                tracing::warn!(session = self.name, seq, %error, "a file cannot be fetched");
+                if self.refused_files.1 < sent::TRIES {
+                    return Ok(None);
+                }
+                sent::given_up(file, &error)
+            }
+        };
+        let file = file.clone();
+        Ok(Some(vec![Change::File { file, parts }]))
+    }
+
+    /// Takes one event, with what it brought. True when the running turn may look different.
+    async fn hear(&mut self, door: &Door, heard: Heard, brought: Vec<Change>) -> Result<bool, StoreError> {
         let record = match heard {
             Heard::Preview(preview) => {
                 self.talk.preview(&preview);
@@ -214,12 +251,14 @@ impl Follower {
         if record.seq <= self.stored().await? {
             return Ok(false);
         }
+
         let (seq, last_of_its_turn) = (record.seq, stands_alone(&record.event));
         let now = jiff::Timestamp::now();
         let mut changes = self.talk.take_record(&record);
         if !self.talk.is_running() {
             self.rest();
         }
+        changes.extend(brought);
         changes.retain(|change| !matches!(change, Change::Idle { deadline, .. } if *deadline <= now));
         let changed = !changes.is_empty();
         self.bot

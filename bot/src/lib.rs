@@ -37,6 +37,7 @@ pub mod reach;
 pub mod render;
 pub mod run;
 pub mod running;
+pub mod sent;
 pub mod settings;
 pub mod situation;
 pub mod store;

@@ -16,12 +16,13 @@ use crate::chat::Place;
 use crate::cluster::{Observed, place_of};
 use crate::conversation::{life, outcome, wish};
 use crate::outbox::pace::Priority;
+use crate::preview::{self, Followed};
 use crate::render::Rich;
 use crate::store::StoreError;
 use crate::store::messages::{MessageRow, MessageState};
 use crate::store::posts::Content;
 use crate::store::sessions::SessionState;
-use crate::{escalate, preview, reach, words};
+use crate::{escalate, reach, words};
 
 /// Follows the cluster until the bot stops.
 pub async fn run(bot: Arc<Bot>, mut events: mpsc::UnboundedReceiver<Observed>) -> Result<(), StoreError> {
@@ -84,7 +85,15 @@ async fn task(bot: &Arc<Bot>, task: &Arc<ContainerTask>) -> Result<(), StoreErro
     let Some(origin) = task.spec.origin.as_ref().and_then(|origin| origin.telegram.as_ref()) else {
         return Ok(());
     };
+    let has_runner = task.status.as_ref().is_some_and(|status| status.endpoint.is_some());
     if origin.message_id.is_none() {
+        if has_runner && outcome::of_task(task).is_none() {
+            let place = Place {
+                chat: origin.chat_id,
+                thread: origin.thread_id,
+            };
+            preview::start(bot, task, Followed { place, message: None });
+        }
         return result(bot, task, origin).await;
     }
     let rows = bot.store.unanswered_for(&task.name_any()).await?;
@@ -101,8 +110,9 @@ async fn task(bot: &Arc<Bot>, task: &Arc<ContainerTask>) -> Result<(), StoreErro
             None => answer(bot, &row, parts, error).await,
         };
     }
-    if task.status.as_ref().is_some_and(|status| status.endpoint.is_some()) {
-        preview::start(bot, task, &row);
+    if has_runner {
+        let (place, message) = (row.place, Some(row.message));
+        preview::start(bot, task, Followed { place, message });
     } else if let Some(waits) = life::task_waits(task) {
         bot.show_progress(&row, &waits).await?;
     }

@@ -108,6 +108,16 @@ pub fn not_taken(why: &str) -> String {
     format!("The session did not take this message: {why}")
 }
 
+/// The runner has no copy of a file any more.
+pub const FILE_GONE: &str = "its copy is gone";
+/// The bot's own disk did not take a file.
+pub const FILE_NOT_KEPT: &str = "I have no room for it";
+
+/// A file of claude's does not come.
+pub fn file_lost(name: &str, why: &str) -> String {
+    format!("claude sent {name}, but I could not get it: {why}. Ask claude to send it again.")
+}
+
 /// A voice message is being transcribed.
 pub const LISTENING: &str = "Listening …";
 /// What claude is told of a voice message that nobody understood.

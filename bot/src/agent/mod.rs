@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use axum::body::Bytes;
 use eventsource_stream::Eventsource;
 use futures::{Stream, StreamExt};
 use longshore_wire::api::{
@@ -15,6 +16,7 @@ pub use longshore_wire::event::Heard;
 use reqwest::{Method, StatusCode, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use uuid::Uuid;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -140,6 +142,30 @@ impl Runners {
         Ok(events
             .take_while(|event| std::future::ready(event.is_ok()))
             .filter_map(|event| std::future::ready(event.ok().and_then(|event| Heard::read(&event.data)))))
+    }
+
+    /// The content of a file that the agent has sent, piece by piece. It ends with an error if it is silent for too long.
+    pub async fn file(
+        &self,
+        door: &Door,
+        id: Uuid,
+    ) -> Result<impl Stream<Item = Result<Bytes, RunnerError>> + Send + use<>, RunnerError> {
+        let path = format!("/v1/files/{id}");
+        let call = tokio::time::timeout(CALL_TIMEOUT, self.call::<()>(door, Method::GET, &path, None, None));
+        let late = || RunnerError::Silent("the file did not come".to_owned());
+        let response = call.await.map_err(|_| late())??;
+        let bytes = tokio_stream::StreamExt::timeout(response.bytes_stream(), CALL_TIMEOUT);
+        Ok(bytes.map(|bytes| match bytes {
+            Ok(bytes) => bytes.map_err(|error| silent(&error)),
+            Err(_) => Err(RunnerError::Silent("the file stopped coming".to_owned())),
+        }))
+    }
+
+    /// A file that the agent has sent is kept elsewhere now.
+    pub async fn file_taken(&self, door: &Door, id: Uuid) -> Result<(), RunnerError> {
+        let path = format!("/v1/files/{id}");
+        let call = self.call::<()>(door, Method::DELETE, &path, None, Some(CALL_TIMEOUT));
+        call.await.map(drop)
     }
 
     async fn json<T: DeserializeOwned>(

@@ -16,7 +16,7 @@ pub mod wish;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use longshore_wire::api::Approval;
+use longshore_wire::api::{Approval, SentFile};
 use longshore_wire::event::{ApprovalOutcome, DiskLevel, Event, MemoryLevel, Preview, Record};
 use longshore_wire::{MessageId, author};
 
@@ -71,6 +71,13 @@ pub enum Change {
     },
     /// Key outcomes of an earlier session are known by now.
     Outcomes(Outcomes),
+    /// Claude sent a file, which the bot has by now.
+    File {
+        /// The file.
+        file: SentFile,
+        /// What the chat sees of it.
+        parts: Vec<Content>,
+    },
 }
 
 /// Key outcomes of an earlier session.
@@ -245,6 +252,7 @@ impl Conversation {
             Event::EarlierSummary { .. } => Outcomes::of(event).into_iter().map(Change::Outcomes).collect(),
             // What a task's agent asks for is taken from the task, together with its answer.
             Event::Escalation { .. } => Vec::new(),
+            // Whoever hears of it fetches it first, and posts it then.
             Event::File { .. } => Vec::new(),
         }
     }

@@ -4,6 +4,7 @@
 //! by edits of that id. `version` counts what it shall say, `shown` is the version that Telegram confirmed. So a post can
 //! be brought up to date any number of times and never says anything twice.
 
+use longshore_wire::api::SentFile;
 use rusqlite::{OptionalExtension, Transaction, params};
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +12,7 @@ use super::{Json, Store, StoreError};
 use crate::chat::Place;
 use crate::outbox::pace::Priority;
 use crate::render::{self, Rich};
+use crate::sent;
 use crate::telegram::client::Button;
 
 /// What a post says.
@@ -164,7 +166,34 @@ pub(super) fn show(tx: &Transaction<'_>, post: i64, content: &Content, priority:
     Ok(())
 }
 
+/// Posts what a file of an agent's is shown as, once.
+pub(super) fn file(
+    tx: &Transaction<'_>,
+    place: Place,
+    reply_to: Option<i64>,
+    file: &SentFile,
+    parts: Vec<Content>,
+) -> Result<(), StoreError> {
+    for (part, content) in parts.into_iter().enumerate() {
+        let post = ensure(tx, &sent::key(file, part), place, reply_to, None)?;
+        show(tx, post, &content, Priority::Answer)?;
+    }
+    Ok(())
+}
+
 impl Store {
+    /// Posts what a file of an agent's is shown as, once.
+    pub async fn post_file(
+        &self,
+        place: Place,
+        reply_to: Option<i64>,
+        sent: SentFile,
+        parts: Vec<Content>,
+    ) -> Result<(), StoreError> {
+        self.transaction(move |tx| file(tx, place, reply_to, &sent, parts))
+            .await
+    }
+
     /// Makes a post under this key unless it exists, and says what it shall say.
     pub async fn post(
         &self,

@@ -234,6 +234,7 @@ fn apply(tx: &Transaction<'_>, uid: &str, place: Place, seq: u64, change: Change
             posts::show(tx, post, &Content::plain(text), Priority::Notice)?;
         }
         Change::Outcomes(outcomes) => notes::tell_outcomes(tx, place, &outcomes)?,
+        Change::File { file, parts } => posts::file(tx, place, None, &file, parts)?,
     }
     Ok(())
 }

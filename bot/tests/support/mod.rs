@@ -38,7 +38,6 @@ pub struct Stage {
     kubeconfig: std::path::PathBuf,
     bot: Option<Child>,
     args: Vec<String>,
-    held: Option<u64>,
     /// Calls a minute, and how many times faster than the clock minutes pass.
     pace: (String, String),
 }
@@ -77,7 +76,6 @@ impl Stage {
             kubeconfig,
             bot: None,
             args: vec!["--create-topics".into()],
-            held: None,
             pace: ("600".into(), "1".into()),
         }
     }
@@ -153,23 +151,6 @@ impl Stage {
             .spawn()
             .unwrap();
         self.bot = Some(bot);
-    }
-
-    /// The same, with one call of Telegram's held before it is made.
-    pub async fn start_holding(&mut self, method: &str) {
-        let fault = longshore_telegram_emulator::faults::Fault::on(
-            method,
-            longshore_telegram_emulator::faults::Kind::HoldBefore,
-        );
-        self.held = Some(self.people.fault(&fault).await.unwrap());
-        self.start();
-    }
-
-    /// Waits until the call is held, and lets it go.
-    pub async fn release(&mut self) {
-        if let Some(held) = self.held.take() {
-            self.people.remove_fault(held).await.unwrap();
-        }
     }
 
     /// Ends the bot at once, as a crash does.

@@ -19,6 +19,7 @@ use longshore_wire::token::topic_token;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio_stream::wrappers::WatchStream;
+use uuid::Uuid;
 
 #[derive(Clone)]
 pub struct Runner {
@@ -49,6 +50,13 @@ pub struct Seen {
     pub undecided: bool,
     /// Answers with 503 so often before it takes messages.
     pub busy: usize,
+    /// Files that claude has sent, as they are served.
+    pub files: BTreeMap<Uuid, Vec<u8>>,
+    /// How often one was asked for, and which of them were taken.
+    pub fetches: usize,
+    pub taken: Vec<Uuid>,
+    /// Files are promised and do not come.
+    pub holds_files: bool,
     /// Winds down (503) or has wound down (409).
     pub winding_down: Option<StatusCode>,
 }
@@ -65,6 +73,7 @@ impl Runner {
             .route("/v1/ack", post(ack))
             .route("/v1/interrupt", post(interrupt))
             .route("/v1/approvals/{id}", post(decide))
+            .route("/v1/files/{id}", get(file).delete(taken))
             .route("/v1/settings", post(settings))
             .route("/v1/status", get(status))
             .layer(axum::extract::DefaultBodyLimit::disable())
@@ -234,6 +243,27 @@ async fn events(
 
 async fn ack(State(runner): State<Runner>, Json(Ack { seq }): Json<Ack>) -> StatusCode {
     runner.change(|state| state.acked = state.acked.max(seq));
+    StatusCode::NO_CONTENT
+}
+
+async fn file(State(runner): State<Runner>, headers: HeaderMap, Path(id): Path<Uuid>) -> Response {
+    if let Some(refusal) = runner.refuses(&headers) {
+        return refusal;
+    }
+    runner.change(|state| state.fetches += 1);
+    let (holds, file) = {
+        let state = runner.state.borrow();
+        (state.holds_files, state.files.get(&id).cloned())
+    };
+    match file {
+        Some(_) if holds => std::future::pending().await,
+        Some(file) => file.into_response(),
+        None => problem(StatusCode::NOT_FOUND),
+    }
+}
+
+async fn taken(State(runner): State<Runner>, Path(id): Path<Uuid>) -> StatusCode {
+    runner.change(|state| state.taken.push(id));
     StatusCode::NO_CONTENT
 }
 

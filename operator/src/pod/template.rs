@@ -55,6 +55,8 @@ pub struct Agent<'a> {
     pub history: Option<History>,
     /// What a task is told about its wish for a session.
     pub escalation: Option<TaskEscalation>,
+    /// There is a chat that takes files.
+    pub sends_files: bool,
     /// What decides whether a task's claude is asked at all.
     pub when: Option<&'a When>,
     /// It only reads the topic's volume.
@@ -396,7 +398,7 @@ fn config(agent: &Agent<'_>, settings: &Settings) -> AgentConfig {
             depth: repository.depth.unsigned_abs(),
         }),
         read_only: agent.read_only.is_some(),
-        sends_files: false,
+        sends_files: agent.sends_files,
         escalation: agent.escalation.map(|escalation| match escalation {
             TaskEscalation::Start => EscalationOffer::Start,
             TaskEscalation::Ask => EscalationOffer::Ask,

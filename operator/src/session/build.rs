@@ -41,6 +41,7 @@ pub fn stateful_set(
         // A session has its own conversation.
         history: None,
         escalation: None,
+        sends_files: topic.spec.telegram.is_some(),
         read_only: None,
         when: None,
     };

@@ -39,6 +39,12 @@ pub fn job(
         token_sha256,
         history: Some(seen.task.spec.history.unwrap_or(class.spec.task.history)),
         escalation: seen.task.spec.escalation,
+        sends_files: seen
+            .task
+            .spec
+            .origin
+            .as_ref()
+            .is_some_and(|origin| origin.telegram.is_some()),
         // Its answer is all that is left of it.
         read_only: seen.task.spec.read_only.then(|| ReadOnly { node: seen.node() }),
         when: seen.task.spec.when.as_ref(),

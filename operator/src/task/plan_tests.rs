@@ -523,6 +523,16 @@ fn the_job_is_as_written_down() {
 }
 
 #[test]
+fn an_agent_sends_files_only_where_a_chat_takes_them() {
+    let mut world = World::new();
+    world.admitted(Admission::Admitted).follow();
+    let sends = |world: &mut World| serde_json::to_string(&world.made()).unwrap().contains("sendsFiles");
+    assert!(!sends(&mut world));
+    world.task(|task| task.spec.origin = serde_json::from_value(json!({ "telegram": { "chatId": 1 } })).unwrap());
+    assert!(sends(&mut world));
+}
+
+#[test]
 fn a_slot_that_the_status_does_not_know_of_is_given_back_too() {
     let mut world = World::new();
     world.seen.before = Some(Blocker::Task("other".to_owned()));
