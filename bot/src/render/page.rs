@@ -54,9 +54,11 @@ impl Page {
     /// Writes text, which may have several lines.
     pub fn write(&mut self, text: &str) {
         for (number, line) in text.split('\n').enumerate() {
-            if number > 0 {
+            if number > 0 && !self.text.is_empty() {
                 self.push("\n");
             }
+            // Telegram strips what stands in front of a message.
+            let line = if self.text.is_empty() { line.trim_start() } else { line };
             if !line.is_empty() {
                 self.margin(self.lists);
                 // Telegram makes a space of a tab anyway.
