@@ -2,7 +2,7 @@
 //! of the machine.
 //!
 //! Owns the tables ([`schema`]) and every statement on them, one module per table: updates ([`inbox`]), messages and what
-//! becomes of them ([`messages`]), what the bot shows ([`posts`]), sessions and their events ([`sessions`]), what is
+//! becomes of them ([`messages`]), what the bot shows ([`posts`]) and the files of that ([`kept`]), sessions and their events ([`sessions`]), what is
 //! told about them ([`notes`]), messages that come in pieces ([`pieces`]), prompts ([`approvals`]), results that nobody asked for ([`results`]), sessions that agents
 //! asked for ([`escalations`]), unknown senders that approvers are asked about ([`offers`]), calls that count against a budget
 //! ([`calls`]), settings that people chose ([`choices`]), and what was said before ([`history`]). Every method is one
