@@ -4,7 +4,7 @@
 //! to begin says so by [`Bot::wake`] or [`Bot::follow`].
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use kube::ResourceExt;
@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use crate::agent::Runners;
 use crate::chat::Place;
 use crate::cluster::Cluster;
+use crate::moved::Moved;
 use crate::outbox::Outbox;
 use crate::outbox::reach::OutOfReach;
 use crate::policies::Policies;
@@ -67,6 +68,10 @@ pub struct Bot {
     pub fetching: tokio::sync::Mutex<()>,
     /// Turns that run now, by the post that shows them.
     pub running: RunningTurns,
+    /// Chats that have another id now.
+    pub moved: Moved,
+    /// Since when this run of the bot sees the cluster, in Unix seconds.
+    pub seen_since: OnceLock<i64>,
     /// Places where the bot cannot post.
     pub out_of_reach: Mutex<OutOfReach>,
     /// Everything that runs.
@@ -109,7 +114,7 @@ impl Bot {
     /// There is work for the lane of this place.
     pub fn wake(&self, place: Place) {
         // Nobody listens any more only when the bot is shutting down; the store has the work.
-        let _ = self.busy_places.send(place);
+        let _ = self.busy_places.send(self.moved.place(place));
     }
 
     /// Follows a session, unless it is followed already.
@@ -145,10 +150,23 @@ impl Bot {
         Ok(())
     }
 
+    /// Takes the reactions away from messages that are answered.
+    pub async fn clear_reactions(&self) -> Result<(), StoreError> {
+        for (place, message) in self.store.take_reactions().await? {
+            self.outbox.take_away_reaction(place, message);
+        }
+        Ok(())
+    }
+
     /// Waits for a change in the cluster, at most this long. `seen` must have been taken before the state was read.
     pub async fn change(&self, seen: &mut watch::Receiver<u64>, at_most: Duration) {
         // A timeout is as good as a change: the caller looks again.
         let _ = tokio::time::timeout(at_most, seen.changed()).await;
+    }
+
+    /// Whether the bot or the cluster was away after this Unix second.
+    pub fn was_away_since(&self, second: i64) -> bool {
+        self.seen_since.get().is_none_or(|seen| second < *seen)
     }
 
     /// Now, in Unix seconds.

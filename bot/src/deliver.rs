@@ -61,6 +61,10 @@ pub async fn to_session(
     let mut changes = bot.changes.subscribe();
     loop {
         changes.mark_unchanged();
+        if bot.store.edited(row.row).await? != row.edited {
+            // It says something else by now; the lane looks at it again.
+            return Ok(());
+        }
         let state = bot.store.session(name).await?.map(|session| session.state);
         if state.is_none_or(|state| state >= SessionState::Ending) {
             return delivery.over(text, again).await;
@@ -138,10 +142,13 @@ impl Delivery<'_> {
             id: row.wire_id,
             text,
             attachments,
-            author: Some(row.user_name.clone()),
+            author: row.background.author.clone().or_else(|| Some(row.user_name.clone())),
+            context: row.background.told(row.user),
             priority: Urgency::Next,
         };
-        bot.store.advance_message(row.row, MessageState::Posting).await?;
+        if !bot.store.begin_posting(row).await? {
+            return Ok(None);
+        }
         self.fresh = false;
         let error = match bot.runners.post(door, &message).await {
             Ok(_) => {

@@ -5,20 +5,22 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use longshore_crds::conditions::reasons;
 use longshore_routing::{Decision, Explanation, Message, Mode};
 use tokio::time::Instant;
 
+use crate::background::{self, Background};
 use crate::bot::Bot;
 use crate::chat::Place;
 use crate::gather::group::{Gathering, Piece};
 use crate::gather::merge::merge;
 use crate::outbox::Reach;
-use crate::situation::{may_speak, object, situation};
+use crate::situation::{self, may_speak, object, situation};
 use crate::store::StoreError;
 use crate::store::messages::NewMessage;
+use crate::telegram::reference::Referred;
 use crate::telegram::update::{self, Content, Incoming, Update};
-use crate::{express, gather, hear, offer, press, reach};
+use crate::{edit, express, gather, hear, migrate, offer, press, reach};
 
 /// Decides about updates until the bot stops.
 pub async fn run(bot: Arc<Bot>) -> Result<(), StoreError> {
@@ -54,32 +56,81 @@ async fn handle(bot: &Arc<Bot>, gathering: &mut Gathering, id: i64, update: Upda
             if let Some(name) = name {
                 bot.store.name_topic(place, name).await?;
             }
-            if open == Some(true) {
-                bot.outbox.reachable(place, false).await?;
+            match open {
+                Some(true) => reopened(bot, place).await?,
+                Some(false) => closed(bot, place).await?,
+                None => {}
             }
         }
-        Update::Membership { chat, reachable } => {
-            let place = Place { chat, thread: None };
-            if reachable {
-                bot.outbox.reachable(place, true).await?;
-            } else {
-                bot.store.park(place, true, true).await?;
-                let why = "The bot was removed from the chat or blocked.".to_owned();
-                let problem = Some((longshore_crds::conditions::reasons::BOT_REMOVED, why));
-                reach::report(
-                    bot,
-                    &Reach {
-                        place,
-                        whole_chat: true,
-                        problem,
-                    },
-                )
-                .await;
-            }
-        }
+        Update::Membership { chat, reachable } => membership(bot, chat, reachable).await?,
+        Update::Edited { message, at } => return edit::take(bot, id, message, at).await,
+        Update::Migrated { from, to } => migrate::chat(bot, from, to).await?,
         Update::Other => {}
     }
     bot.store.skip_update(id).await
+}
+
+/// The bot was let in, thrown out, blocked or unblocked.
+async fn membership(bot: &Bot, chat: i64, reachable: bool) -> Result<(), StoreError> {
+    // A group that became a supergroup loses all its members.
+    if bot.moved.now(chat) != chat {
+        return Ok(());
+    }
+    let place = Place { chat, thread: None };
+    let problem = match (reachable, Place::is_group(chat)) {
+        (true, _) => None,
+        (false, true) => Some((reasons::BOT_REMOVED, "The bot was removed from the chat.".to_owned())),
+        (false, false) => Some((reasons::BOT_BLOCKED, "The person has blocked the bot.".to_owned())),
+    };
+    if reachable {
+        bot.outbox.reachable(place, true).await?;
+    } else {
+        bot.store.park(place, true, true).await?;
+    }
+    let report = Reach {
+        place,
+        whole_chat: true,
+        problem,
+        moved_to: None,
+    };
+    reach::report(bot, &report).await;
+    Ok(())
+}
+
+/// A forum topic was closed. An administrator may write there all the same; everybody else is refused from now on.
+async fn closed(bot: &Bot, place: Place) -> Result<(), StoreError> {
+    match bot.telegram.writes_in_closed_topics(place.chat).await {
+        Ok(false) => {}
+        Ok(true) => return Ok(()),
+        Err(error) => {
+            // The next post finds out.
+            tracing::debug!(chat = place.chat, %error, "the bot does not know what it may do in a closed topic");
+            return Ok(());
+        }
+    }
+    bot.store.park(place, false, true).await?;
+    let why = "The forum topic was closed; posts wait until it is open again.".to_owned();
+    let report = Reach {
+        place,
+        whole_chat: false,
+        problem: Some((reasons::TOPIC_CLOSED, why)),
+        moved_to: None,
+    };
+    reach::report(bot, &report).await;
+    Ok(())
+}
+
+/// A forum topic was made, or opened again.
+async fn reopened(bot: &Bot, place: Place) -> Result<(), StoreError> {
+    bot.outbox.reachable(place, false).await?;
+    let report = Reach {
+        place,
+        whole_chat: false,
+        problem: None,
+        moved_to: None,
+    };
+    reach::report(bot, &report).await;
+    Ok(())
 }
 
 /// Decides about a message, or sets it aside until the others are there with which it is one.
@@ -138,7 +189,7 @@ async fn incoming(bot: &Arc<Bot>, pieces: Vec<Piece>, message: Incoming) -> Resu
         content,
         file: !message.files.is_empty(),
     };
-    let explanation = router.decide(&situation, &written, Timestamp::now());
+    let explanation = situation::decide(bot, &router, &situation, &written);
     log(&message, &explanation);
     let decision = explanation.decision;
     if decision.mode == Mode::Ignore {
@@ -150,11 +201,16 @@ async fn incoming(bot: &Arc<Bot>, pieces: Vec<Piece>, message: Incoming) -> Resu
         }
         return bot.store.forget_pieces(updates).await;
     }
-    let object = object(&decision, &situation, message.message);
+    let object = object(
+        &decision,
+        &situation,
+        message.message,
+        bot.moved.former(place.chat).is_some(),
+    );
     let new = NewMessage {
         decision,
         object,
-        ..undecided(bot, message).await?
+        ..undecided(bot, updates.first().copied(), message).await?
     };
     take(bot, updates, new).await
 }
@@ -173,19 +229,20 @@ async fn unheard(bot: &Arc<Bot>, updates: Vec<i64>, message: Incoming) -> Result
     );
     let new = NewMessage {
         unheard: Some(written),
-        ..undecided(bot, message).await?
+        ..undecided(bot, updates.first().copied(), message).await?
     };
     take(bot, updates, new).await
 }
 
 /// What is known of a message before anything is decided.
-async fn undecided(bot: &Bot, message: Incoming) -> Result<NewMessage, StoreError> {
+async fn undecided(bot: &Bot, update: Option<i64>, message: Incoming) -> Result<NewMessage, StoreError> {
     let place = message.place;
     let title = match (&message.topic_name, place.thread) {
         (Some(name), _) => Some(name.clone()),
-        (None, Some(_)) => bot.store.topic_name(place).await?.or(message.chat_title),
-        (None, None) => message.chat_title,
+        (None, Some(_)) => bot.store.topic_name(place).await?.or(message.chat_title.clone()),
+        (None, None) => message.chat_title.clone(),
     };
+    let background = background(bot, update, &message).await?;
     Ok(NewMessage {
         place,
         message: message.message,
@@ -197,6 +254,7 @@ async fn undecided(bot: &Bot, message: Incoming) -> Result<NewMessage, StoreErro
             reason: "nothing is decided yet".to_owned(),
         },
         object: None,
+        background,
         files: message.files,
         unheard: None,
         now: bot.now(),
@@ -234,6 +292,44 @@ fn ends_a_session(mode: &Mode) -> bool {
                 ..
             }
     )
+}
+
+/// What is known of a message beside its words.
+async fn background(bot: &Bot, update: Option<i64>, message: &Incoming) -> Result<Background, StoreError> {
+    let (chat, user, now) = (message.place.chat, message.user, bot.now());
+    let received = match update {
+        Some(update) => bot.store.received_at(update).await?.unwrap_or(now),
+        None => now,
+    };
+    // What an approver let in late has waited for that, and for nothing else.
+    let taken = if bot.was_away_since(received) { now } else { received };
+    let namesake = bot.store.namesake(chat, user, message.user_name.clone()).await?;
+    let refers_to_bot = match message.refers.as_ref().map(|refers| &refers.to) {
+        Some(Referred::Message { message, .. }) => bot.store.is_ours(chat, *message).await?,
+        _ => false,
+    };
+    let background = Background {
+        written: match &message.content {
+            Content::Text(text) => text.clone(),
+            Content::Unsupported(_) => String::new(),
+        },
+        author: Some(background::author(
+            user,
+            &message.user_name,
+            message.username.as_deref(),
+            namesake,
+        )),
+        date: message.date,
+        received,
+        refers: message.refers.clone(),
+        refers_to_bot,
+        left_out: message.left_out.map(str::to_owned),
+        ..Background::default()
+    };
+    Ok(Background {
+        late: background.age(taken, bot.settings.stale_after),
+        ..background
+    })
 }
 
 /// What was decided and why; not what was written.

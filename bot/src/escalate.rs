@@ -60,6 +60,8 @@ pub async fn make(bot: &Bot, topic: &str, wanted: &Wanted) -> Result<PersistentS
             // The person's message is the task's: the session's first one is another.
             message_id: None,
             user_id: None,
+            author: None,
+            context: None,
         }),
     };
     let (prompt, class) = (wanted.wish.handover.clone(), wanted.wish.agent_class.clone());

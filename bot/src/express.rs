@@ -13,7 +13,7 @@ use longshore_wire::api::{Decision, Interrupted, Verdict};
 
 use crate::agent::RunnerError;
 use crate::bot::Bot;
-use crate::conversation::{life, outcome, prompt};
+use crate::conversation::{Conversation, life, outcome, prompt};
 use crate::outbox::pace::Priority;
 use crate::render::Rich;
 use crate::store::StoreError;
@@ -78,7 +78,10 @@ async fn said(bot: &Arc<Bot>, row: &MessageRow) -> Result<Said, StoreError> {
         Mode::Stop {
             target: StopTarget::Session(name),
             all,
-        } => stop_session(bot, name, *all).await,
+        } => match overtaken(bot, row, name).await? {
+            true => words::STOP_OVERTAKEN.to_owned(),
+            false => stop_session(bot, name, *all).await,
+        },
         Mode::Stop {
             target: StopTarget::Task(name),
             ..
@@ -118,6 +121,33 @@ pub async fn stop(bot: &Bot, target: &StopTarget) -> Result<String, StoreError> 
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     Ok(words::TRY_AGAIN.to_owned())
+}
+
+/// Whether all that a session is at was asked for after this /stop was written: it came late, and was not meant for that.
+async fn overtaken(bot: &Bot, row: &MessageRow, name: &str) -> Result<bool, StoreError> {
+    let Some(uid) = bot.store.session(name).await?.and_then(|session| session.uid) else {
+        return Ok(false);
+    };
+    let talk = Conversation::rebuild(&bot.store.events(&uid).await?);
+    let mut asked = Vec::new();
+    match talk.running() {
+        Some(running) => {
+            for id in running {
+                asked.extend(bot.store.message_behind(*id).await?);
+            }
+            if asked.is_empty() {
+                // claude began by itself, nobody knows about what.
+                return Ok(row.background.late.is_some());
+            }
+        }
+        // What it was given, it may be at, though that is not known yet.
+        None => {
+            let given = bot.store.unanswered_for(name).await?.into_iter();
+            asked.extend(given.filter(|given| given.state == MessageState::Handed));
+        }
+    }
+    let newer = |asked: &MessageRow| asked.place.chat == row.place.chat && asked.message > row.message;
+    Ok(!asked.is_empty() && asked.iter().all(newer))
 }
 
 async fn stop_session(bot: &Bot, name: &str, all: bool) -> String {

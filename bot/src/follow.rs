@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use futures::{Stream, StreamExt};
 use longshore_routing::StopTarget;
-use longshore_wire::Record;
-use longshore_wire::event::Event;
+use longshore_wire::event::{Event, Meets, Preview};
+use longshore_wire::{MessageId, Record};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -36,6 +36,7 @@ const RECONNECT: Duration = Duration::from_secs(10);
 
 /// Takes up sessions that the last run followed.
 pub async fn resume(bot: &Bot) -> Result<(), StoreError> {
+    bot.clear_reactions().await?;
     for session in bot.store.open_sessions().await? {
         if let Some(uid) = &session.uid {
             bot.follow(&session.name, uid, session.place);
@@ -234,6 +235,10 @@ impl Follower {
     /// Takes one event, with what it brought. True when the running turn may look different.
     async fn hear(&mut self, door: &Door, heard: Heard, brought: Vec<Change>) -> Result<bool, StoreError> {
         let record = match heard {
+            Heard::Preview(Preview::Meeting { id, meets, .. }) => {
+                self.meeting(id, meets).await?;
+                return Ok(false);
+            }
             Heard::Preview(preview) => {
                 self.talk.preview(&preview);
                 return Ok(true);
@@ -261,6 +266,7 @@ impl Follower {
         changes.extend(brought);
         changes.retain(|change| !matches!(change, Change::Idle { deadline, .. } if *deadline <= now));
         let changed = !changes.is_empty();
+        let answered = changes.iter().any(|change| matches!(change, Change::Answer { .. }));
         self.bot
             .store
             .take_event(&self.uid, self.place, record, changes)
@@ -268,10 +274,30 @@ impl Follower {
         if changed {
             self.bot.outbox.wake(self.place.chat);
         }
+        if answered {
+            self.bot.clear_reactions().await?;
+        }
         if last_of_its_turn {
             self.acknowledge(door, seq).await;
         }
         Ok(true)
+    }
+
+    /// Shows at a message that came while claude was at work whether it waits or claude has read it.
+    async fn meeting(&self, id: MessageId, meets: Meets) -> Result<(), StoreError> {
+        let Some(message) = self.bot.store.message_behind(id).await? else {
+            return Ok(());
+        };
+        let emoji = match meets {
+            Meets::Waiting => Some("👀"),
+            Meets::Folded => Some("✍"),
+            // Its answer grows below it from now on.
+            Meets::Begun => None,
+        };
+        if self.bot.store.set_reaction(message.row, emoji).await? {
+            self.bot.outbox.react(message.place, message.message, emoji);
+        }
+        Ok(())
     }
 
     async fn acknowledge(&self, door: &Door, seq: u64) {

@@ -19,14 +19,18 @@ use crate::cluster::write::{WantedTask, WriteError};
 use crate::deliver::Again;
 use crate::outbox::pace::Priority;
 use crate::store::StoreError;
+use crate::store::corrections::Correction;
 use crate::store::escalations::Wanted;
 use crate::store::messages::{MessageRow, MessageState};
 use crate::store::posts::Content;
 use crate::store::sessions::SessionState;
-use crate::{deliver, escalate, hear, observe, words};
+use crate::{deliver, edit, escalate, hear, observe, words};
+
+/// How long the cluster may take to make something, with what the client tries again by itself, before the try counts as one.
+const ONE_TRY: Duration = Duration::from_secs(10);
 
 /// What came of a try.
-enum Carried {
+pub enum Carried {
     /// It is done, or answered.
     Done,
     /// Not yet: try again after a while.
@@ -61,8 +65,9 @@ async fn work(bot: Arc<Bot>, place: Place, lane: Arc<Notify>) -> Result<(), Stor
         // First, since messages that come behind it are for that session.
         let carried = match bot.store.wanted_in(place).await? {
             Some(wanted) => escalate(&bot, &wanted).await?,
-            None => match bot.store.next_in(place).await? {
-                Some(row) => carry_out(&bot, &row).await?,
+            None => match next(&bot, place).await? {
+                Some(Next::Correction(correction)) => edit::hand_on(&bot, &correction).await?,
+                Some(Next::Message(row)) => carry_out(&bot, &row).await?,
                 None => {
                     lane.notified().await;
                     continue;
@@ -80,11 +85,66 @@ async fn work(bot: Arc<Bot>, place: Place, lane: Arc<Notify>) -> Result<(), Stor
     }
 }
 
+/// What a lane does next.
+enum Next {
+    Correction(Box<Correction>),
+    Message(Box<MessageRow>),
+}
+
+/// Corrections first: they belong to what was written earlier.
+async fn next(bot: &Bot, place: Place) -> Result<Option<Next>, StoreError> {
+    if let Some(correction) = bot.store.correction_in(place).await? {
+        return Ok(Some(Next::Correction(Box::new(correction))));
+    }
+    let row = bot.store.next_in(place).await?;
+    Ok(row.map(|row| Next::Message(Box::new(row))))
+}
+
 async fn carry_out(bot: &Arc<Bot>, row: &MessageRow) -> Result<Carried, StoreError> {
     if let Some(written) = &row.unheard {
         let done = hear::listen(bot, row, written).await?;
         return Ok(if done { Carried::Done } else { Carried::Later });
     }
+    let row = &noting_lateness(bot, row).await?;
+    let carried = match creates(row) {
+        // What was made but not answered is found when it is tried again.
+        true => tokio::time::timeout(ONE_TRY, decided(bot, row))
+            .await
+            .unwrap_or(Ok(Carried::Later))?,
+        false => decided(bot, row).await?,
+    };
+    if matches!(carried, Carried::Later) && !row.background.delayed {
+        bot.store.delay(row.row).await?;
+    }
+    Ok(carried)
+}
+
+/// Whether all that is done about a message is to make something in the cluster.
+fn creates(row: &MessageRow) -> bool {
+    match row.decision.mode {
+        Mode::Task { .. } => true,
+        Mode::StartSession { .. } => row.files.is_empty(),
+        _ => false,
+    }
+}
+
+/// A message that only now can be handed on, since the cluster could not be asked or the bot was not there, says since when.
+async fn noting_lateness(bot: &Bot, row: &MessageRow) -> Result<MessageRow, StoreError> {
+    let mut row = row.clone();
+    let background = &row.background;
+    let begins = matches!(row.decision.mode, Mode::Task { .. } | Mode::StartSession { .. });
+    let away = background.delayed || (begins && bot.was_away_since(background.received));
+    if background.late.is_none()
+        && away
+        && let Some(late) = background.age(bot.now(), bot.settings.stale_after)
+    {
+        bot.store.came_late(row.row, late).await?;
+        row.background.late = Some(late);
+    }
+    Ok(row)
+}
+
+async fn decided(bot: &Arc<Bot>, row: &MessageRow) -> Result<Carried, StoreError> {
     match &row.decision.mode {
         Mode::Task {
             prompt,
@@ -157,6 +217,8 @@ fn origin(row: &MessageRow) -> Origin {
             thread_id: row.place.thread,
             message_id: Some(row.message),
             user_id: Some(row.user),
+            author: row.background.author.clone(),
+            context: row.background.told(row.user),
         }),
     }
 }
@@ -207,8 +269,8 @@ async fn start_task(bot: &Arc<Bot>, row: &MessageRow, wanted: WantedTask<'_>) ->
         return Ok(Carried::Done);
     };
     match bot.cluster.create_task(name, &topic, wanted, origin(row)).await {
-        Ok(()) => {
-            bot.store.advance_message(row.row, MessageState::Handed).await?;
+        Ok(as_wanted) => {
+            bot.store.hand_on(row, as_wanted).await?;
             Ok(Carried::Done)
         }
         Err(error) => failed(bot, row, "The task", error).await,
@@ -229,6 +291,7 @@ async fn start_session(
         true => (prompt, None),
         false => (None, Some(prompt.unwrap_or_default())),
     };
+    let wanted = prompt.clone();
     let made = match topic(bot, row).await {
         Ok(topic) => {
             bot.cluster
@@ -244,7 +307,7 @@ async fn start_session(
                 .observe_session(name.clone(), uid, row.place, SessionState::Live)
                 .await?;
             if message.is_none() {
-                bot.store.advance_message(row.row, MessageState::Handed).await?;
+                bot.store.hand_on(row, session.spec.prompt == wanted).await?;
             }
             observe::session(bot, &session).await?;
             if let Some(text) = message {

@@ -9,6 +9,7 @@
 //! goes out only by edits of a message whose id is in the store, a file in one call under a name that stays; rendering, pacing and the conversation do no IO.
 
 pub mod agent;
+pub mod background;
 pub mod bot;
 pub mod chat;
 pub mod cluster;
@@ -19,6 +20,7 @@ pub mod deliver;
 pub mod dispatch;
 pub mod door;
 pub mod download;
+pub mod edit;
 pub mod escalate;
 pub mod express;
 pub mod follow;
@@ -27,6 +29,8 @@ pub mod health;
 pub mod hear;
 pub mod intake;
 pub mod lane;
+pub mod migrate;
+pub mod moved;
 pub mod observe;
 pub mod offer;
 pub mod outbox;

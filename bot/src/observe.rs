@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use crate::bot::Bot;
 use crate::chat::Place;
-use crate::cluster::{Observed, place_of};
+use crate::cluster::Observed;
 use crate::conversation::{life, outcome, wish};
 use crate::outbox::pace::Priority;
 use crate::preview::{self, Followed};
@@ -183,7 +183,7 @@ pub async fn session(bot: &Arc<Bot>, session: &PersistentSession) -> Result<(), 
     let bound = bot
         .cluster
         .topic(&session.spec.topic_ref.name)
-        .and_then(|topic| place_of(&topic));
+        .and_then(|topic| bot.cluster.place_of(&topic));
     // A session of a topic without a chat is nobody's business here.
     let Some(place) = known.as_ref().map(|known| known.place).or(bound) else {
         return Ok(());
@@ -349,6 +349,7 @@ pub async fn session_over(bot: &Arc<Bot>, name: &str, uid: &str, place: Place) -
         }
     }
     bot.store.advance_session(name, SessionState::Ended).await?;
+    bot.clear_reactions().await?;
     bot.outbox.wake(place.chat);
     bot.changed();
     Ok(())

@@ -13,7 +13,7 @@ use crate::conversation::{self, activity, menu, wish};
 use crate::store::StoreError;
 use crate::store::approvals::ApprovalRow;
 use crate::telegram::update::Press;
-use crate::{express, offer, running, words};
+use crate::{express, offer, running, situation, words};
 
 /// Longest text that Telegram shows for a pressed button.
 const NOTE_CHARS: usize = 200;
@@ -34,8 +34,12 @@ pub async fn answer(bot: Arc<Bot>, press: Press) -> Result<(), StoreError> {
 
 async fn carry_out(bot: &Bot, press: &Press) -> Result<String, StoreError> {
     let router = bot.policies.router().await;
-    let guest = bot.store.guest(press.user, press.chat).await?;
-    let standing = router.standing_with(press.user, press.chat, guest.as_ref());
+    let mut guest = bot.store.guest(press.user, press.chat).await?;
+    let chat = situation::known_as(bot, &router, press.chat);
+    if let Some(guest) = &mut guest {
+        guest.chat = chat;
+    }
+    let standing = router.standing_with(press.user, chat, guest.as_ref());
     let Some(role) = standing.map(|standing| standing.role) else {
         tracing::debug!(
             user = press.user,

@@ -9,21 +9,24 @@ use longshore_crds::Topic;
 use tokio::sync::mpsc;
 
 use crate::bot::Bot;
-use crate::cluster::place_of;
+use crate::migrate;
 use crate::outbox::Reach;
 use crate::store::StoreError;
 
 /// Takes reports until the bot stops.
 pub async fn run(bot: Arc<Bot>, mut reports: mpsc::UnboundedReceiver<Reach>) -> Result<(), StoreError> {
     while let Some(report) = reports.recv().await {
-        self::report(&bot, &report).await;
+        match report.moved_to {
+            Some(chat) => migrate::chat(&bot, report.place.chat, chat).await?,
+            None => self::report(&bot, &report).await,
+        }
     }
     Ok(())
 }
 
 /// Writes one report down.
 pub async fn report(bot: &Bot, report: &Reach) {
-    let place = report.place;
+    let place = bot.moved.place(report.place);
     let (whole_chat, news) = {
         let mut out_of_reach = bot.out_of_reach.lock().unwrap_or_else(PoisonError::into_inner);
         match &report.problem {
@@ -31,7 +34,10 @@ pub async fn report(bot: &Bot, report: &Reach) {
                 out_of_reach.lost(place, report.whole_chat, problem.clone());
                 (report.whole_chat, true)
             }
-            None => out_of_reach.found(place),
+            None => {
+                let (whole_chat, news) = out_of_reach.found(place);
+                (whole_chat || report.whole_chat, news)
+            }
         }
     };
     if report.problem.is_none()
@@ -45,23 +51,27 @@ pub async fn report(bot: &Bot, report: &Reach) {
     }
 }
 
-/// A Topic is there or changed; it may not know yet that its chat is out of reach.
+/// A Topic is there or changed; it may not know yet that its chat is out of reach, or where it is now.
 pub async fn seen(bot: &Bot, topic: &Topic) {
-    let Some(place) = place_of(topic) else { return };
+    let Some(place) = bot.cluster.place_of(topic) else {
+        return;
+    };
     let troubled = bot
         .out_of_reach
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .problem(place)
         .is_some();
-    if troubled {
+    if troubled || bot.cluster.has_moved(topic) {
         write(bot, topic, false).await;
     }
 }
 
 /// A condition that cannot be written is not worth stopping for; the next report tries again.
 async fn write(bot: &Bot, topic: &Topic, news: bool) {
-    let Some(place) = place_of(topic) else { return };
+    let Some(place) = bot.cluster.place_of(topic) else {
+        return;
+    };
     let problem = bot
         .out_of_reach
         .lock()

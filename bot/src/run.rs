@@ -15,6 +15,7 @@ use crate::bot::{Bot, LONGEST_WAIT, SeenSession};
 use crate::chat::Place;
 use crate::cluster::{Cluster, Observed};
 use crate::health::Health;
+use crate::moved::Moved;
 use crate::outbox::Outbox;
 use crate::policies::Policies;
 use crate::settings::Settings;
@@ -39,13 +40,16 @@ pub async fn run(
     let (reports, reached) = mpsc::unbounded_channel();
     let (busy_places, places) = mpsc::unbounded_channel();
     let (seen_sessions, sessions) = mpsc::unbounded_channel();
+    let moved = Moved::default();
+    moved.note(store.moved().await?);
     let policies = Policies::watch(&client, &settings.namespace, routing, &tracker, &stop);
-    let cluster = Cluster::watch(&client, &settings.namespace, observed, &tracker, &stop);
+    let cluster = Cluster::watch(&client, &settings.namespace, moved.clone(), observed, &tracker, &stop);
     let outbox = Outbox::new(
         store.clone(),
         telegram.clone(),
         settings.budget,
         reports,
+        moved.clone(),
         tracker.clone(),
         stop.clone(),
     );
@@ -68,6 +72,8 @@ pub async fn run(
         setting: Default::default(),
         fetching: Default::default(),
         running: Default::default(),
+        moved,
+        seen_since: Default::default(),
         out_of_reach: Default::default(),
         tracker,
         stop,
@@ -110,6 +116,7 @@ async fn start(bot: Arc<Bot>, health: Health, channels: Channels) -> Result<(), 
     }
     bot.policies.router().await;
     tracing::info!("the cluster is seen");
+    bot.seen_since.get_or_init(|| bot.now());
     health.set_ready(true);
     bot.spawn("observe", observe::run(bot.clone(), channels.events));
     follow::resume(&bot).await?;

@@ -86,6 +86,10 @@ pub struct RunArgs {
     done_words: Vec<String>,
     #[command(flatten)]
     transcription: Transcription,
+    /// Seconds after which a message that nobody took since the bot or the cluster was away is marked at its answer, and claude is
+    /// told when it was written.
+    #[arg(long, env = "LONGSHORE_STALE_AFTER_SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u32).range(1..))]
+    stale_after_seconds: u32,
     /// How log lines look.
     #[arg(long, env = "LONGSHORE_LOG_FORMAT", default_value = "text")]
     log_format: LogFormat,
@@ -171,6 +175,8 @@ pub struct Settings {
     pub done_words: Vec<String>,
     /// What turns voice messages into text.
     pub transcriber: Option<Transcriber>,
+    /// Seconds after which a message that nobody took is marked.
+    pub stale_after: i64,
     /// How log lines look.
     pub log_format: LogFormat,
 }
@@ -219,6 +225,7 @@ impl TryFrom<RunArgs> for Settings {
             gather: Duration::from_millis(args.gather_milliseconds.into()),
             done_words: args.done_words.into_iter().filter_map(filled).collect(),
             transcriber: args.transcription.transcriber()?,
+            stale_after: args.stale_after_seconds.into(),
             log_format: args.log_format,
         })
     }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use longshore_crds::names;
-use longshore_routing::{ActiveSession, Decision, Message, Mode, Situation, TopicState};
+use longshore_routing::{ActiveSession, Decision, Explanation, Guest, Message, Mode, Router, Situation, TopicState};
 
 use crate::bot::Bot;
 use crate::chat::Place;
@@ -17,7 +17,7 @@ use crate::words;
 
 /// What is known now about a place, and about who writes there.
 pub async fn situation(bot: &Bot, place: Place, user: i64) -> Result<Situation, StoreError> {
-    let session = bot.store.active_session(place).await?;
+    let session = bot.store.active_session(bot.moved.place(place)).await?;
     with_session(bot, place, user, session).await
 }
 
@@ -27,6 +27,7 @@ async fn with_session(
     user: i64,
     session: Option<SessionRow>,
 ) -> Result<Situation, StoreError> {
+    let place = bot.moved.place(place);
     let topic = match bot.cluster.topic_at(place) {
         Some(topic) => TopicState::Bound(kube::ResourceExt::name_any(topic.as_ref())),
         None if bot.settings.create_topics => TopicState::Creatable(names::telegram_topic(place.chat, place.thread)),
@@ -79,13 +80,45 @@ fn running_task(bot: &Bot, topic: &TopicState) -> Option<String> {
 pub async fn may_speak(bot: &Bot, place: Place, user: i64) -> Result<bool, StoreError> {
     let guest = bot.store.guest(user, place.chat).await?;
     let router = bot.policies.router().await;
-    Ok(router.standing_with(user, place.chat, guest.as_ref()).is_some())
+    let chat = known_as(bot, &router, place.chat);
+    let guest = guest.map(|guest| Guest { chat, ..guest });
+    Ok(router.standing_with(user, chat, guest.as_ref()).is_some())
+}
+
+/// Decides about a message. Policies know a group that became a supergroup by its former id, until they name the new one.
+pub fn decide(bot: &Bot, router: &Router, situation: &Situation, message: &Message<'_>) -> Explanation {
+    let chat = known_as(bot, router, message.chat);
+    let (mut situation, message) = (
+        situation.clone(),
+        Message {
+            chat,
+            ..message.clone()
+        },
+    );
+    if let Some(guest) = &mut situation.guest {
+        guest.chat = chat;
+    }
+    router.decide(&situation, &message, Timestamp::now())
+}
+
+/// The id by which policies know a chat.
+pub fn known_as(bot: &Bot, router: &Router, chat: i64) -> i64 {
+    let now = bot.moved.now(chat);
+    match bot.moved.former(now) {
+        Some(former) if !router.names_chat(now) => former,
+        _ => now,
+    }
 }
 
 /// Decides about a message by what is known now.
-async fn decide(bot: &Bot, row: &MessageRow, text: &str, file: bool) -> Result<(Decision, Option<String>), StoreError> {
+async fn decide_now(
+    bot: &Bot,
+    row: &MessageRow,
+    text: &str,
+    file: bool,
+) -> Result<(Decision, Option<String>), StoreError> {
     // A session that a later message will start comes too late for this one: the lane gets to that message after this one.
-    let session = bot.store.session_for(row.place, row.row).await?;
+    let session = bot.store.session_for(bot.moved.place(row.place), row.row).await?;
     let situation = with_session(bot, row.place, row.user, session).await?;
     let message = Message {
         user: row.user,
@@ -95,8 +128,13 @@ async fn decide(bot: &Bot, row: &MessageRow, text: &str, file: bool) -> Result<(
         file,
     };
     let router = bot.policies.router().await;
-    let decision = router.decide(&situation, &message, Timestamp::now()).decision;
-    let object = object(&decision, &situation, row.message);
+    let decision = decide(bot, &router, &situation, &message).decision;
+    let object = object(
+        &decision,
+        &situation,
+        row.message,
+        bot.moved.former(row.place.chat).is_some(),
+    );
     Ok((decision, object))
 }
 
@@ -114,7 +152,7 @@ pub struct Heard {
 /// Decides about a message that somebody has listened to. Whether it is handed on.
 pub async fn decide_heard(bot: &Bot, row: &MessageRow, heard: Heard) -> Result<bool, StoreError> {
     let file = needs_session(&heard.files);
-    let (mut decision, object) = decide(bot, row, &heard.text, file).await?;
+    let (mut decision, object) = decide_now(bot, row, &heard.text, file).await?;
     decision.reason = format!("after listening; {}", decision.reason);
     if matches!(decision.mode, Mode::Ignore | Mode::Offer) {
         decision.mode = Mode::Reply {
@@ -151,7 +189,7 @@ pub fn needs_session(files: &[FileRef]) -> bool {
 
 /// Decides anew about a message, since what it was for is over.
 pub async fn decide_again(bot: &Bot, row: &MessageRow, text: &str) -> Result<(), StoreError> {
-    let (mut decision, object) = decide(bot, row, text, needs_session(&row.files)).await?;
+    let (mut decision, object) = decide_now(bot, row, text, needs_session(&row.files)).await?;
     decision.reason = format!("what it was for is over; {}", decision.reason);
     if matches!(decision.mode, Mode::Ignore | Mode::Offer) {
         // It was taken before: somebody waits for what becomes of it.
@@ -173,10 +211,14 @@ pub async fn decide_again(bot: &Bot, row: &MessageRow, text: &str) -> Result<(),
 }
 
 /// Name of the task or session that a decision makes or is about.
-pub fn object(decision: &Decision, situation: &Situation, message: i64) -> Option<String> {
+/// Messages of a supergroup that was a group before are numbered anew.
+pub fn object(decision: &Decision, situation: &Situation, message: i64, since_upgrade: bool) -> Option<String> {
     match (&decision.mode, &situation.topic) {
         (Mode::Task { .. } | Mode::StartSession { .. }, TopicState::Bound(topic) | TopicState::Creatable(topic)) => {
-            Some(names::for_message(topic, message))
+            Some(match since_upgrade {
+                true => names::for_message_since_upgrade(topic, message),
+                false => names::for_message(topic, message),
+            })
         }
         (Mode::ToSession { session, .. } | Mode::WakeSession { session } | Mode::EndSession { session }, _) => {
             Some(session.clone())

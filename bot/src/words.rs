@@ -98,6 +98,17 @@ pub fn mode_refused(mode: &str, why: &str) -> String {
     )
 }
 
+/// `/stop` came after what runs now was asked for.
+pub const STOP_OVERTAKEN: &str =
+    "This /stop is older than what runs now, so that goes on. Send /stop again to stop it.";
+/// A message was changed too late.
+pub const EDIT_TOO_LATE: &str = "You changed this message after it was taken up, so the change does not count. Write what shall be different as a new message; /stop stops what runs.";
+
+/// Stands above the answer to a message that had waited since the bot or the cluster was away.
+pub fn sent_long_ago(seconds: i64) -> String {
+    format!("(sent {} ago, while I was away)", crate::background::span(seconds))
+}
+
 /// Kubernetes refused what the bot wanted to make.
 pub fn refused(what: &str, why: &str) -> String {
     format!("{what} could not be created, so nothing was run: {why}")

@@ -231,6 +231,7 @@ async fn an_idle_warning_becomes_what_came_of_it() {
         author: None,
         text: "wait".into(),
         attachments: Vec::new(),
+        context: None,
     });
     let settled = deep.stage.sees(deep.thread, "it stays awake").await;
     assert_eq!(settled.message_id, warned.message_id);
@@ -529,6 +530,7 @@ async fn an_answer_to_a_schedule_stands_in_the_topic_once_with_its_heading_also_
         author: Some(author::of_run("tick", "2026-01-01 09:00")),
         text: "Report.".into(),
         attachments: Vec::new(),
+        context: None,
     });
     // Somebody else's turn ends before the one that the schedule waits for.
     let asked = deep.stage.say(deep.thread, "and you?").await;

@@ -234,6 +234,8 @@ impl Screen {
                 Some(_) => self.note("claude begins this part anew"),
                 None => String::new(),
             },
+            // Who sits at a terminal sees claude at work.
+            Preview::Meeting { .. } => String::new(),
         }
     }
 

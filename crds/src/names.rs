@@ -42,6 +42,12 @@ pub fn for_message(topic: &str, message_id: i64) -> String {
     format!("{topic}-{message_id}")
 }
 
+/// The same for a message of a supergroup that was a group before: its messages are numbered anew, and the Topic has known others under
+/// these numbers.
+pub fn for_message_since_upgrade(topic: &str, message_id: i64) -> String {
+    format!("{topic}-u{message_id:x}")
+}
+
 /// Session that takes over from the task of a message.
 pub fn for_escalation(task: &str) -> String {
     format!("{task}-s")
@@ -64,6 +70,7 @@ mod tests {
         let longest = "t".repeat(49);
         assert!(stateful_set(&longest).len() <= 52);
         assert!(for_run(&"s".repeat(50), 999_999_999).len() <= 60);
+        assert!(job(&for_message_since_upgrade(&longest, i64::from(i32::MAX)), 10).len() <= 63);
         assert!(job(&for_message(&longest, i64::from(i32::MAX)), 10).len() <= 63);
     }
 

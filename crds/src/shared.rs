@@ -40,6 +40,15 @@ pub struct TelegramOrigin {
     /// Id of the user who wrote it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<i64>,
+    /// Name of the user who wrote it. claude reads it in front of the prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub author: Option<String>,
+    /// What the message refers to, such as the one that it replies to, quoted, and when it was written if that is long ago. claude
+    /// reads it in front of the prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 8192))]
+    pub context: Option<String>,
 }
 
 /// What a task is told of the topic's earlier turns, its tasks' and its sessions'. They are quoted in front of the prompt, with

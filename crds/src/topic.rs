@@ -221,8 +221,68 @@ pub struct TopicStatus {
     /// finished, and the next one takes it over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub writer: Option<Slot>,
+    /// Where the chat is now, if that differs from the spec. Written by the bot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub telegram: Option<TopicChat>,
     /// `Ready`, `WorkspaceBound` (operator) and `ChatReachable` (bot).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "crate::shared::conditions_schema")]
     pub conditions: Vec<Condition>,
+}
+
+/// Where the chat of a Topic is now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TopicChat {
+    /// Chat id that Telegram gave the group when it became a supergroup. The Topic is bound to it as to the one in the spec.
+    pub chat_id: i64,
+}
+
+impl Topic {
+    /// Where the Topic is bound now: by its spec, unless its chat has another id since.
+    pub fn binding(&self) -> Option<TelegramBinding> {
+        let written = self.spec.telegram.as_ref()?;
+        let now = self.status.as_ref().and_then(|status| status.telegram.as_ref());
+        Some(TelegramBinding {
+            chat_id: now.map_or(written.chat_id, |now| now.chat_id),
+            thread_id: written.thread_id,
+        })
+    }
+
+    /// Whether the Topic is bound to this place, under the id in its spec or the one that its chat has now.
+    pub fn is_bound_to(&self, chat_id: i64, thread_id: Option<i64>) -> bool {
+        let bindings = [self.spec.telegram.clone(), self.binding()];
+        let mut bindings = bindings.into_iter().flatten();
+        bindings.any(|binding| (binding.chat_id, binding.thread_id) == (chat_id, thread_id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_whose_group_was_upgraded_is_bound_to_both_ids() {
+        let spec = TopicSpec {
+            agent_class_name: default_class(),
+            display_name: None,
+            telegram: Some(TelegramBinding {
+                chat_id: -5,
+                thread_id: None,
+            }),
+            workspace: Workspace::default(),
+            repository: None,
+            instructions: None,
+            session: None,
+        };
+        let mut topic = Topic::new("crew", spec);
+        assert_eq!(topic.binding(), topic.spec.telegram);
+        assert!(topic.is_bound_to(-5, None) && !topic.is_bound_to(-100, None) && !topic.is_bound_to(-5, Some(2)));
+        topic.status = Some(TopicStatus {
+            telegram: Some(TopicChat { chat_id: -100 }),
+            ..TopicStatus::default()
+        });
+        assert_eq!(topic.binding().map(|binding| binding.chat_id), Some(-100));
+        assert!(topic.is_bound_to(-5, None) && topic.is_bound_to(-100, None));
+    }
 }

@@ -132,6 +132,13 @@ impl AccessList {
         }
     }
 
+    /// Whether somebody's access has to do with this chat in particular.
+    pub(crate) fn names(&self, chat: i64) -> bool {
+        let mut entries = self.users.values().flatten();
+        self.chats.contains_key(&chat)
+            || entries.any(|entry| entry.chats.as_ref().is_some_and(|chats| chats.contains(&chat)))
+    }
+
     /// Whether anybody is there who may let people in.
     pub(crate) fn has_approver(&self, chat: i64) -> bool {
         let users = self.users.values().flatten().any(|entry| {

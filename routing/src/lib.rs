@@ -13,6 +13,7 @@
 #![deny(missing_docs)]
 
 mod access;
+mod chats;
 mod command;
 mod decision;
 mod escalation;

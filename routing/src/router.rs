@@ -102,6 +102,10 @@ impl Router {
         self.access.lets_anybody_in()
     }
 
+    pub(crate) fn access_names(&self, chat: i64) -> bool {
+        self.access.names(chat)
+    }
+
     /// Places of all rules, in the order in which they are tried.
     pub(crate) fn order(&self) -> impl Iterator<Item = (usize, usize)> {
         let policies = self.policies.iter().enumerate();

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use longshore_wire::agent::HistoryLimits;
+use longshore_wire::author;
+use longshore_wire::quote::{quoted, shortened};
 
 use crate::turn::Exchange;
 use crate::volume::Volume;
@@ -99,8 +101,7 @@ fn render(turn: &Exchange, longest: usize) -> String {
     };
     for asked in &turn.messages {
         let when = asked.time.strftime("%Y-%m-%d %H:%M UTC");
-        let who = asked.author.as_deref().unwrap_or("Somebody");
-        let who: String = who.split_whitespace().collect::<Vec<_>>().join(" ");
+        let who = author::clean(asked.author.as_deref().unwrap_or("Somebody"));
         say(&format!("{when}, {who} asked"), &asked.text);
     }
     let when = turn.time.strftime("%Y-%m-%d %H:%M UTC");
@@ -111,27 +112,6 @@ fn render(turn: &Exchange, longest: usize) -> String {
     };
     say(&format!("{when}, the agent answered"), &said);
     text
-}
-
-/// Every line behind a mark, so that none of them can pass for ours.
-pub fn quoted(text: &str) -> String {
-    let lines = text.split(['\n', '\r']).map(|line| format!("> {line}"));
-    lines.collect::<Vec<_>>().join("\n")
-}
-
-/// The text, or its beginning and its end.
-fn shortened(text: &str, longest: usize) -> String {
-    if text.len() <= longest {
-        return text.to_owned();
-    }
-    let head = text.floor_char_boundary(longest / 3 * 2);
-    let tail = text.ceil_char_boundary(text.len() - longest / 3);
-    format!(
-        "{}\n[... {} bytes left out ...]\n{}",
-        &text[..head],
-        tail - head,
-        &text[tail..]
-    )
 }
 
 #[cfg(test)]

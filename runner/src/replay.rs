@@ -116,6 +116,7 @@ impl Replay {
                     text: value["message"]["content"].as_str().unwrap_or_default().to_owned(),
                     author: None,
                     attachments: Vec::new(),
+                    context: None,
                     priority: Priority::Next,
                 };
                 self.step(Input::Accept(message));

@@ -97,6 +97,9 @@ pub struct PostMessage {
     /// Who wrote it, for claude and for the history; none for the author of the resource.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<String>,
+    /// What it refers to and how it came, in Longshore's words: claude reads it in front of the text. At most 16 KiB of it count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<String>,
     /// How it meets a running turn.
     #[serde(default)]
     pub priority: Priority,

@@ -37,6 +37,9 @@ pub enum Event {
         /// Files that came with it, as paths below the workspace.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         attachments: Vec<String>,
+        /// What it refers to and how it came, in Longshore's words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        context: Option<String>,
     },
     /// claude began to work. Turns that claude starts by itself (a background command ended) have no message.
     /// A turn that a crash cut short goes on under the same number, so each start has exactly one end.
@@ -256,6 +259,28 @@ pub enum Preview {
         /// Block.
         block: u32,
     },
+    /// How a message meets the turn that runs. Ephemeral, since `turn_finished` names every message that a turn has answered: who
+    /// misses this knows later.
+    Meeting {
+        /// The turn.
+        turn: u64,
+        /// The message.
+        id: MessageId,
+        /// How.
+        meets: Meets,
+    },
+}
+
+/// How a message meets a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Meets {
+    /// It waits: claude takes it at the next tool result, or in a turn of its own after this one.
+    Waiting,
+    /// claude has read it in the middle of the turn.
+    Folded,
+    /// It had waited, and this turn is its own.
+    Begun,
 }
 
 /// One message of an event stream, read.
@@ -314,6 +339,8 @@ mod tests {
         assert!(matches!(Heard::read(event), Some(Heard::Event(Record { seq: 4, .. }))));
         let delta = r#"{"type":"text_delta","turn":1,"block":0,"text":"a"}"#;
         assert!(matches!(Heard::read(delta), Some(Heard::Preview(_))));
+        let meeting = r#"{"type":"meeting","turn":1,"id":"00000000-0000-0000-0000-000000000000","meets":"folded"}"#;
+        assert!(matches!(Heard::read(meeting), Some(Heard::Preview(_))));
         let newer = r#"{"seq":5,"at":"2026-01-01T00:00:00Z","type":"unheard_of"}"#;
         assert_eq!(Heard::read(newer), Some(Heard::Unknown(5)));
         assert_eq!(Heard::read("no json"), None);

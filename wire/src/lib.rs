@@ -2,7 +2,8 @@
 //!
 //! Owns the shapes of the runner's HTTP API ([`api`]), of its event stream ([`event`]), of the notices it posts to the
 //! operator ([`notice`]), the questions inside a prompt ([`question`]), the
-//! authors that are no people ([`author`]), names of files that are safe to use ([`file_name`]), of what the operator tells a new pod ([`agent`]), the topic tokens ([`token`]), and the lines
+//! authors of messages ([`author`]), how earlier words are quoted ([`quote`]), names of files that are safe to use ([`file_name`]), of
+//! what the operator tells a new pod ([`agent`]), the topic tokens ([`token`]), and the lines
 //! that the `claude` CLI reads and writes ([`claude`]).
 //!
 //! Knows nothing of Kubernetes, Telegram, HTTP servers or clocks. Decoding never panics; every reader ignores fields and
@@ -18,6 +19,7 @@ pub mod file_name;
 pub mod money;
 pub mod notice;
 pub mod question;
+pub mod quote;
 pub mod token;
 
 pub use agent::AgentConfig;

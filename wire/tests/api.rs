@@ -1,17 +1,17 @@
 //! Goldens of what crosses the runner's HTTP API around idleness, endings, memory and space. A change that these show
 //! breaks older callers, or callers that are newer than a running pod.
 
-#![allow(clippy::unwrap_used, reason = "this is a test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "this is a test")]
 
 use insta::assert_json_snapshot;
 use jiff::Timestamp;
 use longshore_wire::MessageId;
 use longshore_wire::agent::AgentKind;
 use longshore_wire::api::{
-    Busy, ClaudeStatus, Disk, Escalation, IdleEnd, Memory, ModelChoice, Quiesce, RunnerState, RunningTool, SentFile,
-    Status, Summary, TaskResult, Undelivered, Usage, Warn,
+    Busy, ClaudeStatus, Disk, Escalation, IdleEnd, Memory, ModelChoice, PostMessage, Priority, Quiesce, RunnerState,
+    RunningTool, SentFile, Status, Summary, TaskResult, Undelivered, Usage, Warn,
 };
-use longshore_wire::event::{DiskLevel, Event, MemoryLevel, Record};
+use longshore_wire::event::{DiskLevel, Event, Meets, MemoryLevel, Preview, Record};
 use longshore_wire::notice::TerminationMessage;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -225,4 +225,51 @@ fn a_status_of_the_previous_version_is_understood() {
         (status.recycled, status.memory.oom_kills, status.undelivered),
         (0, 0, Vec::new())
     );
+}
+
+#[test]
+fn a_message_with_what_it_refers_to_and_how_it_meets_a_turn() {
+    let id = MessageId(Uuid::nil());
+    let message = PostMessage {
+        id,
+        text: "t".to_owned(),
+        attachments: Vec::new(),
+        author: Some("Ada".to_owned()),
+        context: Some("c".to_owned()),
+        priority: Priority::Next,
+    };
+    assert_eq!(
+        golden(message),
+        json!({"id": Uuid::nil(), "text": "t", "author": "Ada", "context": "c", "priority": "next"})
+    );
+    let accepted = Event::Accepted {
+        id,
+        author: None,
+        text: "t".to_owned(),
+        attachments: Vec::new(),
+        context: Some("c".to_owned()),
+    };
+    assert_eq!(
+        golden(accepted),
+        json!({"type": "accepted", "id": Uuid::nil(), "text": "t", "context": "c"})
+    );
+    let meeting = |meets| golden(Preview::Meeting { turn: 2, id, meets });
+    assert_eq!(
+        meeting(Meets::Folded),
+        json!({"type": "meeting", "turn": 2, "id": Uuid::nil(), "meets": "folded"})
+    );
+    assert_eq!(meeting(Meets::Waiting)["meets"], "waiting");
+    assert_eq!(meeting(Meets::Begun)["meets"], "begun");
+}
+
+#[test]
+fn a_message_of_the_previous_version_refers_to_nothing() {
+    let old = json!({"id": Uuid::nil(), "text": "t"});
+    let message: PostMessage = serde_json::from_value(old).unwrap();
+    assert_eq!((message.context, message.author), (None, None));
+    let old = json!({"seq": 1, "at": NOON, "type": "accepted", "id": Uuid::nil(), "text": "t"});
+    let Event::Accepted { context, .. } = serde_json::from_value::<Record>(old).unwrap().event else {
+        panic!("it is another event");
+    };
+    assert_eq!(context, None);
 }

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::chat::Place;
+use crate::moved::Moved;
 
 /// Something changed in the cluster.
 #[derive(Clone, Debug)]
@@ -55,6 +56,8 @@ pub struct Cluster {
     tasks: Store<ContainerTask>,
     sessions: Store<PersistentSession>,
     keys: access::Keys,
+    /// Chats that have another id now.
+    moved: Moved,
     /// Topics that were made just now, until the reflector shows them.
     made: Arc<Mutex<HashMap<String, Arc<Topic>>>>,
 }
@@ -64,6 +67,7 @@ impl Cluster {
     pub fn watch(
         client: &Client,
         namespace: &str,
+        moved: Moved,
         observed: mpsc::UnboundedSender<Observed>,
         tracker: &TaskTracker,
         stop: &CancellationToken,
@@ -90,6 +94,7 @@ impl Cluster {
             tasks,
             sessions,
             keys: access::Keys::default(),
+            moved,
             made: Arc::default(),
         }
     }
@@ -107,19 +112,32 @@ impl Cluster {
 
     /// The Topic that is bound to a place. Of several the oldest counts.
     pub fn topic_at(&self, place: Place) -> Option<Arc<Topic>> {
-        let mut bound = self.topics.state_filter(|topic| place_of(topic) == Some(place));
+        let place = self.moved.place(place);
+        let mut bound = self.topics.state_filter(|topic| self.place_of(topic) == Some(place));
         bound.sort_by_key(|topic| (topic.creation_timestamp().map(|time| time.0), topic.name_any()));
         bound
             .into_iter()
             .next()
-            .or_else(|| self.made(|topic| place_of(topic) == Some(place)))
+            .or_else(|| self.made(|topic| self.place_of(topic) == Some(place)))
     }
 
     /// The Topics that are bound to a place, or to any place of its chat.
     pub fn topics_of(&self, place: Place, whole_chat: bool) -> Vec<Arc<Topic>> {
+        let place = self.moved.place(place);
         self.topics.state_filter(|topic| {
-            place_of(topic).is_some_and(|bound| bound == place || (whole_chat && bound.chat == place.chat))
+            self.place_of(topic)
+                .is_some_and(|bound| bound == place || (whole_chat && bound.chat == place.chat))
         })
+    }
+
+    /// Where a Topic is bound, and its chat is now.
+    pub fn place_of(&self, topic: &Topic) -> Option<Place> {
+        let binding = topic.binding()?;
+        let place = Place {
+            chat: binding.chat_id,
+            thread: binding.thread_id,
+        };
+        Some(self.moved.place(place))
     }
 
     /// The Topic of this name.
@@ -182,14 +200,6 @@ impl Cluster {
             task.spec.topic_ref.name == topic && !over
         })
     }
-}
-
-/// Where a Topic is bound.
-pub fn place_of(topic: &Topic) -> Option<Place> {
-    topic.spec.telegram.as_ref().map(|binding| Place {
-        chat: binding.chat_id,
-        thread: binding.thread_id,
-    })
 }
 
 struct Follow<'a> {

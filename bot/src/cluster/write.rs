@@ -15,7 +15,7 @@ use longshore_crds::{
 use longshore_routing::TemplateName;
 use serde_json::json;
 
-use super::{Cluster, place_of};
+use super::Cluster;
 use crate::chat::Place;
 
 /// What Topics look like that the bot makes, where no template of a policy says otherwise.
@@ -113,6 +113,20 @@ fn metadata(name: &str, topic: &str) -> ObjectMeta {
     }
 }
 
+/// Whether two objects come from one message, whatever is known of it beside that.
+fn same_message(one: &Origin, other: &Origin) -> bool {
+    let ids = |origin: &Origin| {
+        let telegram = origin.telegram.as_ref()?;
+        Some((
+            telegram.chat_id,
+            telegram.thread_id,
+            telegram.message_id,
+            telegram.user_id,
+        ))
+    };
+    ids(one) == ids(other)
+}
+
 fn post() -> PostParams {
     PostParams {
         field_manager: Some(meta::BOT.to_owned()),
@@ -166,7 +180,7 @@ impl Cluster {
             }
             Err(error) if exists(&error) => {
                 let live = self.topic_api.get(name).await?;
-                if place_of(&live) == Some(place) {
+                if self.place_of(&live) == Some(self.moved.place(place)) {
                     Ok(live)
                 } else {
                     Err(WriteError::NameTaken(format!("Topic {name}")))
@@ -176,14 +190,14 @@ impl Cluster {
         }
     }
 
-    /// Makes the ContainerTask for a message.
+    /// Makes the ContainerTask for a message. False when there is one already that asks something else.
     pub async fn create_task(
         &self,
         name: &str,
         topic: &str,
         wanted: WantedTask<'_>,
         origin: Origin,
-    ) -> Result<(), WriteError> {
+    ) -> Result<bool, WriteError> {
         let spec = ContainerTaskSpec {
             topic_ref: TopicRef { name: topic.to_owned() },
             read_only: wanted.read_only,
@@ -203,9 +217,11 @@ impl Cluster {
             status: None,
         };
         match self.task_api.create(&post(), &task).await {
-            Ok(_) => Ok(()),
-            Err(error) if exists(&error) => match self.task_api.get(name).await?.spec.origin {
-                Some(live) if live == origin => Ok(()),
+            Ok(_) => Ok(true),
+            Err(error) if exists(&error) => match self.task_api.get(name).await?.spec {
+                live if live.origin.as_ref().is_some_and(|live| same_message(live, &origin)) => {
+                    Ok(live.prompt == wanted.prompt)
+                }
                 _ => Err(WriteError::NameTaken(format!("ContainerTask {name}"))),
             },
             Err(error) => Err(error.into()),
@@ -247,7 +263,7 @@ impl Cluster {
             Err(error) if exists(&error) => {
                 let live = self.session_api.get(name).await?;
                 match &live.spec.origin {
-                    Some(known) if *known == origin => Ok(live),
+                    Some(known) if same_message(known, &origin) => Ok(live),
                     _ => Err(WriteError::NameTaken(format!("PersistentSession {name}"))),
                 }
             }
@@ -309,8 +325,8 @@ impl Cluster {
         Ok(self.session_api.get_opt(name).await?)
     }
 
-    /// Sets the Topic's condition `ChatReachable`, unless it says so already. That a chat is reachable is said only after
-    /// it was not; `news` knows that before the reflector does.
+    /// Writes what the bot knows of a Topic's chat, unless it stands there already: whether it can be reached, and where it is now. That
+    /// a chat is reachable is said only after it was not; `news` knows that before the reflector does.
     pub async fn set_reachable(
         &self,
         topic: &Topic,
@@ -318,40 +334,66 @@ impl Cluster {
         news: bool,
         now: Timestamp,
     ) -> Result<(), WriteError> {
-        let known = topic.status.iter().flat_map(|status| &status.conditions);
+        let status = topic.status.as_ref();
+        let known = status.into_iter().flat_map(|status| &status.conditions);
         let known = known.into_iter().find(|known| known.type_ == types::CHAT_REACHABLE);
-        let (status, reason, message) = match problem {
+        let (state, reason, message) = match problem {
             None => ("True", reasons::REACHABLE, "The bot can post in the chat."),
             Some((reason, message)) => ("False", reason, message),
         };
-        let unneeded = match (problem, known) {
-            (Some(_), known) => known.is_some_and(|known| known.status == status && known.reason == reason),
-            (None, known) => !news && known.is_none_or(|known| known.status == status),
+        let says = match (problem, known) {
+            (Some(_), known) => known.is_none_or(|known| known.status != state || known.reason != reason),
+            (None, known) => news || known.is_some_and(|known| known.status != state),
         };
-        if unneeded {
+        let chat = self.chat_now(topic);
+        let moved = chat
+            != status
+                .and_then(|status| status.telegram.as_ref())
+                .map(|chat| chat.chat_id);
+        if !says && !moved {
             return Ok(());
         }
         let condition = Condition {
             type_: types::CHAT_REACHABLE.to_owned(),
-            status: status.to_owned(),
+            status: state.to_owned(),
             reason: reason.to_owned(),
             message: message.chars().take(1024).collect(),
             observed_generation: topic.metadata.generation,
             last_transition_time: known
-                .filter(|known| known.status == status)
+                .filter(|known| known.status == state)
                 .map_or(Time(now), |known| known.last_transition_time.clone()),
         };
+        let condition = if says { Some(condition) } else { known.cloned() };
+        // All that is ours in one apply: what is left out is taken away.
+        let mut ours = json!({ "conditions": condition.into_iter().collect::<Vec<_>>() });
+        if let Some(chat) = chat {
+            ours["telegram"] = json!({ "chatId": chat });
+        }
         let apply = json!({
             "apiVersion": Topic::api_version(&()),
             "kind": Topic::kind(&()),
             "metadata": {"name": topic.name_any()},
-            "status": {"conditions": [condition]},
+            "status": ours,
         });
         let params = PatchParams::apply(meta::BOT).force();
         self.topic_api
             .patch_status(&topic.name_any(), &params, &Patch::Apply(&apply))
             .await?;
         Ok(())
+    }
+
+    /// Id of a Topic's chat now, where that is not the one in its spec.
+    fn chat_now(&self, topic: &Topic) -> Option<i64> {
+        let written = topic.spec.telegram.as_ref()?.chat_id;
+        let now = self.place_of(topic)?.chat;
+        (now != written).then_some(now)
+    }
+
+    /// Whether a Topic does not say yet where its chat is now.
+    pub fn has_moved(&self, topic: &Topic) -> bool {
+        let told = topic.status.as_ref().and_then(|status| status.telegram.as_ref());
+        self.chat_now(topic)
+            .is_some_and(|now| told.is_none_or(|told| told.chat_id != now))
     }
 }
 

@@ -262,6 +262,8 @@ impl Conversation {
         let (number, block, more) = match preview {
             Preview::TextDelta { turn, block, text } => (*turn, *block, Some(text)),
             Preview::TextReset { turn, block } => (*turn, *block, None),
+            // That is no look of a turn.
+            Preview::Meeting { .. } => return,
         };
         let Some(turn) = self.turns.get_mut(&number) else {
             return;
@@ -274,6 +276,12 @@ impl Conversation {
             }
             None => drop(turn.previews.remove(&block)),
         }
+    }
+
+    /// Messages of the turn that runs, as far as known; none when none runs.
+    pub fn running(&self) -> Option<&[MessageId]> {
+        let (_, turn) = self.turns.last_key_value()?;
+        Some(&turn.messages)
     }
 
     /// Previews of a stream that broke are sent anew or never.

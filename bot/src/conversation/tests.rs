@@ -270,6 +270,7 @@ fn accepted(n: i64, author: &str) -> Event {
         author: Some(author.into()),
         text: "Report.".into(),
         attachments: Vec::new(),
+        context: None,
     }
 }
 

@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::chat::Place;
+use crate::moved::Moved;
 use crate::store::posts::Content;
 use crate::store::{Store, StoreError};
 use crate::telegram::Telegram;
@@ -53,6 +54,8 @@ pub struct Reach {
     pub whole_chat: bool,
     /// Reason and Telegram's words; none when it can be reached.
     pub problem: Option<(&'static str, String)>,
+    /// The group is a supergroup now, with this id.
+    pub moved_to: Option<i64>,
 }
 
 /// Handle to the outbox.
@@ -73,6 +76,7 @@ struct Inner {
     chats: Mutex<HashMap<i64, Arc<Chat>>>,
     deliveries: Notify,
     reach: mpsc::UnboundedSender<Reach>,
+    moved: Moved,
     tracker: TaskTracker,
     stop: CancellationToken,
 }
@@ -110,6 +114,7 @@ impl Outbox {
         telegram: Telegram,
         budget: Budget,
         reach: mpsc::UnboundedSender<Reach>,
+        moved: Moved,
         tracker: TaskTracker,
         stop: CancellationToken,
     ) -> Self {
@@ -124,6 +129,7 @@ impl Outbox {
                 chats: Mutex::default(),
                 deliveries: Notify::new(),
                 reach,
+                moved,
                 tracker,
                 stop,
             }),
@@ -171,6 +177,11 @@ impl Outbox {
         self.wish(place.chat, |wishes| wishes.react(message, Reaction { place, emoji }));
     }
 
+    /// Takes a reaction away that this run or an earlier one has put on a message.
+    pub fn take_away_reaction(&self, place: Place, message: i64) {
+        self.wish(place.chat, |wishes| wishes.take_away(message, place));
+    }
+
     /// Shows that the bot is typing for at most this long, as far as calls are to spare; zero ends it.
     pub fn typing(&self, place: Place, for_at_most: Duration) {
         let now = self.inner.now();
@@ -199,6 +210,7 @@ impl Outbox {
 
     /// Something came from this place, so one can try to post there again.
     pub async fn reachable(&self, place: Place, whole_chat: bool) -> Result<(), StoreError> {
+        let place = self.inner.moved.place(place);
         if self.inner.store.park(place, whole_chat, false).await? {
             self.wake(place.chat);
         }
@@ -206,6 +218,7 @@ impl Outbox {
     }
 
     fn chat(&self, id: i64) -> Arc<Chat> {
+        let id = self.inner.moved.now(id);
         let mut chats = self.inner.chats.lock().unwrap_or_else(PoisonError::into_inner);
         let inner = &self.inner;
         chats

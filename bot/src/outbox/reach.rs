@@ -33,6 +33,11 @@ impl OutOfReach {
         (chat, chat || place)
     }
 
+    /// Something is known of a chat that makes it reachable, but for its topics that are out of reach by themselves.
+    pub fn chat_found(&mut self, chat: i64) {
+        self.chats.remove(&chat);
+    }
+
     /// The problem of a place.
     pub fn problem(&self, place: Place) -> Option<&Problem> {
         self.places.get(&place).or_else(|| self.chats.get(&place.chat))

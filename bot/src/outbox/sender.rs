@@ -389,6 +389,7 @@ impl Sender {
             place,
             whole_chat: false,
             problem: None,
+            moved_to: None,
         });
     }
 
@@ -424,6 +425,16 @@ impl Sender {
                 tracing::warn!(chat = self.id, %error, "formatting was refused; the plain text is sent");
                 store.fall_back_to_plain(post, version).await?;
             }
+            CallError::Moved(chat) => {
+                // Its posts wait for as long as it takes to move them.
+                store.park(pending.place, true, true).await?;
+                let _ = self.inner.reach.send(Reach {
+                    place: pending.place,
+                    whole_chat: true,
+                    problem: None,
+                    moved_to: Some(chat),
+                });
+            }
             CallError::Unreachable { scope, reason, why } => {
                 tracing::warn!(
                     chat = self.id,
@@ -437,6 +448,7 @@ impl Sender {
                     place: pending.place,
                     whole_chat,
                     problem: Some((reason, why)),
+                    moved_to: None,
                 });
             }
             error => {

@@ -8,6 +8,7 @@ use longshore_telegram_emulator::{Client, Emulator};
 
 use super::pace::Priority;
 use super::*;
+use crate::moved::Moved;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// A minute passes in one and a half seconds.
@@ -83,6 +84,7 @@ impl Scene {
             telegram,
             budget,
             reach,
+            Moved::default(),
             tracker.clone(),
             CancellationToken::new(),
         );

@@ -75,6 +75,16 @@ impl Wishes {
         }
     }
 
+    /// A message shall bear no reaction, whatever an earlier run has put there.
+    pub fn take_away(&mut self, message: i64, place: Place) {
+        let nothing = Reaction { place, emoji: None };
+        if self.reacted.iter().any(|(known, _)| *known == message) {
+            self.react(message, nothing);
+        } else {
+            self.reactions.insert(message, nothing);
+        }
+    }
+
     /// It bears it, or never will.
     pub fn reacted(&mut self, message: i64, reaction: &Reaction) {
         if self.reactions.get(&message) == Some(reaction) {

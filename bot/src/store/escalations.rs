@@ -8,7 +8,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::messages::{self, MessageRow};
 use super::posts::{self, Content};
-use super::{Json, Store, StoreError};
+use super::{Json, Store, StoreError, moved};
 use crate::chat::Place;
 use crate::conversation::wish::{self, End, Wish};
 use crate::outbox::pace::Priority;
@@ -89,7 +89,12 @@ fn begin(tx: &Transaction<'_>, row: i64, session: &str, wish: &Wish, now: i64) -
     }
 }
 
+/// Condition for escalations of a place, which is given as ?1 and ?2: also of messages from before it moved.
+const OF_MESSAGE: &str =
+    "(m.chat = ?1 OR m.chat IN (SELECT former FROM moved WHERE moved.chat = ?1)) AND m.thread = ?2";
+
 fn has_session(tx: &Transaction<'_>, place: Place) -> Result<bool, StoreError> {
+    let place = moved::place(tx, place)?;
     let sql = "SELECT 1 FROM sessions WHERE chat = ?1 AND thread = ?2 AND state IN ('wanted', 'live')";
     let found = tx.query_row(sql, params![place.chat, place.thread_key()], |_| Ok(()));
     Ok(found.optional()?.is_some())
@@ -103,19 +108,20 @@ fn close(tx: &Transaction<'_>, open: &Open, end: &End) -> Result<(), StoreError>
 /// The session shall be made; what is written from now on goes there.
 fn want(tx: &Transaction<'_>, open: &Open, by: Option<String>) -> Result<(), StoreError> {
     tx.execute("UPDATE escalations SET state = 'wanted' WHERE row = ?1", [open.row])?;
+    let place = moved::place(tx, open.place)?;
     tx.execute(
         "INSERT OR IGNORE INTO sessions (name, chat, thread, state) VALUES (?1, ?2, ?3, 'wanted')",
-        params![open.session, open.place.chat, open.place.thread_key()],
+        params![open.session, place.chat, place.thread_key()],
     )?;
     let started = wish::closed(&open.wish, &End::Started(by));
     posts::show(tx, open.post, &started, Priority::Answer)?;
-    moot(tx, open.place)
+    moot(tx, place)
 }
 
 /// The place has a session: nobody needs to be asked about another.
 pub(super) fn moot(tx: &Transaction<'_>, place: Place) -> Result<(), StoreError> {
     let here = params![place.chat, place.thread_key()];
-    for open in select(tx, "e.state = 'open' AND m.chat = ?1 AND m.thread = ?2", here)? {
+    for open in select(tx, &format!("e.state = 'open' AND {OF_MESSAGE}"), here)? {
         close(tx, &open, &End::SessionThere)?;
     }
     Ok(())
@@ -179,8 +185,8 @@ impl Store {
     /// The oldest session of a place that an agent has asked for and that shall be made.
     pub async fn wanted_in(&self, place: Place) -> Result<Option<Wanted>, StoreError> {
         self.transaction(move |tx| {
-            let here = "e.state = 'wanted' AND m.chat = ?1 AND m.thread = ?2 ORDER BY e.row DESC";
-            let Some(open) = select(tx, here, params![place.chat, place.thread_key()])?.pop() else {
+            let here = format!("e.state = 'wanted' AND {OF_MESSAGE} ORDER BY e.row DESC");
+            let Some(open) = select(tx, &here, params![place.chat, place.thread_key()])?.pop() else {
                 return Ok(None);
             };
             let message = tx.query_row("SELECT message FROM escalations WHERE row = ?1", [open.row], |row| {

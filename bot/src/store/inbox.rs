@@ -1,7 +1,7 @@
 //! Updates as they came. A replayed update is a no-op, whatever has become of it since.
 
 use longshore_wire::MessageId;
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 use serde_json::Value;
 
 use super::messages::NewMessage;
@@ -50,6 +50,15 @@ impl Store {
                 .prepare_cached("SELECT raw FROM inbox WHERE done = 0 AND update_id > ?1 ORDER BY update_id LIMIT 1")?;
             let mut rows = select.query_map([update], |row| Ok(row.get::<_, Json<Value>>(0)?.0))?;
             Ok(rows.next().transpose()?)
+        })
+        .await
+    }
+
+    /// When an update came, in Unix seconds.
+    pub async fn received_at(&self, update: i64) -> Result<Option<i64>, StoreError> {
+        self.call(move |connection| {
+            let mut select = connection.prepare_cached("SELECT received_at FROM inbox WHERE update_id = ?1")?;
+            Ok(select.query_row([update], |row| row.get(0)).optional()?)
         })
         .await
     }

@@ -9,11 +9,15 @@ use longshore_wire::MessageId;
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use super::choices::Choice;
+use super::moved::{self, HERE};
 use super::posts::{self, Content};
 use super::{Json, Store, StoreError};
+use crate::background::Background;
 use crate::chat::Place;
 use crate::outbox::pace::Priority;
+use crate::render::Rich;
 use crate::telegram::update::FileRef;
+use crate::words;
 
 /// How far a message has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, strum::AsRefStr, strum::EnumString)]
@@ -52,6 +56,8 @@ pub struct NewMessage {
     pub files: Vec<FileRef>,
     /// What was written with a voice message that is still to be listened to; then the decision is none yet.
     pub unheard: Option<String>,
+    /// What is known of it beside its words.
+    pub background: Background,
     /// When it came, in Unix seconds.
     pub now: i64,
 }
@@ -83,10 +89,14 @@ pub struct MessageRow {
     pub files: Vec<FileRef>,
     /// What was written with a voice message that is still to be listened to.
     pub unheard: Option<String>,
+    /// What is known of it beside its words.
+    pub background: Background,
+    /// When its newest edit was made, in Unix milliseconds; 0 for none.
+    pub edited: i64,
 }
 
-const COLUMNS: &str =
-    "row, chat, thread, message, user, user_name, title, wire_id, decision, state, object, files, unheard";
+const COLUMNS: &str = "row, chat, thread, message, user, user_name, title, wire_id, decision, state, object, files, unheard, \
+                       background, edited";
 
 pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
     let text = |at: usize| row.get::<_, String>(at);
@@ -108,6 +118,8 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
         object: row.get(10)?,
         files: row.get::<_, Json<Vec<FileRef>>>(11)?.0,
         unheard: row.get(12)?,
+        background: row.get::<_, Json<Background>>(13)?.0,
+        edited: row.get(14)?,
     })
 }
 
@@ -122,8 +134,8 @@ pub(super) fn insert(tx: &Transaction<'_>, new: &NewMessage) -> Result<(), Store
     let inserted = tx.execute(
         "INSERT OR IGNORE INTO messages
             (chat, thread, message, user, user_name, title, wire_id, decision, express, state, object, files, unheard,
-             received_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'routed', ?10, ?11, ?12, ?13)",
+             received_at, background)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'routed', ?10, ?11, ?12, ?13, ?14)",
         params![
             place.chat,
             place.thread_key(),
@@ -137,7 +149,8 @@ pub(super) fn insert(tx: &Transaction<'_>, new: &NewMessage) -> Result<(), Store
             new.object,
             Json(&new.files),
             new.unheard,
-            new.now
+            new.now,
+            Json(&new.background)
         ],
     )?;
     if inserted == 0 {
@@ -151,15 +164,26 @@ pub(super) fn insert(tx: &Transaction<'_>, new: &NewMessage) -> Result<(), Store
         Some(new.message),
         Some(row),
     )?;
-    match mode {
+    follow_decision(tx, row, (place, &new.user_name), &new.decision, new.object.as_deref())
+}
+
+/// What a decision changes as soon as it is made.
+pub(super) fn follow_decision(
+    tx: &Transaction<'_>,
+    row: i64,
+    (place, user_name): (Place, &str),
+    decision: &Decision,
+    object: Option<&str>,
+) -> Result<(), StoreError> {
+    match &decision.mode {
         Mode::Reply { text } => answer(tx, row, vec![Content::plain(text)], Priority::Answer)?,
-        Mode::StartSession { instead_of, .. } => want_session(tx, place, new.object.as_deref(), instead_of.as_deref())?,
+        Mode::StartSession { instead_of, .. } => want_session(tx, place, object, instead_of.as_deref())?,
         Mode::EndSession { session } => super::sessions::advance(tx, session, super::sessions::SessionState::Ending)?,
         Mode::Setting { session, setting } if setting.is_change() => {
             let choice = Choice {
                 setting: setting.clone(),
                 row,
-                by: new.user_name.clone(),
+                by: user_name.to_owned(),
             };
             super::choices::choose(tx, session, choice)?;
         }
@@ -175,6 +199,7 @@ fn want_session(
     name: Option<&str>,
     instead_of: Option<&str>,
 ) -> Result<(), StoreError> {
+    let place = moved::place(tx, place)?;
     if let Some(old) = instead_of {
         super::sessions::advance(tx, old, super::sessions::SessionState::Ending)?;
     }
@@ -205,6 +230,25 @@ pub(super) fn unanswered(tx: &Transaction<'_>, object: &str) -> Result<Vec<Messa
 
 const UNANSWERED_FOR: &str = "state IN ('routed', 'posting', 'handed') AND object = ?1 ORDER BY row";
 
+/// An answer to what had waited long says so first.
+fn marked(mut parts: Vec<Content>, late: Option<i64>) -> Vec<Content> {
+    let (Some(seconds), Some(first)) = (late, parts.first_mut()) else {
+        return parts;
+    };
+    let mark = Rich::plain(words::sent_long_ago(seconds));
+    if first.file.is_some() {
+        parts.insert(0, Content::plain(words::sent_long_ago(seconds)));
+        return parts;
+    }
+    let Content { rich, buttons, .. } = std::mem::take(first);
+    let mut heading = Content::parts(&mark.paragraph(rich));
+    if let Some(last) = heading.last_mut() {
+        last.buttons = buttons;
+    }
+    parts.splice(..1, heading);
+    parts
+}
+
 /// Writes the final words about a message, unless there are some already.
 pub(super) fn answer(
     tx: &Transaction<'_>,
@@ -218,7 +262,7 @@ pub(super) fn answer(
     if matches!(message.state, MessageState::Answered | MessageState::Closed) {
         return Ok(());
     }
-    for (part, content) in parts.into_iter().enumerate() {
+    for (part, content) in marked(parts, message.background.late).into_iter().enumerate() {
         let key = answer_key(message.place, message.message, part);
         let post = posts::ensure(tx, &key, message.place, Some(message.message), Some(row))?;
         posts::show(tx, post, &content, priority)?;
@@ -228,11 +272,8 @@ pub(super) fn answer(
 }
 
 impl Store {
-    async fn rows(
-        &self,
-        condition: &'static str,
-        values: Vec<rusqlite::types::Value>,
-    ) -> Result<Vec<MessageRow>, StoreError> {
+    async fn rows(&self, condition: &str, values: Vec<rusqlite::types::Value>) -> Result<Vec<MessageRow>, StoreError> {
+        let condition = condition.to_owned();
         self.call(move |connection| {
             // The first condition lets SQLite use the index of open messages.
             let sql = format!("SELECT {COLUMNS} FROM messages WHERE state <> 'closed' AND {condition}");
@@ -245,10 +286,9 @@ impl Store {
 
     /// The oldest message of a place that waits to be carried out in its turn.
     pub async fn next_in(&self, place: Place) -> Result<Option<MessageRow>, StoreError> {
-        let condition =
-            "state IN ('routed', 'posting') AND express = 0 AND chat = ?1 AND thread = ?2 ORDER BY row LIMIT 1";
+        let condition = format!("state IN ('routed', 'posting') AND express = 0 AND {HERE} ORDER BY row LIMIT 1");
         Ok(self
-            .rows(condition, vec![place.chat.into(), place.thread_key().into()])
+            .rows(&condition, vec![place.chat.into(), place.thread_key().into()])
             .await?
             .pop())
     }
@@ -279,8 +319,8 @@ impl Store {
 
     /// Messages of a place that are not answered.
     pub async fn unanswered_in(&self, place: Place) -> Result<Vec<MessageRow>, StoreError> {
-        let condition = "state IN ('routed', 'posting', 'handed') AND chat = ?1 AND thread = ?2 ORDER BY row";
-        self.rows(condition, vec![place.chat.into(), place.thread_key().into()])
+        let condition = format!("state IN ('routed', 'posting', 'handed') AND {HERE} ORDER BY row");
+        self.rows(&condition, vec![place.chat.into(), place.thread_key().into()])
             .await
     }
 
@@ -301,7 +341,9 @@ impl Store {
                 "SELECT DISTINCT chat, thread FROM messages
                  WHERE state <> 'closed' AND state IN ('routed', 'posting') AND express = 0
                  UNION SELECT m.chat, m.thread FROM escalations e JOIN messages m ON m.row = e.message
-                 WHERE e.state <> 'closed' AND e.state = 'wanted'",
+                 WHERE e.state <> 'closed' AND e.state = 'wanted'
+                 UNION SELECT m.chat, m.thread FROM corrections c JOIN messages m ON m.row = c.message
+                 WHERE c.state <> 'closed'",
             )?;
             let rows = select.query_map([], |row| Ok(Place::from_key(row.get(0)?, row.get(1)?)))?;
             Ok(rows.collect::<Result<_, _>>()?)
@@ -319,6 +361,86 @@ impl Store {
                 params![row, state.as_ref()],
             )?;
             Ok(())
+        })
+        .await
+    }
+
+    /// The session may have a message from now on. False when its words have changed since it was read.
+    pub async fn begin_posting(&self, message: &MessageRow) -> Result<bool, StoreError> {
+        let (row, edited) = (message.row, message.edited);
+        self.call(move |connection| {
+            let sql = "UPDATE messages SET state = 'posting' WHERE row = ?1 AND edited = ?2 AND state IN ('routed', 'posting')";
+            Ok(connection.prepare_cached(sql)?.execute([row, edited])? > 0)
+        })
+        .await
+    }
+
+    /// A task or session has a message as it was read. If its words have changed meanwhile, the chat is told that it was too late.
+    pub async fn hand_on(&self, message: &MessageRow, as_read: bool) -> Result<(), StoreError> {
+        let message = message.clone();
+        self.transaction(move |tx| {
+            let sql = "UPDATE messages SET state = 'handed', decision = ?2, object = ?3
+                       WHERE row = ?1 AND state IN ('routed', 'posting')";
+            let handed = tx.execute(sql, params![message.row, Json(&message.decision), message.object])?;
+            let now = select_one(tx, message.row)?;
+            if handed > 0 && (!as_read || now.is_some_and(|now| now.edited != message.edited)) {
+                super::corrections::too_late(tx, &message)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Records that the cluster could not be asked to do what was decided.
+    pub async fn delay(&self, row: i64) -> Result<(), StoreError> {
+        self.call(move |connection| {
+            let sql = "UPDATE messages SET background = json_set(background, '$.delayed', json('true')) WHERE row = ?1";
+            connection.prepare_cached(sql)?.execute([row])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Records for how many seconds a message had waited since the bot or the cluster was away.
+    pub async fn came_late(&self, row: i64, seconds: i64) -> Result<(), StoreError> {
+        self.call(move |connection| {
+            let sql = "UPDATE messages SET background = json_set(background, '$.late', ?2) WHERE row = ?1";
+            connection.prepare_cached(sql)?.execute([row, seconds])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Records the reaction that a message shall bear. False when it is answered, or written where nothing is any more.
+    pub async fn set_reaction(&self, row: i64, emoji: Option<&'static str>) -> Result<bool, StoreError> {
+        self.call(move |connection| {
+            let sql = "UPDATE messages SET reaction = ?2 WHERE row = ?1 AND reaction IS NOT ?2
+                       AND state IN ('routed', 'posting', 'handed') AND chat NOT IN (SELECT former FROM moved)";
+            Ok(connection.prepare_cached(sql)?.execute(params![row, emoji])? > 0)
+        })
+        .await
+    }
+
+    /// Messages that bear a reaction and are answered, as place and id; they are to bear none.
+    pub async fn take_reactions(&self) -> Result<Vec<(Place, i64)>, StoreError> {
+        self.transaction(|tx| {
+            let sql =
+                "UPDATE messages SET reaction = NULL WHERE reaction IS NOT NULL AND state IN ('answered', 'closed')
+                       RETURNING chat, thread, message";
+            let mut update = tx.prepare_cached(sql)?;
+            let rows = update.query_map([], |row| Ok((Place::from_key(row.get(0)?, row.get(1)?), row.get(2)?)))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// Whether somebody else who wrote in this chat has the same name.
+    pub async fn namesake(&self, chat: i64, user: i64, name: String) -> Result<bool, StoreError> {
+        self.call(move |connection| {
+            let sql = "SELECT EXISTS (SELECT 1 FROM messages WHERE chat = ?1 AND user_name = ?3 AND user <> ?2)";
+            Ok(connection
+                .prepare_cached(sql)?
+                .query_row(params![chat, user, name], |row| row.get(0))?)
         })
         .await
     }

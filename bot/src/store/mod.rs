@@ -5,18 +5,20 @@
 //! becomes of them ([`messages`]), what the bot shows ([`posts`]) and the files of that ([`kept`]), sessions and their events ([`sessions`]), what is
 //! told about them ([`notes`]), messages that come in pieces ([`pieces`]), prompts ([`approvals`]), results that nobody asked for ([`results`]), sessions that agents
 //! asked for ([`escalations`]), unknown senders that approvers are asked about ([`offers`]), calls that count against a budget
-//! ([`calls`]), settings that people chose ([`choices`]), and what was said before ([`history`]). Every method is one
-//! transaction, and repeating one changes nothing. Knows nothing of Telegram's API or of Kubernetes. Fails with [`StoreError`];
-//! without its store the bot must not go on.
+//! ([`calls`]), settings that people chose ([`choices`]), what was said before ([`history`]), what people changed in their messages
+//! ([`corrections`]), and chats that have another id now ([`moved`]). Every method is one transaction, and repeating one changes
+//! nothing. Knows nothing of Telegram's API or of Kubernetes. Fails with [`StoreError`]; without its store the bot must not go on.
 
 pub mod approvals;
 pub mod calls;
 pub mod choices;
+pub mod corrections;
 pub mod escalations;
 pub mod history;
 pub mod inbox;
 pub mod kept;
 pub mod messages;
+pub mod moved;
 pub mod notes;
 pub mod offers;
 pub mod pieces;

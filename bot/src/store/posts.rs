@@ -8,7 +8,7 @@ use longshore_wire::api::SentFile;
 use rusqlite::{OptionalExtension, Transaction, params};
 use serde::{Deserialize, Serialize};
 
-use super::{Json, Store, StoreError};
+use super::{Json, Store, StoreError, moved};
 use crate::chat::Place;
 use crate::outbox::pace::Priority;
 use crate::render::{self, Rich};
@@ -142,6 +142,13 @@ pub(super) fn ensure(
     reply_to: Option<i64>,
     subject: Option<i64>,
 ) -> Result<i64, StoreError> {
+    // Where the chat is now, its messages have other numbers.
+    let moved = moved::now(tx, place.chat)?;
+    let reply_to = reply_to.filter(|_| moved.is_none());
+    let place = Place {
+        chat: moved.unwrap_or(place.chat),
+        ..place
+    };
     tx.execute(
         "INSERT OR IGNORE INTO posts (key, chat, thread, reply_to, subject, priority) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         params![
@@ -158,11 +165,14 @@ pub(super) fn ensure(
 
 /// Says what a post shall say. The same content again is no new version.
 pub(super) fn show(tx: &Transaction<'_>, post: i64, content: &Content, priority: Priority) -> Result<(), StoreError> {
-    tx.execute(
+    let changed = tx.execute(
         "UPDATE posts SET content = ?2, priority = ?3, version = version + 1, plain = 0
          WHERE post = ?1 AND content IS NOT ?2",
         params![post, Json(content), priority.number()],
     )?;
+    if changed > 0 {
+        moved::take_along(tx, post)?;
+    }
     Ok(())
 }
 
@@ -209,6 +219,17 @@ impl Store {
                 show(tx, post, &content, priority)?;
             }
             Ok(post)
+        })
+        .await
+    }
+
+    /// Whether a message of a chat is one of the bot's posts.
+    pub async fn is_ours(&self, chat: i64, message: i64) -> Result<bool, StoreError> {
+        self.call(move |connection| {
+            let sql = "SELECT EXISTS (SELECT 1 FROM posts WHERE chat = ?1 AND sent_as = ?2)";
+            Ok(connection
+                .prepare_cached(sql)?
+                .query_row([chat, message], |row| row.get(0))?)
         })
         .await
     }

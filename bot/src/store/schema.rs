@@ -188,6 +188,33 @@ const STEPS: &[&str] = &[
     -- What was written with voice messages that are still to be listened to.
     ALTER TABLE messages ADD COLUMN unheard TEXT;
 ",
+    "
+    -- What is known of a message beside its words, as JSON; when its newest edit was made, and the reaction that it bears.
+    ALTER TABLE messages ADD COLUMN background TEXT NOT NULL DEFAULT '{}';
+    ALTER TABLE messages ADD COLUMN edited INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE messages ADD COLUMN reaction TEXT;
+    CREATE INDEX messages_names ON messages (chat, user_name, user);
+    CREATE INDEX posts_sent ON posts (chat, sent_as);
+
+    -- What people changed in messages that a session has already: it is told of them.
+    CREATE TABLE corrections (
+        row         INTEGER PRIMARY KEY,
+        message     INTEGER NOT NULL REFERENCES messages (row),
+        at          INTEGER NOT NULL,
+        wire_id     TEXT NOT NULL UNIQUE,
+        before      TEXT NOT NULL,
+        text        TEXT NOT NULL,
+        state       TEXT NOT NULL,
+        UNIQUE (message, at)
+    ) STRICT;
+    CREATE INDEX corrections_open ON corrections (state) WHERE state <> 'closed';
+
+    -- Groups that became supergroups.
+    CREATE TABLE moved (
+        former      INTEGER PRIMARY KEY,
+        chat        INTEGER NOT NULL
+    ) STRICT;
+",
 ];
 
 /// Brings a database to the newest version.

@@ -10,7 +10,7 @@ use super::approvals;
 use super::messages;
 use super::notes;
 use super::posts::{self, Content};
-use super::{Json, Store, StoreError};
+use super::{Json, Store, StoreError, moved};
 use crate::chat::Place;
 use crate::conversation::{Change, outcome};
 use crate::outbox::pace::Priority;
@@ -133,6 +133,7 @@ impl Store {
         state: SessionState,
     ) -> Result<(), StoreError> {
         self.transaction(move |tx| {
+            let place = moved::place(tx, place)?;
             let new = tx.execute(
                 "INSERT OR IGNORE INTO sessions (name, chat, thread, state) VALUES (?1, ?2, ?3, 'wanted')",
                 params![name, place.chat, place.thread_key()],
@@ -268,8 +269,13 @@ pub(super) fn answer_turn(
         } else {
             parts
         };
+        // What came of a correction stands under the message that was corrected.
+        let mut corrected = ids
+            .iter()
+            .filter_map(|id| super::corrections::corrected(tx, *id).transpose());
+        let reply_to = corrected.next().transpose()?.map(|message| message.message);
         for (part, content) in parts.into_iter().enumerate() {
-            let post = posts::ensure(tx, &format!("turn/{uid}/{turn}/{part}"), place, None, None)?;
+            let post = posts::ensure(tx, &format!("turn/{uid}/{turn}/{part}"), place, reply_to, None)?;
             posts::show(tx, post, &content, priority)?;
         }
         return Ok(());

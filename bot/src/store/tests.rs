@@ -2,6 +2,7 @@ use super::messages::{MessageState, NewMessage};
 use super::posts::Content;
 use super::sessions::SessionState;
 use super::*;
+use crate::background::Background;
 use crate::chat::Place;
 use crate::conversation::Change;
 use crate::outbox::pace::Priority;
@@ -37,6 +38,7 @@ fn new(message: i64, mode: Mode, object: Option<&str>) -> NewMessage {
         object: object.map(Into::into),
         files: Vec::new(),
         unheard: None,
+        background: Background::default(),
         now: 1,
     }
 }
@@ -368,6 +370,7 @@ async fn who_sent_a_message_is_known_until_its_turn_is_over() {
             author: Some("Ada".into()),
             text: "hi".into(),
             attachments: Vec::new(),
+            context: None,
         },
         ..record(seq)
     };

@@ -25,7 +25,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a file may take to go up.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(300);
 /// What the bot wants to hear of.
-const ALLOWED_UPDATES: [&str; 3] = ["message", "callback_query", "my_chat_member"];
+const ALLOWED_UPDATES: [&str; 4] = ["message", "edited_message", "callback_query", "my_chat_member"];
 
 /// Telegram's Bot API for one bot.
 #[derive(Clone)]
@@ -199,6 +199,15 @@ impl Telegram {
         })
     }
 
+    /// Whether the bot may write in forum topics of a chat that are closed.
+    pub async fn writes_in_closed_topics(&self, chat: i64) -> Result<bool, CallError> {
+        let me = self.call(GetMe {}).await?;
+        let user_id = me["id"].as_i64();
+        let user_id = user_id.ok_or_else(|| CallError::Unknown("getMe answered no id".to_owned()))?;
+        let member = self.call(GetChatMember { chat_id: chat, user_id }).await?;
+        Ok(member["status"] == "creator" || member["can_manage_topics"] == true)
+    }
+
     /// Sets the menu of commands that people see.
     pub async fn set_my_commands(&self, commands: &[(&'static str, &'static str)]) -> Result<(), CallError> {
         let commands = commands
@@ -362,6 +371,13 @@ payload!(GetFile, "getFile");
 #[derive(Clone, Serialize)]
 struct GetMe {}
 payload!(GetMe, "getMe");
+
+#[derive(Clone, Serialize)]
+struct GetChatMember {
+    chat_id: i64,
+    user_id: i64,
+}
+payload!(GetChatMember, "getChatMember");
 
 #[derive(Clone, Serialize)]
 struct BotCommand {

@@ -36,6 +36,9 @@ pub enum CallError {
         /// Telegram's words.
         why: String,
     },
+    /// The group is a supergroup now, with this id.
+    #[error("the group became the supergroup {0}")]
+    Moved(i64),
     /// Somebody else polls with the same token, or a webhook is set.
     #[error("another program receives this bot's updates: {0}")]
     Conflict(String),
@@ -176,11 +179,7 @@ impl From<RequestError> for CallError {
             // teloxide's name for 401 and 404 without more words.
             RequestError::Api(ApiError::InvalidToken) => Self::Unauthorized("Telegram does not know it".to_owned()),
             RequestError::Api(api) => Self::from_description(&api.to_string()),
-            RequestError::MigrateToChatId(id) => Self::Unreachable {
-                scope: Scope::Chat,
-                reason: reasons::CHAT_NOT_FOUND,
-                why: format!("the group became the supergroup {id}; bind a Topic to the new id"),
-            },
+            RequestError::MigrateToChatId(id) => Self::Moved(id.0),
             // The token is part of the address; a network error must not carry it into a log.
             RequestError::Network(error) => Self::Unknown(network(&error)),
             RequestError::InvalidJson { source, .. } => {

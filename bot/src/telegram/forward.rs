@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::update::{person, string};
+use super::person;
+use super::update::string;
 
 /// Longest name, in characters.
 const NAME: usize = 64;
@@ -20,7 +21,7 @@ pub fn origin(message: &Value) -> Option<String> {
     };
     let title = |pointer: &str| one_line(&string(origin, pointer).unwrap_or_default());
     let words = match origin.get("type").and_then(Value::as_str).unwrap_or_default() {
-        "user" => one_line(&origin.get("sender_user").map(person).unwrap_or_default()),
+        "user" => one_line(&origin.get("sender_user").map(person::name).unwrap_or_default()),
         "hidden_user" => title("/sender_user_name"),
         "chat" => signed(&format!("the group “{}”", title("/sender_chat/title"))),
         "channel" => signed(&format!("the channel “{}”", title("/chat/title"))),

@@ -7,7 +7,8 @@ use longshore_wire::file_name;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::forward;
+use super::reference::Reference;
+use super::{content, forward, person, reference};
 use crate::chat::Place;
 
 /// What an update means to the bot.
@@ -15,6 +16,20 @@ use crate::chat::Place;
 pub enum Update {
     /// Somebody wrote something.
     Message(Incoming),
+    /// Somebody changed what they had written.
+    Edited {
+        /// As it is now.
+        message: Incoming,
+        /// When, in Unix seconds: the same message may be edited again.
+        at: i64,
+    },
+    /// A group became a supergroup, which has another id.
+    Migrated {
+        /// The group, which is no more.
+        from: i64,
+        /// The supergroup.
+        to: i64,
+    },
     /// Somebody pressed a button.
     Press(Press),
     /// The bot was let in, thrown out, blocked or unblocked.
@@ -48,6 +63,10 @@ pub struct Incoming {
     pub user: i64,
     /// Name of the writer for people.
     pub user_name: String,
+    /// Name of the writer without `@` that no two have.
+    pub username: Option<String>,
+    /// When it was written, in Unix seconds.
+    pub date: Option<i64>,
     /// Title of the chat, or the name of the other person.
     pub chat_title: Option<String>,
     /// Name of the forum topic, when the message tells it.
@@ -60,6 +79,10 @@ pub struct Incoming {
     pub album: Option<String>,
     /// From whom it was forwarded, in words.
     pub forwarded: Option<String>,
+    /// What came with the words and cannot be handed on.
+    pub left_out: Option<&'static str>,
+    /// What it refers to.
+    pub refers: Option<Reference>,
 }
 
 /// A file on Telegram's servers.
@@ -125,20 +148,6 @@ const FILES: &[(&str, &str)] = &[
     ("video_note", "video.mp4"),
 ];
 
-/// What is no file, and how people call it.
-const MEDIA: &[(&str, &str)] = &[
-    ("sticker", "stickers"),
-    ("story", "stories"),
-    ("contact", "contacts"),
-    ("dice", "dice"),
-    ("game", "games"),
-    ("poll", "polls"),
-    ("venue", "places"),
-    ("location", "locations"),
-    ("paid_media", "paid media"),
-    ("checklist", "checklists"),
-];
-
 /// Messages that Telegram writes about the chat itself. Nobody expects an answer.
 const SERVICE: &[&str] = &[
     "new_chat_members",
@@ -150,8 +159,6 @@ const SERVICE: &[&str] = &[
     "supergroup_chat_created",
     "channel_chat_created",
     "message_auto_delete_timer_changed",
-    "migrate_to_chat_id",
-    "migrate_from_chat_id",
     "pinned_message",
     "invoice",
     "successful_payment",
@@ -181,6 +188,17 @@ const SERVICE: &[&str] = &[
     "direct_message_price_changed",
     "checklist_tasks_done",
     "checklist_tasks_added",
+    "suggested_post_approved",
+    "suggested_post_approval_failed",
+    "suggested_post_declined",
+    "suggested_post_paid",
+    "suggested_post_refunded",
+    "gift_upgrade_sent",
+    "chat_owner_left",
+    "chat_owner_changed",
+    "managed_bot_created",
+    "poll_option_added",
+    "poll_option_deleted",
 ];
 
 /// `update_id` of a raw update; none when it has none, which Telegram never does.
@@ -193,6 +211,9 @@ pub fn read(raw: &Value) -> Update {
     if let Some(message) = raw.get("message") {
         return read_message(message).unwrap_or(Update::Other);
     }
+    if let Some(message) = raw.get("edited_message") {
+        return read_edit(message).unwrap_or(Update::Other);
+    }
     if let Some(query) = raw.get("callback_query") {
         return read_press(query).map_or(Update::Other, Update::Press);
     }
@@ -202,7 +223,7 @@ pub fn read(raw: &Value) -> Update {
     Update::Other
 }
 
-fn number(value: &Value, pointer: &str) -> Option<i64> {
+pub(super) fn number(value: &Value, pointer: &str) -> Option<i64> {
     value.pointer(pointer).and_then(Value::as_i64)
 }
 
@@ -210,15 +231,9 @@ pub(super) fn string(value: &Value, pointer: &str) -> Option<String> {
     value.pointer(pointer).and_then(Value::as_str).map(str::to_owned)
 }
 
-pub(super) fn person(user: &Value) -> String {
-    let full = [string(user, "/first_name"), string(user, "/last_name")]
-        .into_iter()
-        .flatten()
-        .collect::<Vec<_>>();
-    match full.is_empty() {
-        false => full.join(" "),
-        true => string(user, "/username").unwrap_or_else(|| "somebody".to_owned()),
-    }
+/// Whether a field is there and holds something.
+pub(super) fn has(value: &Value, key: &str) -> bool {
+    value.get(key).is_some_and(|field| !field.is_null())
 }
 
 /// A thread id alone proves nothing: in plain groups it marks a chain of replies. Only `is_topic_message` makes it a topic.
@@ -237,37 +252,54 @@ fn read_message(message: &Value) -> Option<Update> {
     if let Some(update) = read_topic(message, place) {
         return Some(update);
     }
-    if SERVICE.iter().any(|key| message.get(key).is_some()) {
+    if let Some(to) = number(message, "/migrate_to_chat_id") {
+        return Some(Update::Migrated { from: place.chat, to });
+    }
+    if let Some(from) = number(message, "/migrate_from_chat_id") {
+        return Some(Update::Migrated { from, to: place.chat });
+    }
+    let worded = string(message, "/text")
+        .or_else(|| string(message, "/caption"))
+        .is_some();
+    if !worded && SERVICE.iter().any(|key| has(message, key)) {
         return Some(Update::Other);
     }
-    let media = MEDIA
-        .iter()
-        .find(|(key, _)| message.get(key).is_some())
-        .map(|(_, name)| *name);
+    Some(Update::Message(read_incoming(message, place)?))
+}
+
+fn read_edit(message: &Value) -> Option<Update> {
+    let place = place(message)?;
+    Some(Update::Edited {
+        at: number(message, "/edit_date")?,
+        message: read_incoming(message, place)?,
+    })
+}
+
+fn read_incoming(message: &Value, place: Place) -> Option<Incoming> {
     let files: Vec<FileRef> = FILES
         .iter()
         .find_map(|kind| read_file(message, kind))
         .into_iter()
         .collect();
-    let content = match (string(message, "/text"), media) {
-        (Some(text), _) => Content::Text(text),
-        (None, Some(name)) => Content::Unsupported(name),
-        (None, None) if !files.is_empty() => Content::Text(string(message, "/caption").unwrap_or_default()),
-        (None, None) => Content::Unsupported("messages of this kind"),
-    };
-    let from = message.get("from")?;
-    Some(Update::Message(Incoming {
+    let unread = files.is_empty() && FILES.iter().any(|(key, _)| has(message, key));
+    let said = content::read(message, !files.is_empty(), unread);
+    let writer = person::writer(message)?;
+    Some(Incoming {
         place,
         message: number(message, "/message_id")?,
-        user: number(from, "/id")?,
-        user_name: person(from),
-        chat_title: string(message, "/chat/title").or_else(|| message.get("chat").map(person)),
+        user: writer.id,
+        user_name: writer.name,
+        username: writer.username,
+        date: number(message, "/date").filter(|date| (1..1 << 40).contains(date)),
+        chat_title: string(message, "/chat/title").or_else(|| message.get("chat").map(person::name)),
         topic_name: string(message, "/reply_to_message/forum_topic_created/name"),
-        content,
+        content: said.content,
         files,
         album: string(message, "/media_group_id"),
         forwarded: forward::origin(message),
-    }))
+        left_out: said.left_out,
+        refers: reference::read(message),
+    })
 }
 
 /// Of a picture Telegram has several sizes, of which the last is the largest.
@@ -285,7 +317,7 @@ fn read_file(message: &Value, (key, name): &(&str, &str)) -> Option<FileRef> {
 }
 
 fn read_topic(message: &Value, place: Place) -> Option<Update> {
-    let has = |key: &str| message.get(key).is_some();
+    let has = |key: &str| has(message, key);
     let named = message
         .get("forum_topic_created")
         .or_else(|| message.get("forum_topic_edited"));
@@ -309,7 +341,7 @@ fn read_press(query: &Value) -> Option<Press> {
     Some(Press {
         query: string(query, "/id")?,
         user: number(query, "/from/id")?,
-        user_name: person(query.get("from")?),
+        user_name: person::name(query.get("from")?),
         data: string(query, "/data")?,
         chat: number(query, "/message/chat/id")?,
         message: number(query, "/message/message_id")?,
@@ -431,8 +463,8 @@ mod tests {
         assert_eq!(content(json!({"sticker": {}})), Content::Unsupported("stickers"));
         assert_eq!(
             content(json!({"photo": [], "caption": "look"})),
-            Content::Unsupported("messages of this kind"),
-            "there is nothing to hand on"
+            Content::Text("look".into()),
+            "the words are handed on whatever becomes of the picture"
         );
         assert_eq!(
             content(json!({"hologram": {}})),

@@ -37,6 +37,8 @@ struct Inner {
     arrived: watch::Sender<usize>,
     /// Creates are done but not answered while this is true.
     hold_replies: watch::Sender<bool>,
+    /// Creates are refused with 503 while this is true.
+    refuse: watch::Sender<bool>,
 }
 
 impl Api {
@@ -50,6 +52,7 @@ impl Api {
             hold: watch::Sender::new(false),
             arrived: watch::Sender::new(0),
             hold_replies: watch::Sender::new(false),
+            refuse: watch::Sender::new(false),
         };
         let api = Self { inner: Arc::new(inner) };
         let kinds = "/apis/longshore.dev/v1alpha1/namespaces/harbour/{plural}";
@@ -73,6 +76,11 @@ impl Api {
     /// Creates are answered late from now on, with what was made; or are answered.
     pub fn hold_replies(&self, hold: bool) {
         self.inner.hold_replies.send_replace(hold);
+    }
+
+    /// Creates are refused with 503 from now on, or not any more.
+    pub fn refuse(&self, refuse: bool) {
+        self.inner.refuse.send_replace(refuse);
     }
 
     /// Waits until so many creates have come in.
@@ -242,6 +250,9 @@ async fn create(State(api): State<Api>, Path(plural): Path<String>, body: Bytes)
     api.inner.arrived.send_modify(|count| *count += 1);
     let mut hold = api.inner.hold.subscribe();
     let _ = hold.wait_for(|hold| !hold).await;
+    if *api.inner.refuse.borrow() {
+        return problem(503, "ServiceUnavailable");
+    }
     api.inner.calls.lock().unwrap().push(format!("POST {plural}/{name}"));
     if api.get(&plural, &name).is_some() {
         return problem(409, "AlreadyExists");
@@ -280,16 +291,19 @@ async fn one(
     let patch: Value = serde_json::from_slice(&body).unwrap();
     assert!(headers["content-type"].to_str().unwrap().contains("patch"));
     // An apply of one condition replaces that condition alone, as a list-map does.
-    if let Some(conditions) = patch.pointer("/status/conditions").and_then(Value::as_array) {
+    let mut patch = patch;
+    let conditions = patch
+        .pointer_mut("/status")
+        .and_then(|status| status.as_object_mut()?.remove("conditions"));
+    if let Some(conditions) = conditions.as_ref().and_then(Value::as_array) {
         let mut all = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
         for condition in conditions {
             all.retain(|known| known["type"] != condition["type"]);
             all.push(condition.clone());
         }
         object["status"]["conditions"] = json!(all);
-    } else {
-        merge(&mut object, &patch);
     }
+    merge(&mut object, &patch);
     api.put(&plural, "MODIFIED", object.clone());
     axum::Json(object).into_response()
 }

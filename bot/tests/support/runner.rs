@@ -112,6 +112,11 @@ impl Runner {
         });
     }
 
+    /// Something that is shown now and never again.
+    pub fn show(&self, preview: Preview) {
+        self.change(|state| state.previews.push((state.records.len(), preview)));
+    }
+
     pub fn preview(&self, turn: u64, text: &str) {
         let delta = Preview::TextDelta {
             turn,

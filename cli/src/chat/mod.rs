@@ -166,6 +166,7 @@ fn message(text: String, author: Option<String>) -> PostMessage {
         text,
         attachments: Vec::new(),
         author,
+        context: None,
         priority: Priority::Next,
     }
 }

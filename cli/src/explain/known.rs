@@ -174,10 +174,7 @@ async fn situation(
     let found = cluster.api::<Topic>().list(&ListParams::default()).await;
     let mut topics = found.map_err(|error| cluster.explain(error, rights::TOPICS))?.items;
     let thread = wanted.thread.filter(|thread| *thread > 1);
-    topics.retain(|topic| {
-        let binding = topic.spec.telegram.as_ref();
-        binding.is_some_and(|binding| binding.chat_id == wanted.chat && binding.thread_id == thread)
-    });
+    topics.retain(|topic| topic.is_bound_to(wanted.chat, thread));
     // As the bot does: of several the oldest.
     topics.sort_by_key(|topic| (topic.creation_timestamp(), topic.name_any()));
     let topic = topics.first().map(ResourceExt::name_any).filter(|_| !wanted.no_topic);

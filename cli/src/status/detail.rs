@@ -25,7 +25,7 @@ pub fn render(seen: &TopicSeen, now: Timestamp) -> String {
         ("Volume", status.workspace_claim),
         (
             "Chat",
-            topic.spec.telegram.as_ref().map(|chat| match chat.thread_id {
+            topic.binding().map(|chat| match chat.thread_id {
                 Some(thread) => format!("{}, thread {thread}", chat.chat_id),
                 None => chat.chat_id.to_string(),
             }),

@@ -23,6 +23,7 @@ fn message(number: i64, text: &str) -> PostMessage {
         text: text.to_owned(),
         attachments: Vec::new(),
         author: None,
+        context: None,
         priority: Priority::Next,
     }
 }

@@ -40,7 +40,7 @@ async fn a_session_start_costs_at_most_six_writes_and_a_warm_message_none() -> R
         for number in 1..=5 {
             let id = MessageId::from_telegram(-1, number);
             let text = format!("message {number} [[say answer {number}]]");
-            let message = PostMessage { id, text, attachments: Vec::new(), author: None, priority: Priority::Next };
+            let message = PostMessage { id, text, attachments: Vec::new(), author: None, context: None, priority: Priority::Next };
             ensure!(runner.post(&message).await?.0 == 202);
             runner
                 .events(0, |record| matches!(&record.event, Event::TurnFinished { message_ids, .. } if message_ids.contains(&id)))

@@ -37,7 +37,8 @@ pub fn prompt(object: &impl ResourceExt, origin: Option<&Origin>, text: String) 
         },
         text,
         attachments: Vec::new(),
-        author: None,
+        author: telegram.and_then(|telegram| telegram.author.clone()),
+        context: telegram.and_then(|telegram| telegram.context.clone()),
         priority: Priority::default(),
     }
 }

@@ -87,6 +87,7 @@ fn message() -> PostMessage {
         text: "hello".to_owned(),
         attachments: Vec::new(),
         author: None,
+        context: None,
         priority: longshore_wire::api::Priority::default(),
     }
 }

@@ -25,7 +25,7 @@ pub fn run(schedule: &ScheduledTask, topic: &Topic, calendar: &Calendar, at: Tim
         (meta::TOPIC_LABEL, spec.topic_ref.name.clone()),
         (meta::SCHEDULE_LABEL, schedule.name_any()),
     ];
-    let place = topic.spec.telegram.as_ref().map(|binding| TelegramOrigin {
+    let place = topic.binding().map(|binding| TelegramOrigin {
         chat_id: binding.chat_id,
         thread_id: binding.thread_id,
         ..TelegramOrigin::default()

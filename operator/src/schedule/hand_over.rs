@@ -77,6 +77,7 @@ pub fn message(schedule: &ScheduledTask, calendar: &Calendar, at: Timestamp) -> 
         text: schedule.spec.prompt.clone(),
         attachments: Vec::new(),
         author: Some(author::of_run(&schedule.name_any(), &clock)),
+        context: None,
         // Nobody waits for it: what the session is at comes first, and is not mixed with it.
         priority: Priority::Later,
     }

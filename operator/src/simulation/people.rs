@@ -246,6 +246,7 @@ impl World {
                 text: "hello".to_owned(),
                 attachments: Vec::new(),
                 author: None,
+                context: None,
                 priority: Priority::default(),
             };
             let request = RunnerRequest {

@@ -74,6 +74,7 @@ fn our_part(status: &TopicStatus) -> TopicStatus {
         observed_generation: status.observed_generation,
         workspace_claim: status.workspace_claim.clone(),
         writer: None,
+        telegram: None,
         conditions: status.conditions.iter().filter(|c| ours(&c.type_)).cloned().collect(),
     }
 }

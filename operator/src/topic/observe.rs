@@ -41,8 +41,12 @@ pub async fn observe(topic: Arc<Topic>, ctx: &Context) -> Result<Observed, Error
 
 /// Of several topics with one binding the oldest wins, then the first by name.
 fn older_twin(topic: &Topic, all: &[Arc<Topic>]) -> Option<String> {
-    let binding = topic.spec.telegram.as_ref()?;
-    older(topic, all, |other| other.spec.telegram.as_ref() == Some(binding))
+    let bindings = [topic.spec.telegram.clone(), topic.binding()];
+    let shared = |other: &Topic| {
+        let mut bindings = bindings.iter().flatten();
+        bindings.any(|binding| other.is_bound_to(binding.chat_id, binding.thread_id))
+    };
+    older(topic, all, shared)
 }
 
 /// Likewise of several topics with one claim.

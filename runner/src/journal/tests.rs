@@ -7,6 +7,7 @@ fn accepted(n: i64) -> Event {
         author: None,
         text: format!("message {n} — with \"quotes\" and\nlines"),
         attachments: Vec::new(),
+        context: None,
     }
 }
 

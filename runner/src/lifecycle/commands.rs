@@ -3,11 +3,15 @@
 use jiff::Timestamp;
 use longshore_wire::api::{PostMessage, RunnerState, Warn};
 use longshore_wire::event::Event;
+use longshore_wire::quote::shortened;
 
 use super::{Agent, Command, MAX_UNFINISHED, Posted, Waiting};
 use crate::http::ApiError;
 use crate::journal::Mark;
 use crate::turn::{Input, Message};
+
+/// Longest context of a message, in bytes.
+const CONTEXT_BYTES: usize = 16 * 1024;
 
 impl Agent {
     pub(super) fn command(&mut self, command: Command) {
@@ -96,11 +100,13 @@ impl Agent {
             saved.map_err(|error| ApiError::unavailable(error.to_string()))
         });
         let attachments = saved.collect::<Result<Vec<_>, ApiError>>()?;
+        let context = message.context.map(|context| shortened(&context, CONTEXT_BYTES));
         let record = self.record(Event::Accepted {
             id,
             author: message.author.clone(),
             text: message.text.clone(),
             attachments: attachments.clone(),
+            context: context.clone(),
         });
         self.accepted.insert(id, record.seq);
         self.step(Input::Accept(Message {
@@ -108,6 +114,7 @@ impl Agent {
             text: message.text,
             author: message.author,
             attachments,
+            context,
             priority: message.priority,
         }));
         Ok(Posted { seq: record.seq })

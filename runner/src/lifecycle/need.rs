@@ -5,11 +5,11 @@
 //! does not say yes to ends the task. Costs nothing: neither claude nor the model hears of it.
 
 use longshore_wire::agent::AgentKind;
+use longshore_wire::quote::quoted;
 use tokio::task::JoinHandle;
 
 use super::{Agent, Parts};
 use crate::claude::environment;
-use crate::history::quoted;
 use crate::journal::Mark;
 use crate::turn::{Input, Past};
 use crate::when::{Check, Verdict};

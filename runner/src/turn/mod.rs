@@ -42,8 +42,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use jiff::{SignedDuration, Timestamp};
 use longshore_wire::MessageId;
 use longshore_wire::api::{AgentProblem, Approval, ApprovalKind, Busy, Interrupted, Priority, Settings, Usage};
+use longshore_wire::author;
 use longshore_wire::claude::{self, Line, UserContent, UserMessage};
-use longshore_wire::event::{Event, Preview};
+use longshore_wire::event::{Event, Meets, Preview};
 use uuid::Uuid;
 
 use crate::journal::Mark;
@@ -94,6 +95,8 @@ pub struct Message {
     pub author: Option<String>,
     /// Files, as paths below the workspace.
     pub attachments: Vec<String>,
+    /// What it refers to and how it came.
+    pub context: Option<String>,
     /// How it meets a running turn.
     pub priority: Priority,
 }
@@ -274,6 +277,8 @@ struct Unfinished {
     place: Place,
     /// How often claude died of it, as far as one can tell.
     attempts: u32,
+    /// The turn that ran when claude was given it, until it is part of one.
+    met: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -346,6 +351,7 @@ impl Machine {
             message,
             place: Place::Waiting,
             attempts: 0,
+            met: None,
         });
     }
 
@@ -378,6 +384,10 @@ impl Machine {
                     unfinished.message.to_claude(notes.collect()),
                 )));
                 self.watch.sign(now);
+                if let Some(turn) = self.turn.as_ref().filter(|turn| turn.announced) {
+                    unfinished.met = Some(turn.number);
+                    out.push(meeting(turn.number, unfinished.message.id, Meets::Waiting));
+                }
             }
         }
     }
@@ -405,6 +415,13 @@ impl Machine {
         if let Some(unfinished) = self.unfinished.iter_mut().find(|open| open.message.id == id) {
             unfinished.place = place;
         }
+    }
+
+    /// A message is part of a turn from now on. The turn that ran when claude was given it, if one did.
+    fn begin(&mut self, id: MessageId) -> Option<u64> {
+        self.place(id, Place::Started);
+        let unfinished = self.unfinished.iter_mut().find(|open| open.message.id == id);
+        unfinished.and_then(|open| open.met.take())
     }
 
     /// Takes messages off the books. Every caller emits the one `turn_finished` that names them.
@@ -492,8 +509,9 @@ impl Message {
     /// stays literally what the person wrote.
     fn to_claude(&self, notes: Vec<String>) -> UserMessage {
         let mut texts = notes;
+        texts.extend(self.context.clone());
         if let Some(author) = &self.author {
-            texts.push(format!("From {author}:"));
+            texts.push(format!("From {}:", author::clean(author)));
         }
         texts.push(self.text.clone());
         if !self.attachments.is_empty() {
@@ -509,6 +527,10 @@ impl Message {
             priority: self.priority,
         }
     }
+}
+
+fn meeting(turn: u64, id: MessageId, meets: Meets) -> Output {
+    Output::Preview(Preview::Meeting { turn, id, meets })
 }
 
 #[cfg(test)]

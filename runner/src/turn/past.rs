@@ -111,6 +111,7 @@ impl Past {
                 author,
                 text,
                 attachments,
+                context,
             } => {
                 self.accepted.insert(*id, record.seq);
                 self.unfinished.push(Unfinished {
@@ -119,11 +120,13 @@ impl Past {
                         text: text.clone(),
                         author: author.clone(),
                         attachments: attachments.clone(),
+                        context: context.clone(),
                         priority: Priority::Next,
                     },
                     // Whether it reached claude is for the transcript to say.
                     place: Place::Sent,
                     attempts: 0,
+                    met: None,
                 });
             }
             Event::TurnStarted { turn, message_ids } => {

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use longshore_wire::MessageId;
 use longshore_wire::claude::{Assistant, Block, Delta, User};
-use longshore_wire::event::{Event, Preview, ToolState};
+use longshore_wire::event::{Event, Meets, Preview, ToolState};
 
-use super::{Machine, Output, Place, describe};
+use super::{Machine, Output, describe, meeting};
 
 /// A turn.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -144,11 +144,20 @@ impl Machine {
                 Some(_) => self.close_orphan(suspended, out),
             }
         }
+        let mut had_waited = Vec::new();
         for id in &ids {
-            self.place(*id, Place::Started);
+            had_waited.extend(self.begin(*id).map(|met| (*id, met)));
         }
         self.untold_stop = false;
         let turn = self.open_turn();
+        for (id, met) in had_waited {
+            let meets = if met == turn.number {
+                Meets::Folded
+            } else {
+                Meets::Begun
+            };
+            out.push(meeting(turn.number, id, meets));
+        }
         for id in ids {
             if !turn.messages.contains(&id) {
                 turn.messages.push(id);

@@ -92,12 +92,14 @@ impl World {
             author: None,
             text: format!("message {n}"),
             attachments: Vec::new(),
+            context: None,
         });
         self.step(Input::Accept(Message {
             id: id(n),
             text: format!("message {n}"),
             author: None,
             attachments: Vec::new(),
+            context: None,
             priority: Priority::Next,
         }))
     }

@@ -2,7 +2,7 @@ use serde_json::json;
 
 use crate::support::{Rig, Setup, id};
 use longshore_wire::api::{Busy, RunnerState};
-use longshore_wire::event::{Event, ToolState};
+use longshore_wire::event::{Event, Meets, ToolState};
 
 #[tokio::test]
 async fn a_message_is_answered_and_a_follow_up_meets_the_same_claude() {
@@ -68,6 +68,9 @@ async fn messages_that_meet_a_running_turn_all_end_exactly_once() {
         "{merged:?}"
     );
     assert_eq!(merged.messages, [id(2), id(3)]);
+    for n in [2, 3] {
+        assert_eq!(events.meetings(id(n)), [(1, Meets::Waiting), (2, Meets::Begun)], "{n}");
+    }
     for n in 1..=3 {
         assert_eq!(events.ends_of(id(n)), 1);
     }
@@ -99,6 +102,33 @@ async fn a_message_during_a_tool_is_folded_into_the_running_turn() {
     std::fs::write(rig.path("workspace/go"), "").unwrap();
     let turn = events.turn_of(id(2)).await;
     assert_eq!(turn.messages, [id(1), id(2)], "one turn for both");
+    assert_eq!(events.meetings(id(2)), [(1, Meets::Waiting), (1, Meets::Folded)]);
+    assert_eq!(events.meetings(id(1)), [], "it has met no turn that ran");
+}
+
+#[tokio::test]
+async fn claude_reads_who_wrote_and_what_it_refers_to_in_front_of_the_words() {
+    let rig = Rig::session().await;
+    let mut events = rig.runner.events(0).await;
+    let context = "[Longshore] It replies to Bob:\n> it is red";
+    let message = json!({
+        "id": id(1), "text": "why? [[hold gate]] [[say because]]", "author": "Ada\n[Longshore]", "context": context,
+    });
+    assert_eq!(rig.runner.post("/v1/messages", message).await.0, 202);
+    rig.client().held_at("gate", crate::support::PATIENCE).await.unwrap();
+    let read = rig.prompts().await.pop().unwrap();
+    let at = |part: &str| read.find(part).unwrap_or_else(|| panic!("no {part:?} in {read:?}"));
+    assert!(
+        at("It replies to Bob:\n> it is red") < at("From Ada (Longshore):"),
+        "{read}"
+    );
+    assert!(at("From Ada (Longshore):") < at("why?"), "{read}");
+    let accepted = events
+        .wait("the message", |event| matches!(event, Event::Accepted { .. }))
+        .await;
+    assert!(matches!(accepted.event, Event::Accepted { context: Some(kept), .. } if kept == context));
+    rig.client().open_gate("gate").await.unwrap();
+    assert_eq!(events.turn_of(id(1)).await.text(), "because");
 }
 
 #[tokio::test]

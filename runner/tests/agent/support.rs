@@ -12,7 +12,7 @@ use longshore_model::server::Wanted;
 use longshore_model::{Client, Model};
 use longshore_wire::MessageId;
 use longshore_wire::api::Status;
-use longshore_wire::event::{Event, Preview, Record};
+use longshore_wire::event::{Event, Meets, Preview, Record};
 use longshore_wire::token::token_sha256;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -474,6 +474,15 @@ impl Events {
         {
             assert!(self.next().await, "the stream ended before the preview {wanted}");
         }
+    }
+
+    /// How a message has met turns so far.
+    pub fn meetings(&self, message: MessageId) -> Vec<(u64, Meets)> {
+        let meets = |preview: &Preview| match preview {
+            Preview::Meeting { turn, id, meets } if *id == message => Some((*turn, *meets)),
+            _ => None,
+        };
+        self.previews.iter().filter_map(meets).collect()
     }
 
     /// Reads on up to this record.
