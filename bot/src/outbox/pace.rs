@@ -273,6 +273,16 @@ mod tests {
     }
 
     #[test]
+    fn progress_does_not_wait_behind_what_is_spare() {
+        let mut pace = Pace::group(20);
+        pace.sent(seconds(0), Spare);
+        assert_eq!(may(&pace, 0, Progress), Next::Wait(GROUP_GAP));
+        assert_eq!(may(&pace, 0, Spare), Next::Wait(PROGRESS_GAP));
+        pace.sent(seconds(1), Progress);
+        assert_eq!(may(&pace, 1, Spare), Next::Wait(seconds(3)));
+    }
+
+    #[test]
     fn a_budget_of_one_still_lets_everything_urgent_through() {
         let pace = Pace::group(1);
         for priority in [Placeholder, Notice, Answer] {
