@@ -72,6 +72,8 @@ pub struct Bot {
     pub moved: Moved,
     /// Since when this run of the bot sees the cluster, in Unix seconds.
     pub seen_since: OnceLock<i64>,
+    /// Sessions whose decisions are being handed on, by UID.
+    pub handing: Mutex<HashSet<String>>,
     /// Places where the bot cannot post.
     pub out_of_reach: Mutex<OutOfReach>,
     /// Everything that runs.

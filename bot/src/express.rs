@@ -5,23 +5,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::ResourceExt;
-use longshore_crds::PersistentSession;
 use longshore_routing::{Mode, StopTarget};
-use longshore_wire::MessageId;
-use longshore_wire::api::{Decision, Interrupted, Verdict};
+use longshore_wire::api::Interrupted;
 
 use crate::agent::RunnerError;
 use crate::bot::Bot;
-use crate::conversation::{Conversation, life, outcome, prompt};
+use crate::conversation::{Conversation, life, outcome};
 use crate::outbox::pace::Priority;
 use crate::render::Rich;
 use crate::store::StoreError;
-use crate::store::approvals::ApprovalRow;
 use crate::store::messages::{MessageRow, MessageState};
 use crate::store::posts::Content;
-use crate::wake::{Wake, wake};
-use crate::{command, door, situation, words};
+use crate::{command, door, judge, situation, words};
 
 /// How often something is tried that somebody waits for.
 const TRIES: usize = 5;
@@ -63,6 +58,9 @@ enum Said {
 }
 
 async fn said(bot: &Arc<Bot>, row: &MessageRow) -> Result<Said, StoreError> {
+    if matches!(row.decision.mode, Mode::Stop { .. }) {
+        bot.store.leave_words(row.place).await?;
+    }
     let text = match &row.decision.mode {
         Mode::Status => command::status(bot, row).await?,
         Mode::Usage => command::usage(bot, row).await?,
@@ -86,7 +84,7 @@ async fn said(bot: &Arc<Bot>, row: &MessageRow) -> Result<Said, StoreError> {
             target: StopTarget::Task(name),
             ..
         } => stop_task(bot, row, name).await?,
-        Mode::Answer { question, text } => match answer(bot, row, *question, text).await? {
+        Mode::Answer { question, text } => match judge::words_for(bot, row, *question, text).await? {
             Some(said) => said,
             None => return Ok(Said::Elsewhere(text.clone())),
         },
@@ -220,92 +218,5 @@ async fn stop_task(bot: &Bot, row: &MessageRow, name: &str) -> Result<String, St
             Err(error) => tracing::info!(task = name, %error, "/stop is tried again"),
         }
         bot.change(&mut changes, Duration::from_secs(1)).await;
-    }
-}
-
-/// None when nobody waits for these words any more.
-async fn answer(bot: &Arc<Bot>, row: &MessageRow, question: i64, text: &str) -> Result<Option<String>, StoreError> {
-    let approval = bot.store.approval(question).await?.filter(|approval| approval.open);
-    let asked = approval.and_then(|approval| prompt::next_question(&approval.approval, &approval.answers));
-    let Some((_, asked)) = asked else {
-        return Ok(None);
-    };
-    let said = give_answer(bot, question, asked.text, text.to_owned(), &row.user_name).await?;
-    Ok(Some(said))
-}
-
-/// Hands on answers that the runner may not have got, as after a restart of the bot between the last answer and its delivery.
-pub async fn hand_on_answers(bot: Arc<Bot>, uid: String) -> Result<(), StoreError> {
-    for approval in bot.store.answered_questions(&uid).await? {
-        if let Err(why) = decide(&bot, &uid, &approval.approval.id, &answered(&approval, None)).await? {
-            tracing::info!(session = uid, why, "an answer was not taken");
-        }
-    }
-    Ok(())
-}
-
-fn answered(approval: &ApprovalRow, by: Option<&str>) -> Decision {
-    Decision {
-        verdict: Verdict::Allow,
-        remember: false,
-        message: None,
-        answers: approval.answers.clone(),
-        by: by.map(str::to_owned),
-    }
-}
-
-/// Keeps the answer to one question, and hands all of them on once the last one is there.
-pub async fn give_answer(bot: &Bot, row: i64, question: String, text: String, by: &str) -> Result<String, StoreError> {
-    let Some(approval) = bot.store.keep_answer(row, question, text).await? else {
-        return Ok(words::TOO_LATE.to_owned());
-    };
-    if prompt::next_question(&approval.approval, &approval.answers).is_some() {
-        return Ok(words::ANSWER_TAKEN.to_owned());
-    }
-    let decision = answered(&approval, Some(by));
-    Ok(
-        match decide(bot, &approval.session, &approval.approval.id, &decision).await? {
-            Ok(()) => words::ANSWER_TAKEN.to_owned(),
-            // It is kept, and handed on as soon as the session is heard again.
-            Err(sentence) if sentence == words::TRY_AGAIN => words::ANSWER_KEPT.to_owned(),
-            Err(sentence) => sentence,
-        },
-    )
-}
-
-/// Hands a decision to the runner of a session. The outer error is the store's, the inner one a sentence.
-pub async fn decide(bot: &Bot, uid: &str, id: &str, decision: &Decision) -> Result<Result<(), String>, StoreError> {
-    let Some(session) = bot.store.session_by_uid(uid).await? else {
-        return Ok(Err(words::TOO_LATE.to_owned()));
-    };
-    for attempt in 0..TRIES {
-        if let Some(seen) = bot.cluster.session(&session.name).filter(|seen| life::is_asleep(seen)) {
-            return Ok(Err(rouse(bot, &seen, uid, id).await));
-        }
-        let Some(door) = door::of(bot, &session.name, attempt > 0).await else {
-            return Ok(Err(words::TRY_AGAIN.to_owned()));
-        };
-        match bot.runners.decide(&door, id, decision).await {
-            Ok(()) => return Ok(Ok(())),
-            Err(RunnerError::NotFound | RunnerError::Ended) => return Ok(Err(words::TOO_LATE.to_owned())),
-            Err(RunnerError::Refused(why)) => return Ok(Err(why)),
-            Err(error) => tracing::info!(session = session.name, %error, "a decision is tried again"),
-        }
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
-    Ok(Err(words::TRY_AGAIN.to_owned()))
-}
-
-/// Somebody decided about a prompt of a session that has fallen asleep, and the prompt with it.
-async fn rouse(bot: &Bot, session: &PersistentSession, uid: &str, prompt: &str) -> String {
-    let cause = MessageId::from_object(&format!("{uid}/{prompt}")).to_string();
-    match wake(bot, session, &cause).await {
-        Ok(Wake::Asked) => words::PROMPT_SLEPT.to_owned(),
-        Ok(Wake::HeldDown) => words::SESSION_ASLEEP.to_owned(),
-        Ok(Wake::NotNeeded | Wake::Rests(_)) => words::TRY_AGAIN.to_owned(),
-        Err(error) => {
-            tracing::info!(session = session.name_any(), %error, "waking failed");
-            words::TRY_AGAIN.to_owned()
-        }
     }
 }

@@ -23,7 +23,7 @@ use crate::conversation::{Change, Conversation, Progress, life};
 use crate::outbox::pace::Priority;
 use crate::store::StoreError;
 use crate::store::messages::answer_key;
-use crate::{door, express, observe, running, sent};
+use crate::{door, grants, handover, observe, running, sent};
 
 /// Shortest time between two looks of a running turn.
 const REFRESH: Duration = Duration::from_millis(400);
@@ -136,8 +136,7 @@ impl Follower {
                     if after > 0 {
                         self.acknowledge(&door, after).await;
                     }
-                    let answers = express::hand_on_answers(self.bot.clone(), self.uid.clone());
-                    self.bot.spawn("answers", answers);
+                    self.hand_on();
                     let settings = setting::catch_up(self.bot.clone(), self.name.clone(), door.clone());
                     self.bot.spawn("settings", settings);
                     self.listen(&door, stream).await?;
@@ -267,10 +266,21 @@ impl Follower {
         changes.retain(|change| !matches!(change, Change::Idle { deadline, .. } if *deadline <= now));
         let changed = !changes.is_empty();
         let answered = changes.iter().any(|change| matches!(change, Change::Answer { .. }));
+        let asks = changes.iter().find_map(|change| match change {
+            Change::Ask { approval, .. } => Some(approval.tool_name.clone()),
+            _ => None,
+        });
+        if let Some(tool) = &asks {
+            grants::check(&self.bot, self.place, tool).await?;
+        }
         self.bot
             .store
             .take_event(&self.uid, self.place, record, changes)
             .await?;
+        if asks.is_some() {
+            // It may be decided already.
+            self.hand_on();
+        }
         if changed {
             self.bot.outbox.wake(self.place.chat);
         }
@@ -298,6 +308,12 @@ impl Follower {
             self.bot.outbox.react(message.place, message.message, emoji);
         }
         Ok(())
+    }
+
+    /// Hands on decisions that the runner has not got.
+    fn hand_on(&self) {
+        let decisions = handover::run(self.bot.clone(), self.uid.clone());
+        self.bot.spawn("decisions", decisions);
     }
 
     async fn acknowledge(&self, door: &Door, seq: u64) {

@@ -231,7 +231,7 @@ async fn asleep(
     first_sight: bool,
 ) -> Result<(), StoreError> {
     // Prompts are gone with the process that asked.
-    bot.store.close_approvals(uid).await?;
+    bot.store.close_approvals(uid, bot.now()).await?;
     bot.store
         .take_undelivered(uid, place, life::undelivered(session))
         .await?;
@@ -332,7 +332,7 @@ pub async fn session_over(bot: &Arc<Bot>, name: &str, uid: &str, place: Place) -
     let last = bot.last_of(name, uid);
     let status = last.as_ref().and_then(|last| last.status.as_ref());
     let began = status.is_none_or(|status| status.start_time.is_some());
-    bot.store.close_approvals(uid).await?;
+    bot.store.close_approvals(uid, bot.now()).await?;
     if let Some(last) = &last {
         bot.store.take_undelivered(uid, place, life::undelivered(last)).await?;
     }

@@ -1,19 +1,14 @@
-//! Pressed buttons: who may, what it stands for, and what becomes of it. A button that is pressed twice or late is
-//! answered kindly; the buttons themselves go away when the runner says that the prompt is closed.
+//! Pressed buttons: who may at all, and which part of the bot each belongs to. A button that is pressed twice or late is
+//! answered kindly; the buttons themselves go away when what they are about is decided.
 
 use std::sync::Arc;
 
-use longshore_crds::Role;
-use longshore_wire::api::{Decision, Verdict};
-
 use crate::bot::Bot;
 use crate::command::setting;
-use crate::conversation::prompt::{self, Choice};
-use crate::conversation::{self, activity, menu, wish};
+use crate::conversation::{self, activity, menu, prompt, wish};
 use crate::store::StoreError;
-use crate::store::approvals::ApprovalRow;
 use crate::telegram::update::Press;
-use crate::{express, offer, running, situation, words};
+use crate::{judge, offer, running, situation, words};
 
 /// Longest text that Telegram shows for a pressed button.
 const NOTE_CHARS: usize = 200;
@@ -32,7 +27,7 @@ pub async fn answer(bot: Arc<Bot>, press: Press) -> Result<(), StoreError> {
     Ok(())
 }
 
-async fn carry_out(bot: &Bot, press: &Press) -> Result<String, StoreError> {
+async fn carry_out(bot: &Arc<Bot>, press: &Press) -> Result<String, StoreError> {
     let router = bot.policies.router().await;
     let mut guest = bot.store.guest(press.user, press.chat).await?;
     let chat = situation::known_as(bot, &router, press.chat);
@@ -60,36 +55,9 @@ async fn carry_out(bot: &Bot, press: &Press) -> Result<String, StoreError> {
     if let Some((row, number)) = menu::read_data(&press.data) {
         return setting::pressed(bot, press, role, row, number).await;
     }
-    let Some((row, choice)) = prompt::read_data(&press.data) else {
-        return Ok(words::TOO_LATE.to_owned());
-    };
-    let Some(approval) = bot.store.approval(row).await? else {
-        return Ok(words::TOO_LATE.to_owned());
-    };
-    if !approval.open || approval.shown_at != (press.chat, Some(press.message)) {
-        return Ok(words::TOO_LATE.to_owned());
-    }
-    if matches!(choice, Choice::Allow | Choice::Deny) && role < Role::Approver {
-        tracing::info!(
-            user = press.user,
-            chat = press.chat,
-            "a permission was not decided, since only approvers may"
-        );
-        return Ok(words::NOT_AN_APPROVER.to_owned());
-    }
-    match choice {
-        Choice::Allow => verdict(bot, &approval, Verdict::Allow, press).await,
-        Choice::Deny => verdict(bot, &approval, Verdict::Deny, press).await,
-        Choice::Option { question, option } => {
-            let next = prompt::next_question(&approval.approval, &approval.answers);
-            let Some((_, asked)) = next.filter(|(number, _)| *number == question) else {
-                return Ok(words::TOO_LATE.to_owned());
-            };
-            let Some((label, _)) = asked.options.get(option) else {
-                return Ok(words::TOO_LATE.to_owned());
-            };
-            express::give_answer(bot, row, asked.text.clone(), label.clone(), &press.user_name).await
-        }
+    match prompt::read_data(&press.data) {
+        Some((row, choice)) => judge::pressed(bot, press, role, row, choice).await,
+        None => Ok(words::TOO_LATE.to_owned()),
     }
 }
 
@@ -113,21 +81,4 @@ async fn escalation(bot: &Bot, press: &Press, row: i64, yes: bool) -> Result<Str
         words::NO_SESSION_STARTS
     }
     .to_owned())
-}
-
-async fn verdict(bot: &Bot, approval: &ApprovalRow, verdict: Verdict, press: &Press) -> Result<String, StoreError> {
-    let decision = Decision {
-        verdict,
-        remember: false,
-        message: (verdict == Verdict::Deny).then(|| format!("{} denied it in the chat.", press.user_name)),
-        answers: Default::default(),
-        by: Some(press.user_name.clone()),
-    };
-    Ok(
-        match express::decide(bot, &approval.session, &approval.approval.id, &decision).await? {
-            Ok(()) if verdict == Verdict::Allow => "Allowed.".to_owned(),
-            Ok(()) => "Denied.".to_owned(),
-            Err(sentence) => sentence,
-        },
-    )
 }

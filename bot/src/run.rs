@@ -21,7 +21,7 @@ use crate::policies::Policies;
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
 use crate::telegram::{CallError, Telegram};
-use crate::{courier, dispatch, escalate, follow, intake, lane, observe, offer, reach};
+use crate::{courier, dispatch, escalate, follow, grants, intake, lane, observe, offer, reach};
 
 /// Runs the bot until it is told to stop or its store fails.
 pub async fn run(
@@ -74,6 +74,7 @@ pub async fn run(
         running: Default::default(),
         moved,
         seen_since: Default::default(),
+        handing: Default::default(),
         out_of_reach: Default::default(),
         tracker,
         stop,
@@ -83,6 +84,7 @@ pub async fn run(
     bot.spawn("courier", courier::run(bot.clone()));
     bot.spawn("escalations", escalate::run(bot.clone()));
     bot.spawn("offers", offer::run(bot.clone()));
+    bot.spawn("grants", grants::run(bot.clone()));
     bot.spawn("reach", reach::run(bot.clone(), reached));
     let channels = Channels {
         events,

@@ -35,10 +35,11 @@ async fn with_session(
     };
     let session = match session {
         Some(session) => {
-            let question = match &session.uid {
-                Some(uid) => bot.store.open_question(uid).await?.map(|question| question.row),
-                None => None,
-            };
+            let (mut question, mut word) = (None, None);
+            if let Some(uid) = &session.uid {
+                question = bot.store.open_question(uid).await?.map(|question| question.prompt.row);
+                word = bot.store.open_word(uid, user).await?.map(|denied| denied.prompt.row);
+            }
             let asleep = bot
                 .cluster
                 .session(&session.name)
@@ -46,6 +47,7 @@ async fn with_session(
             Some(ActiveSession {
                 name: session.name,
                 question,
+                word,
                 asleep,
             })
         }

@@ -23,6 +23,18 @@ pub const STOPPED_LATER: &str = "The task has not begun; it is stopped as soon a
 pub const ANSWER_TAKEN: &str = "Noted.";
 /// The session cannot be heard.
 pub const ANSWER_KEPT: &str = "Noted; the session gets it as soon as it answers.";
+/// A decision waits for the session.
+pub const DECISION_KEPT: &str = "Noted; the session gets it as soon as it answers.";
+/// The runner does not wait for a decision any more, and has not said why yet.
+pub const DECISION_TOO_LATE: &str = "This prompt does not wait any more. If claude was restarted and soon asks for exactly the same, what you pressed counts.";
+/// A tool is always allowed in a topic from now on.
+pub const ALWAYS_ALLOWED: &str = "Allowed, from now on always in this topic.";
+/// A tool is not always allowed any more.
+pub const NOT_ALWAYS_ALLOWED: &str = "From now on claude asks again. What runs already goes on.";
+/// Somebody denies a prompt and is to say why.
+pub const WRITE_WHY: &str = "Write why: your next message in this topic goes to claude with the denial.";
+/// Nothing is chosen, where something may be.
+pub const NOTHING_CHOSEN: &str = "Choose something first, or press Skip.";
 /// A prompt or question was decided before.
 pub const TOO_LATE: &str = "This has been decided already, or is no longer needed.";
 /// A button below a turn that does not run any more.
@@ -107,6 +119,21 @@ pub const EDIT_TOO_LATE: &str = "You changed this message after it was taken up,
 /// Stands above the answer to a message that had waited since the bot or the cluster was away.
 pub fn sent_long_ago(seconds: i64) -> String {
     format!("(sent {} ago, while I was away)", crate::background::span(seconds))
+}
+
+/// Somebody else is writing why a prompt is denied.
+pub fn writes_why(name: &str) -> String {
+    format!("{name} is writing why already. Another button still decides.")
+}
+
+/// An option was chosen, where several may be.
+pub fn chosen(label: &str) -> String {
+    format!("☑ {label}. Press Done when that is all.")
+}
+
+/// The choice of an option was taken back.
+pub fn not_chosen(label: &str) -> String {
+    format!("☐ {label}")
 }
 
 /// Kubernetes refused what the bot wanted to make.

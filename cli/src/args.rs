@@ -100,6 +100,9 @@ pub struct Explain {
     /// That session waits for an answer to its question.
     #[arg(long, requires = "session")]
     pub asking: bool,
+    /// The writer has pressed “Deny, say why” at a prompt of that session. Only the bot knows who did.
+    #[arg(long, requires = "session")]
+    pub denying: bool,
     /// Take a task of this name for running.
     #[arg(long, value_name = "NAME")]
     pub task: Option<String>,

@@ -215,12 +215,8 @@ pub mod tests {
             "Bash"
         };
         Approval {
-            id: id.to_owned(),
-            kind,
-            tool_name: tool.to_owned(),
             summary: "in short".to_owned(),
-            input,
-            expires_at: jiff::Timestamp::UNIX_EPOCH,
+            ..Approval::new(id, kind, tool, input)
         }
     }
 

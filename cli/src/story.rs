@@ -68,6 +68,8 @@ fn tell(event: &Event, prompts: &mut Prompts, zone: &TimeZone, answerable: bool)
                 false => format!("[{number}] {}", wanted(approval)),
             })
         }
+        // Of a prompt that waited the end follows; claude asks again about the others.
+        Event::ApprovalLost { .. } => None,
         Event::ApprovalClosed { id, outcome, by } => {
             let (number, kind) = prompts.close(id)?;
             longshore(format!("[{number}] {}", closed(*outcome, kind, by.as_deref())))

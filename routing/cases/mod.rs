@@ -179,6 +179,7 @@ impl Case {
             session: self.session.map(|state| ActiveSession {
                 name: "build-7".to_owned(),
                 question: (state == SessionState::Asking).then_some(0),
+                word: None,
                 asleep: state == SessionState::Asleep,
             }),
             task: self.task.then(|| "build-6".to_owned()),

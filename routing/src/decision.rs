@@ -101,9 +101,9 @@ pub enum Mode {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         all: bool,
     },
-    /// An answer to a question that claude asked.
+    /// An answer to a question that claude asked, or why a prompt is denied.
     Answer {
-        /// Row of the question.
+        /// Row of the question or prompt.
         question: i64,
         /// The answer.
         text: String,
@@ -188,7 +188,7 @@ impl Mode {
                 target: StopTarget::Task(task),
                 ..
             } => format!("task {task} is stopped"),
-            Self::Answer { .. } => "an answer to claude's question".to_owned(),
+            Self::Answer { .. } => "an answer to claude's question or prompt".to_owned(),
         }
     }
 

@@ -51,6 +51,8 @@ pub struct ActiveSession {
     pub name: String,
     /// Row of the question that waits for words.
     pub question: Option<i64>,
+    /// Row of the prompt that the writer of the message denies and is about to say why.
+    pub word: Option<i64>,
     /// Whether it sleeps.
     pub asleep: bool,
 }

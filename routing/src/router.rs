@@ -307,11 +307,16 @@ impl<'a> Way<'a> {
     }
 
     fn answer(&mut self, text: &str) -> Option<Decision> {
-        let Some(question) = self.situation.session.as_ref().and_then(|session| session.question) else {
+        let session = self.situation.session.as_ref();
+        let text = text.to_owned();
+        if let Some(question) = session.and_then(|session| session.word) {
+            let why = "the writer has pressed a button to deny a prompt and say why";
+            return Some(Mode::Answer { question, text }.because(why));
+        }
+        let Some(question) = session.and_then(|session| session.question) else {
             self.pass("question", "no question waits for an answer");
             return None;
         };
-        let text = text.to_owned();
         Some(Mode::Answer { question, text }.because("claude waits for an answer to its question"))
     }
 

@@ -27,6 +27,7 @@ fn in_session() -> Situation {
         session: Some(ActiveSession {
             name: "ps".into(),
             question: None,
+            word: None,
             asleep: false,
         }),
         ..quiet()
@@ -38,6 +39,7 @@ fn asked() -> Situation {
         session: Some(ActiveSession {
             name: "ps".into(),
             question: Some(3),
+            word: None,
             asleep: false,
         }),
         ..quiet()
@@ -49,6 +51,7 @@ fn asleep() -> Situation {
         session: Some(ActiveSession {
             name: "ps".into(),
             question: None,
+            word: None,
             asleep: true,
         }),
         ..quiet()
@@ -154,6 +157,21 @@ fn with_a_session_everything_goes_to_it() {
             all: false,
         },
     );
+}
+
+#[test]
+fn why_something_is_denied_comes_before_an_answer_and_no_command_is_it() {
+    let mut denying = asked();
+    denying.session.as_mut().unwrap().word = Some(4);
+    check(
+        "not on a Friday",
+        &denying,
+        Mode::Answer {
+            question: 4,
+            text: "not on a Friday".into(),
+        },
+    );
+    check("/end", &denying, end());
 }
 
 #[test]

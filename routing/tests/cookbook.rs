@@ -50,6 +50,7 @@ impl Recipe {
             session: session.then(|| ActiveSession {
                 name: "s".into(),
                 question: None,
+                word: None,
                 asleep: false,
             }),
             ..Situation::default()

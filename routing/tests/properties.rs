@@ -213,6 +213,7 @@ fn scene() -> impl Strategy<Value = Scene> {
                 session: session.map(|(asleep, question)| ActiveSession {
                     name: "s".into(),
                     question,
+                    word: None,
                     asleep,
                 }),
                 task: None,

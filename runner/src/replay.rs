@@ -214,6 +214,7 @@ impl Replay {
                 format!("  approval ({:?}): {}", approval.kind, short(&approval.summary))
             }
             Event::ApprovalClosed { outcome, .. } => format!("  approval {outcome:?}"),
+            Event::ApprovalLost { .. } => "  approval lost".to_owned(),
             Event::TurnFinished {
                 turn,
                 message_ids,

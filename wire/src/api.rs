@@ -374,6 +374,37 @@ pub struct Approval {
     pub input: Value,
     /// When it is denied by itself.
     pub expires_at: Timestamp,
+    /// claude's `tool_use_id`: the use of the tool that waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_use_id: Option<String>,
+    /// Path for which claude asks, at most 512 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocked_path: Option<String>,
+    /// Why claude asks, in its own words, at most 512 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What [`Decision::remember`] would allow for the session, a line each; empty when that is nothing. None from a runner
+    /// that does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rememberable: Option<Vec<String>>,
+}
+
+impl Approval {
+    /// A prompt of which no more is known than what every runner says.
+    pub fn new(id: impl Into<String>, kind: ApprovalKind, tool_name: impl Into<String>, input: Value) -> Self {
+        Self {
+            id: id.into(),
+            kind,
+            tool_name: tool_name.into(),
+            summary: String::new(),
+            input,
+            expires_at: Timestamp::UNIX_EPOCH,
+            tool_use_id: None,
+            blocked_path: None,
+            reason: None,
+            rememberable: None,
+        }
+    }
 }
 
 /// `POST /v1/approvals/{id}`.

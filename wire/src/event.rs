@@ -79,6 +79,12 @@ pub enum Event {
         #[serde(flatten)]
         approval: Approval,
     },
+    /// The process that asked is gone before the tool had run, whatever was decided: claude asks again if it still needs to know.
+    /// Of a prompt that waited, its `approval_closed` follows.
+    ApprovalLost {
+        /// The prompt's id.
+        id: String,
+    },
     /// A prompt no longer waits.
     ApprovalClosed {
         /// The prompt's id.
@@ -285,6 +291,7 @@ pub enum Meets {
 
 /// One message of an event stream, read.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "one at a time is held, and most are events")]
 pub enum Heard {
     /// A durable event.
     Event(Record),

@@ -13,6 +13,8 @@ use crate::api::{Approval, ApprovalKind};
 pub struct Question {
     /// The question.
     pub text: String,
+    /// What it is about, in a word or two; empty when that is not said.
+    pub header: String,
     /// Labels and descriptions of the suggested answers.
     pub options: Vec<(String, String)>,
     /// Whether several may be chosen.
@@ -35,6 +37,7 @@ pub fn questions(approval: &Approval) -> Vec<Question> {
     }
     vec![Question {
         text: approval.summary.clone(),
+        header: String::new(),
         options: Vec::new(),
         several: false,
     }]
@@ -51,6 +54,7 @@ fn read(question: &Value) -> Question {
     let options = question["options"].as_array().map_or(&[][..], Vec::as_slice);
     Question {
         text: string(question, "question"),
+        header: string(question, "header"),
         options: options
             .iter()
             .map(|one| (string(one, "label"), string(one, "description")))
@@ -67,12 +71,8 @@ mod tests {
 
     fn approval(kind: ApprovalKind, input: Value) -> Approval {
         Approval {
-            id: "one".to_owned(),
-            kind,
-            tool_name: "AskUserQuestion".to_owned(),
             summary: "Which colour?".to_owned(),
-            input,
-            expires_at: jiff::Timestamp::UNIX_EPOCH,
+            ..Approval::new("one", kind, "AskUserQuestion", input)
         }
     }
 

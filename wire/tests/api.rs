@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use longshore_wire::MessageId;
 use longshore_wire::agent::AgentKind;
 use longshore_wire::api::{
-    Busy, ClaudeStatus, Disk, Escalation, IdleEnd, Memory, ModelChoice, PostMessage, Priority, Quiesce, RunnerState,
-    RunningTool, SentFile, Status, Summary, TaskResult, Undelivered, Usage, Warn,
+    Approval, ApprovalKind, Busy, ClaudeStatus, Disk, Escalation, IdleEnd, Memory, ModelChoice, PostMessage, Priority,
+    Quiesce, RunnerState, RunningTool, SentFile, Status, Summary, TaskResult, Undelivered, Usage, Warn,
 };
 use longshore_wire::event::{DiskLevel, Event, Meets, MemoryLevel, Preview, Record};
 use longshore_wire::notice::TerminationMessage;
@@ -148,6 +148,19 @@ fn what_the_runner_tells() {
                 caption: Some("c".to_owned()),
             },
         },
+        Event::Approval {
+            turn: 3,
+            approval: Approval {
+                summary: "Bash: ls".to_owned(),
+                expires_at: NOON,
+                tool_use_id: Some("toolu_1".to_owned()),
+                blocked_path: Some("/etc".to_owned()),
+                reason: Some("outside of the workspace".to_owned()),
+                rememberable: Some(vec!["Bash(ls)".to_owned()]),
+                ..Approval::new("a", ApprovalKind::Permission, "Bash", json!({"command": "ls"}))
+            },
+        },
+        Event::ApprovalLost { id: "a".to_owned() },
     ];
     let records = events.map(|event| {
         golden(Record {

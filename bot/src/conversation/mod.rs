@@ -43,8 +43,17 @@ pub enum Change {
     },
     /// A prompt waits for a person.
     Ask {
+        /// Number of the turn.
+        turn: u64,
+        /// Messages that the turn answers, as far as known.
+        messages: Vec<MessageId>,
         /// The prompt.
         approval: Approval,
+    },
+    /// claude's process is gone before the tool of a prompt had run.
+    Lose {
+        /// Its id.
+        id: String,
     },
     /// A prompt does not wait any more.
     Close {
@@ -188,9 +197,16 @@ impl Conversation {
                 self.turn(*turn).activity.tool(id, name, summary, *state);
                 Vec::new()
             }
-            Event::Approval { approval, .. } => vec![Change::Ask {
+            Event::Approval { turn, approval } => vec![Change::Ask {
+                turn: *turn,
+                messages: self
+                    .turns
+                    .get(turn)
+                    .map(|turn| turn.messages.clone())
+                    .unwrap_or_default(),
                 approval: approval.clone(),
             }],
+            Event::ApprovalLost { id } => vec![Change::Lose { id: id.clone() }],
             Event::ApprovalClosed { id, outcome, by } => {
                 vec![Change::Close {
                     id: id.clone(),

@@ -1,8 +1,7 @@
 use super::*;
 use jiff::Timestamp;
-use longshore_wire::api::{ApprovalKind, Usage};
+use longshore_wire::api::Usage;
 use longshore_wire::event::ToolState;
-use serde_json::json;
 
 fn id(n: i64) -> MessageId {
     MessageId::from_telegram(1, n)
@@ -164,92 +163,6 @@ fn an_answer_longer_than_a_message_comes_in_parts() {
     };
     assert_eq!(parts.len(), 4);
     assert!(parts.iter().all(|part| part.rich.units() <= 4096));
-}
-
-fn approval(kind: ApprovalKind, tool: &str, input: serde_json::Value) -> Approval {
-    Approval {
-        id: "req-1".into(),
-        kind,
-        tool_name: tool.into(),
-        summary: "summary".into(),
-        input,
-        expires_at: Timestamp::UNIX_EPOCH,
-    }
-}
-
-#[test]
-fn buttons_fit_and_say_what_they_stand_for() {
-    use prompt::{Choice, data, read_data};
-    for choice in [
-        Choice::Allow,
-        Choice::Deny,
-        Choice::Option {
-            question: 3,
-            option: 11,
-        },
-    ] {
-        let data = data(i64::MAX, choice);
-        assert!(data.len() <= 64, "{data}");
-        assert_eq!(read_data(&data), Some((i64::MAX, choice)));
-    }
-    for data in ["", "ap:", "ap:1", "ap:x:y", "ap:1:z", "ap:1:2.", "xx:1:y"] {
-        assert_eq!(read_data(data), None, "{data}");
-    }
-}
-
-#[test]
-fn a_permission_prompt_shows_the_whole_command() {
-    let bash = approval(
-        ApprovalKind::Permission,
-        "Bash",
-        json!({"command": "rm -rf target && ls", "description": "Clean"}),
-    );
-    let content = prompt::asking(9, &bash, &BTreeMap::new());
-    assert_eq!(content.rich.text, "May claude use Bash?\n\nrm -rf target && ls");
-    assert_eq!(content.buttons[0].len(), 2);
-    let closed = prompt::closed(&bash, &BTreeMap::new(), ApprovalOutcome::Denied, Some("Ada"));
-    assert_eq!(
-        closed.rich.text,
-        "May claude use Bash?\n\nrm -rf target && ls\n\n⛔ Denied by Ada."
-    );
-    assert!(closed.buttons.is_empty());
-    let long = approval(
-        ApprovalKind::Permission,
-        "Write",
-        json!({"content": "x".repeat(100_000)}),
-    );
-    assert!(prompt::asking(9, &long, &BTreeMap::new()).rich.units() <= 4096);
-}
-
-#[test]
-fn questions_are_asked_one_after_the_other() {
-    let ask = approval(
-        ApprovalKind::Question,
-        "AskUserQuestion",
-        json!({"questions": [
-            {"question": "Which database?", "options": [{"label": "Postgres", "description": "big"}, {"label": "SQLite", "description": ""}]},
-            {"question": "Which name?", "options": []},
-        ]}),
-    );
-    let first = prompt::asking(4, &ask, &BTreeMap::new());
-    assert_eq!(
-        first.rich.text,
-        "Which database?\n\nPostgres: big\n\nPress one, or write another answer."
-    );
-    assert_eq!(
-        first.buttons.iter().map(|row| row[0].text.as_str()).collect::<Vec<_>>(),
-        ["Postgres", "SQLite"]
-    );
-    let answers = BTreeMap::from([("Which database?".to_owned(), "SQLite".to_owned())]);
-    assert_eq!(
-        prompt::asking(4, &ask, &answers).rich.text,
-        "Which name?\n\nWrite your answer."
-    );
-    let all = BTreeMap::from([
-        ("Which database?".to_owned(), "SQLite".to_owned()),
-        ("Which name?".to_owned(), "db".to_owned()),
-    ]);
-    assert_eq!(prompt::next_question(&ask, &all), None);
 }
 
 #[test]

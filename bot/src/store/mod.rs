@@ -3,7 +3,8 @@
 //!
 //! Owns the tables ([`schema`]) and every statement on them, one module per table: updates ([`inbox`]), messages and what
 //! becomes of them ([`messages`]), what the bot shows ([`posts`]) and the files of that ([`kept`]), sessions and their events ([`sessions`]), what is
-//! told about them ([`notes`]), messages that come in pieces ([`pieces`]), prompts ([`approvals`]), results that nobody asked for ([`results`]), sessions that agents
+//! told about them ([`notes`]), messages that come in pieces ([`pieces`]), prompts ([`approvals`]), tools that are always allowed
+//! ([`grants`]), results that nobody asked for ([`results`]), sessions that agents
 //! asked for ([`escalations`]), unknown senders that approvers are asked about ([`offers`]), calls that count against a budget
 //! ([`calls`]), settings that people chose ([`choices`]), what was said before ([`history`]), what people changed in their messages
 //! ([`corrections`]), and chats that have another id now ([`moved`]). Every method is one transaction, and repeating one changes
@@ -14,6 +15,7 @@ pub mod calls;
 pub mod choices;
 pub mod corrections;
 pub mod escalations;
+pub mod grants;
 pub mod history;
 pub mod inbox;
 pub mod kept;

@@ -58,6 +58,7 @@ impl Store {
             tx.execute("UPDATE sessions SET chat = ?2 WHERE chat = ?1", ids)?;
             // Who has come to the new chat before this is known there already.
             tx.execute("UPDATE OR IGNORE offers SET chat = ?2 WHERE chat = ?1", ids)?;
+            tx.execute("UPDATE OR IGNORE grants SET chat = ?2 WHERE chat = ?1", ids)?;
             tx.execute("UPDATE OR IGNORE topic_names SET chat = ?2 WHERE chat = ?1", ids)?;
             Ok(true)
         })

@@ -215,6 +215,34 @@ const STEPS: &[&str] = &[
         chat        INTEGER NOT NULL
     ) STRICT;
 ",
+    "
+    -- What was decided about a prompt before its runner knows, how it ended, and whether that may still count.
+    ALTER TABLE approvals ADD COLUMN turn INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE approvals ADD COLUMN asked_at INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE approvals ADD COLUMN people TEXT NOT NULL DEFAULT '[]';
+    ALTER TABLE approvals ADD COLUMN chosen TEXT NOT NULL DEFAULT '[]';
+    ALTER TABLE approvals ADD COLUMN writer TEXT;
+    ALTER TABLE approvals ADD COLUMN pressed TEXT;
+    ALTER TABLE approvals ADD COLUMN reached INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE approvals ADD COLUMN closed TEXT;
+    ALTER TABLE approvals ADD COLUMN lost INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE approvals ADD COLUMN spent INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX approvals_session ON approvals (session, state);
+
+    -- Tools that are always allowed in a topic, by the prompt at which somebody said so.
+    CREATE TABLE grants (
+        row         INTEGER PRIMARY KEY,
+        chat        INTEGER NOT NULL,
+        thread      INTEGER NOT NULL,
+        tool        TEXT NOT NULL,
+        by_user     INTEGER NOT NULL,
+        by_name     TEXT NOT NULL,
+        made        INTEGER NOT NULL,
+        approval    INTEGER NOT NULL UNIQUE REFERENCES approvals (row),
+        over        TEXT
+    ) STRICT;
+    CREATE UNIQUE INDEX grants_held ON grants (chat, thread, tool) WHERE over IS NULL;
+",
 ];
 
 /// Brings a database to the newest version.

@@ -170,13 +170,26 @@ impl Store {
         .await
     }
 
-    /// Stores an event with everything it changes. False when it was stored before.
+    /// Stores an event, which has come just now, with everything it changes. False when it was stored before.
     pub async fn take_event(
         &self,
         uid: &str,
         place: Place,
         record: Record,
         changes: Vec<Change>,
+    ) -> Result<bool, StoreError> {
+        let now = jiff::Timestamp::now().as_second();
+        self.take_event_at(uid, place, record, changes, now).await
+    }
+
+    /// The same at this time, in Unix seconds.
+    pub async fn take_event_at(
+        &self,
+        uid: &str,
+        place: Place,
+        record: Record,
+        changes: Vec<Change>,
+        now: i64,
     ) -> Result<bool, StoreError> {
         let uid = uid.to_owned();
         self.transaction(move |tx| {
@@ -198,7 +211,7 @@ impl Store {
                 params![uid, record.seq, Json(&record)],
             )?;
             for change in changes {
-                apply(tx, &uid, place, record.seq, change)?;
+                apply(tx, &uid, place, (record.seq, now), change)?;
             }
             Ok(true)
         })
@@ -206,7 +219,13 @@ impl Store {
     }
 }
 
-fn apply(tx: &Transaction<'_>, uid: &str, place: Place, seq: u64, change: Change) -> Result<(), StoreError> {
+fn apply(
+    tx: &Transaction<'_>,
+    uid: &str,
+    place: Place,
+    (seq, now): (u64, i64),
+    change: Change,
+) -> Result<(), StoreError> {
     match change {
         Change::Answer {
             turn,
@@ -216,6 +235,7 @@ fn apply(tx: &Transaction<'_>, uid: &str, place: Place, seq: u64, change: Change
             error,
         } => {
             answer_turn(tx, uid, place, turn, &messages, parts, &refer, error)?;
+            approvals::turn_over(tx, uid, turn)?;
             // The turn is over: nothing of it is needed to rebuild the conversation, but another may still run, and of messages
             // that wait for theirs it is still to be known who sent them.
             tx.execute(
@@ -226,8 +246,13 @@ fn apply(tx: &Transaction<'_>, uid: &str, place: Place, seq: u64, change: Change
                 params![uid, seq, turn, Json(&messages)],
             )?;
         }
-        Change::Ask { approval } => approvals::open(tx, uid, place, &approval)?,
-        Change::Close { id, outcome, by } => approvals::close(tx, uid, &id, outcome, by.as_deref())?,
+        Change::Ask {
+            turn,
+            messages,
+            approval,
+        } => approvals::open(tx, uid, place, (turn, &messages), &approval, now)?,
+        Change::Lose { id } => approvals::lose(tx, uid, &id)?,
+        Change::Close { id, outcome, by } => approvals::close(tx, uid, &id, (outcome, by), now)?,
         Change::Idle { text, .. } => notes::warn(tx, uid, place, seq, &text)?,
         Change::Stirred => notes::stir(tx, uid)?,
         Change::Notice { text } => {

@@ -9,8 +9,7 @@ use crate::outbox::pace::Priority;
 use jiff::Timestamp;
 use longshore_routing::{Decision, Mode};
 use longshore_wire::MessageId;
-use longshore_wire::api::{Approval, ApprovalKind};
-use longshore_wire::event::{ApprovalOutcome, Event, Record};
+use longshore_wire::event::{Event, Record};
 use serde_json::json;
 
 const PLACE: Place = Place {
@@ -281,43 +280,6 @@ async fn a_session_only_goes_forward() {
         .await
         .unwrap();
     assert_eq!(store.session("ps").await.unwrap().unwrap().state, SessionState::Ending);
-}
-
-#[tokio::test]
-async fn a_prompt_shows_buttons_until_it_is_closed() {
-    let (_folder, store) = store().await;
-    session(&store).await;
-    let approval = Approval {
-        id: "req".into(),
-        kind: ApprovalKind::Permission,
-        tool_name: "Bash".into(),
-        summary: "ls".into(),
-        input: json!({"command": "ls"}),
-        expires_at: Timestamp::UNIX_EPOCH,
-    };
-    store
-        .take_event("uid", PLACE, record(1), vec![Change::Ask { approval }])
-        .await
-        .unwrap();
-    let row = store.approval(1).await.unwrap().unwrap();
-    assert!(row.open);
-    let shown = store.pending(PLACE.chat).await.unwrap().pop().unwrap();
-    assert_eq!((shown.post, shown.content.unwrap().buttons[0].len()), (row.post, 2));
-    let close = || {
-        vec![Change::Close {
-            id: "req".into(),
-            outcome: ApprovalOutcome::Allowed,
-            by: Some("Ada".into()),
-        }]
-    };
-    store.take_event("uid", PLACE, record(2), close()).await.unwrap();
-    store.close_approvals("uid").await.unwrap();
-    let shown = store.pending(PLACE.chat).await.unwrap().pop().unwrap().content.unwrap();
-    assert!(
-        shown.buttons.is_empty() && shown.rich.text.ends_with("✅ Allowed by Ada."),
-        "{shown:?}"
-    );
-    assert!(!store.approval(1).await.unwrap().unwrap().open);
 }
 
 #[tokio::test]

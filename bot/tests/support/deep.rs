@@ -21,7 +21,17 @@ pub struct Deep {
 
 impl Deep {
     pub async fn start() -> Self {
-        let stage = Stage::play().await;
+        Self::start_on(Stage::play().await).await
+    }
+
+    /// On a stage where the bot runs already.
+    pub async fn ready_on(stage: Stage) -> Self {
+        let deep = Self::start_on(stage).await;
+        deep.stage.ready(&deep.name, &deep.runner, &deep.endpoint).await;
+        deep
+    }
+
+    async fn start_on(stage: Stage) -> Self {
         let thread = stage.topic("Deep").await;
         let first = stage.say(thread, "/deep fix the build").await;
         let name = stage.name(thread, first);
@@ -117,12 +127,9 @@ impl Deep {
 /// A prompt of claude's.
 pub fn approval(id: &str, kind: ApprovalKind, tool: &str, input: Value) -> Event {
     let approval = Approval {
-        id: id.into(),
-        kind,
-        tool_name: tool.into(),
         summary: "summary".into(),
-        input,
-        expires_at: Timestamp::UNIX_EPOCH,
+        expires_at: Timestamp::now() + jiff::SignedDuration::from_mins(30),
+        ..Approval::new(id, kind, tool, input)
     };
     Event::Approval { turn: 1, approval }
 }

@@ -153,6 +153,18 @@ impl Stage {
         self.bot = Some(bot);
     }
 
+    /// The bot's store. For changes the bot must not run.
+    pub fn database(&self) -> rusqlite::Connection {
+        rusqlite::Connection::open(self.folder.path().join("bot.db")).unwrap()
+    }
+
+    /// Somebody presses a button; what Telegram shows for it.
+    pub async fn press(&self, message: i64, user: i64, label: &str) -> String {
+        let pressed = self.people.press(self.forum, message, user, label).await.unwrap();
+        let pressed = self.people.callback(&pressed.id, PATIENCE).await.unwrap();
+        pressed.answer.unwrap_or_default().text
+    }
+
     /// Ends the bot at once, as a crash does.
     pub fn kill(&mut self) {
         let mut bot = self.bot.take().expect("the bot runs");

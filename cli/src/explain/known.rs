@@ -86,6 +86,7 @@ fn told(wanted: &Explain) -> Option<ActiveSession> {
     Some(ActiveSession {
         name,
         question: wanted.asking.then_some(0),
+        word: wanted.denying.then_some(0),
         asleep: wanted.asleep,
     })
 }
@@ -220,6 +221,7 @@ fn active(found: &PersistentSession) -> ActiveSession {
     ActiveSession {
         name: found.name_any(),
         question: asking.then_some(0),
+        word: None,
         asleep,
     }
 }

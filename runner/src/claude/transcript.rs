@@ -6,7 +6,7 @@
 //! texts joined by newlines; lines of one turn share a `promptId`; the last `assistant` line of an ended turn has a
 //! `stop_reason` that is not `tool_use`. A message that only waits in the queue is not stored under its uuid.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -24,6 +24,25 @@ pub fn find(config: &Path, session: Uuid) -> Option<PathBuf> {
     let projects = std::fs::read_dir(config.join("projects")).ok()?;
     let mut paths = projects.filter_map(|project| Some(project.ok()?.path().join(&name)));
     paths.find(|path| path.metadata().is_ok_and(|file| file.len() > 0))
+}
+
+/// Of these uses of tools those that have a result.
+pub fn results(path: &Path, mut of: BTreeSet<String>) -> std::io::Result<BTreeSet<String>> {
+    let mut found = BTreeSet::new();
+    if of.is_empty() {
+        return Ok(found);
+    }
+    for line in BufReader::with_capacity(1 << 20, File::open(path)?).split(b'\n') {
+        let Ok(value) = serde_json::from_slice::<Value>(&line?) else {
+            continue;
+        };
+        for block in blocks(&value["message"]["content"]) {
+            if let Block::ToolResult { id, .. } = block {
+                found.extend(of.take(&id));
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// Looks messages up. `anchors` are their uuids and texts.
@@ -230,6 +249,17 @@ mod tests {
         let failed = json!({"type": "assistant", "isApiErrorMessage": true, "message": {"model": "<synthetic>", "content": [{"type": "text", "text": "API Error"}], "stop_reason": "stop_sequence"}});
         let ended = check(&[user(A, "p", "go"), failed], &[(A, "go")]);
         assert!(matches!(&ended[&A], Found::Ended { error: Some(error), .. } if error == "API Error"));
+    }
+
+    #[test]
+    fn results_of_tools_are_found_by_their_ids() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.jsonl");
+        let result = json!({"type": "user", "message": {"content": [{"type": "tool_result", "tool_use_id": "t1"}]}});
+        let used = json!({"type": "assistant", "message": {"content": [{"type": "tool_use", "id": "t2", "name": "Bash", "input": {}}]}});
+        std::fs::write(&path, format!("{used}\n{result}\n{{\"half\": ")).unwrap();
+        let wanted = BTreeSet::from(["t1".to_owned(), "t2".to_owned()]);
+        assert_eq!(results(&path, wanted).unwrap(), BTreeSet::from(["t1".to_owned()]));
     }
 
     #[test]

@@ -205,7 +205,9 @@ impl Agent {
     /// at once.
     fn write(&self, input: &claude::Input) {
         let after = match input {
-            claude::Input::User(_) | claude::Input::Mcp { .. } => self.parts.journal.entries(),
+            claude::Input::User(_) | claude::Input::Mcp { .. } | claude::Input::Permission { .. } => {
+                self.parts.journal.entries()
+            }
             _ => 0,
         };
         if let Some(process) = &self.process {

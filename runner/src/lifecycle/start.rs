@@ -159,7 +159,11 @@ impl Agent {
             ..Searched::default()
         };
         let forgets = found.is_none() && attempts.has_past;
+        // A conversation that is gone says nothing about what had run.
+        searched.may_have_run = self.machine.decided();
         if let Some(path) = &found {
+            let decided = std::mem::take(&mut searched.may_have_run);
+            searched.may_have_run = transcript::results(path, decided).map_err(|error| missing(&error))?;
             let anchors = self.machine.anchors();
             searched.found = transcript::search(path, &anchors).map_err(|error| missing(&error))?;
         } else if forgets {

@@ -1,6 +1,11 @@
-//! Prompts that wait for a person.
+//! Prompts that wait for a person, and decisions that claude has not made use of yet.
+//!
+//! When claude's process is gone, whoever keeps what people pressed must know whether the tool can have run: of a prompt that
+//! waited, and of one that was decided while its tool has no result, neither seen nor in claude's transcript, the runner says
+//! that it is lost. It keeps no decision for later itself: the journal lies on a volume that the agent can write to, and an
+//! approval must not come from there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use longshore_wire::api::{Approval, ApprovalKind, Decision, Verdict};
@@ -25,12 +30,21 @@ pub enum DecideError {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Approvals {
     waiting: BTreeMap<String, Waiting>,
+    /// By the id of the tool's use, until that has a result.
+    decided: BTreeMap<String, Decided>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 struct Waiting {
+    turn: u64,
     approval: Approval,
     suggestions: Vec<Value>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Decided {
+    turn: u64,
+    prompt: String,
 }
 
 impl Approvals {
@@ -43,15 +57,66 @@ impl Approvals {
     }
 
     /// A prompt that the journal knows as open. claude has forgotten it, so it can only be closed.
-    pub fn restore(&mut self, approval: Approval) {
-        let suggestions = Vec::new();
-        self.waiting
-            .insert(approval.id.clone(), Waiting { approval, suggestions });
+    pub fn restore(&mut self, turn: u64, approval: Approval) {
+        let waiting = Waiting {
+            turn,
+            suggestions: Vec::new(),
+            approval,
+        };
+        self.waiting.insert(waiting.approval.id.clone(), waiting);
     }
 
-    /// The journal knows that it was closed.
-    pub fn forget(&mut self, id: &str) {
-        self.waiting.remove(id);
+    /// The journal knows that it was closed, and how.
+    pub fn forget(&mut self, id: &str, outcome: ApprovalOutcome) {
+        let closed = self.waiting.remove(id);
+        if let (Some(waiting), ApprovalOutcome::Allowed | ApprovalOutcome::Denied) = (closed, outcome) {
+            self.keep_decided(waiting);
+        }
+    }
+
+    fn keep_decided(&mut self, waiting: Waiting) {
+        let Waiting { turn, approval, .. } = waiting;
+        if let Some(tool_use) = approval.tool_use_id {
+            let prompt = approval.id;
+            self.decided.insert(tool_use, Decided { turn, prompt });
+        }
+    }
+
+    /// A use of a tool has a result, so that a decision about it is spent.
+    pub fn ended(&mut self, tool_use: &str) {
+        self.decided.remove(tool_use);
+    }
+
+    /// A turn is over, and all that was decided in it.
+    pub fn turn_over(&mut self, turn: u64) {
+        self.decided.retain(|_, decided| decided.turn != turn);
+    }
+
+    /// Keeps only decisions about uses of tools that are known to run.
+    pub fn keep_running(&mut self, runs: impl Fn(&str) -> bool) {
+        self.decided.retain(|tool_use, _| runs(tool_use));
+    }
+
+    /// Uses of tools that were decided about and have no result.
+    pub fn decided(&self) -> BTreeSet<String> {
+        self.decided.keys().cloned().collect()
+    }
+
+    /// Says which decisions were in vain, since claude is gone. `may_have_run` are uses of tools that may have had a result.
+    pub fn lose_decided(&mut self, may_have_run: &BTreeSet<String>, out: &mut Vec<Output>) {
+        for (tool_use, Decided { prompt, .. }) in std::mem::take(&mut self.decided) {
+            if !may_have_run.contains(&tool_use) {
+                out.push(Output::Event(Event::ApprovalLost { id: prompt }));
+            }
+        }
+    }
+
+    /// Closes what waits, since claude is gone.
+    pub fn lose_waiting(&mut self, out: &mut Vec<Output>) {
+        for id in std::mem::take(&mut self.waiting).into_keys() {
+            out.push(Output::Event(Event::ApprovalLost { id: id.clone() }));
+            close(&id, ApprovalOutcome::Cancelled, None, out);
+        }
     }
 
     pub fn open(&mut self, turn: u64, request: CanUseTool, expires_at: Timestamp, out: &mut Vec<Output>) {
@@ -68,14 +133,24 @@ impl Approvals {
             tool_name: request.tool_name,
             input: request.input,
             expires_at,
+            tool_use_id: request.tool_use_id,
+            blocked_path: request.blocked_path.map(describe::of_prompt),
+            reason: request.reason.map(describe::of_prompt),
+            rememberable: Some(match kind {
+                ApprovalKind::Permission => describe::rules(&remembered(&request.suggestions)),
+                ApprovalKind::Question | ApprovalKind::Plan => Vec::new(),
+            }),
         };
         out.push(Output::Event(Event::Approval {
             turn,
             approval: approval.clone(),
         }));
-        let suggestions = request.suggestions;
-        self.waiting
-            .insert(approval.id.clone(), Waiting { approval, suggestions });
+        let waiting = Waiting {
+            turn,
+            suggestions: request.suggestions,
+            approval,
+        };
+        self.waiting.insert(waiting.approval.id.clone(), waiting);
     }
 
     /// claude no longer waits for it.
@@ -120,11 +195,14 @@ impl Machine {
     pub fn decide(&mut self, now: Timestamp, id: &str, decision: Decision) -> Result<Vec<Output>, DecideError> {
         let waiting = self.approvals.waiting.get(id).ok_or(DecideError::NotWaiting)?;
         let reply = reply(waiting, &decision)?;
-        self.approvals.waiting.remove(id);
+        if let Some(waiting) = self.approvals.waiting.remove(id) {
+            self.approvals.keep_decided(waiting);
+        }
         self.watch.sign(now);
         let mut out = Vec::new();
-        answer(id, reply, &mut out);
+        // On disk before claude hears of it: what it may have acted on is never taken for a prompt that still waited.
         close(id, decision.verdict.into(), decision.by, &mut out);
+        answer(id, reply, &mut out);
         Ok(out)
     }
 }

@@ -7,6 +7,8 @@ use serde_json::Value;
 const TOOL: usize = 256;
 /// Longest summary of a prompt, in characters.
 const APPROVAL: usize = 512;
+/// Most rules that are told of a prompt.
+const RULES: usize = 8;
 
 /// What a tool is about to do.
 pub fn tool(name: &str, input: &Value) -> String {
@@ -37,6 +39,47 @@ pub fn approval(kind: ApprovalKind, name: &str, input: &Value, description: Opti
         }
     };
     one_line(text, APPROVAL)
+}
+
+/// What claude says about a prompt, in one bounded line.
+pub fn of_prompt(text: String) -> String {
+    one_line(text, APPROVAL)
+}
+
+/// What rules allow, a line each. Rules beyond the first [`RULES`] are counted.
+pub fn rules(updates: &[Value]) -> Vec<String> {
+    let strings = |list: &Value| -> Vec<String> {
+        let all = list.as_array().into_iter().flatten();
+        all.filter_map(|one| one.as_str().map(str::to_owned)).collect()
+    };
+    let mut lines = Vec::new();
+    for update in updates {
+        match update["type"].as_str() {
+            Some("addRules") => {
+                let rules = update["rules"].as_array().into_iter().flatten();
+                lines.extend(rules.map(|rule| {
+                    let tool = rule["toolName"].as_str().unwrap_or_default();
+                    match rule["ruleContent"].as_str() {
+                        Some(content) => format!("{tool}({content})"),
+                        None => tool.to_owned(),
+                    }
+                }));
+            }
+            Some("addDirectories") => {
+                let folders = strings(&update["directories"]).into_iter();
+                lines.extend(folders.map(|folder| format!("files below {folder}")));
+            }
+            Some("setMode") => lines.push(format!("mode {}", update["mode"].as_str().unwrap_or_default())),
+            other => lines.push(other.unwrap_or("something that Longshore does not know").to_owned()),
+        }
+    }
+    let more = lines.len().saturating_sub(RULES);
+    lines.truncate(RULES);
+    let mut lines: Vec<String> = lines.into_iter().map(|line| one_line(line, TOOL)).collect();
+    if more > 0 {
+        lines.push(format!("and {more} more"));
+    }
+    lines
 }
 
 fn subject(name: &str, input: &Value) -> String {

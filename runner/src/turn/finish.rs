@@ -200,6 +200,7 @@ impl Machine {
         }
         turn.fail_tools(out);
         self.approvals.cancel_all(out);
+        self.approvals.turn_over(turn.number);
         self.untold_stop |= is_stop(&end.reason, &turn.messages, &self.stop_asked);
         self.settle(&turn.messages);
         out.push(finished(turn.number, turn.messages, end, usage));
@@ -215,13 +216,17 @@ impl Machine {
     /// Ends a turn whose messages have gone elsewhere, or that had none.
     pub(super) fn close_orphan(&mut self, mut turn: Turn, out: &mut Vec<Output>) {
         turn.fail_tools(out);
+        self.approvals.turn_over(turn.number);
         out.push(finished(turn.number, Vec::new(), restarted(), money::nothing(0)));
     }
 
     /// Keeps the running turn for the next life.
     pub(super) fn suspend_turn(&mut self, out: &mut Vec<Output>) {
-        self.approvals.cancel_all(out);
+        self.approvals.lose_waiting(out);
         let Some(mut turn) = self.turn.take() else { return };
+        // What subagents did stands in no transcript that is looked at.
+        self.approvals
+            .keep_running(|tool_use| turn.tools.contains_key(tool_use));
         turn.keep_preview(out);
         turn.fail_tools(out);
         if !turn.announced {
@@ -258,6 +263,7 @@ impl Machine {
             .collect();
         self.untold_stop |= is_stop(&end.reason, &ids, &self.stop_asked);
         self.settle(&ids);
+        self.approvals.turn_over(turn.number);
         out.push(finished(turn.number, ids, end, money::nothing(1)));
     }
 }

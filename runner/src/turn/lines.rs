@@ -20,6 +20,9 @@ impl Machine {
         if is_answer(&line) {
             self.watch.answered();
         }
+        if let Line::User(user) = &line {
+            self.results(user);
+        }
         match line {
             Line::System(system) => self.system(now, system, out),
             // What a subagent says is for its parent; only the parent's own words are the answer.

@@ -63,6 +63,7 @@ pub fn is_activity(event: &Event) -> bool {
         | Event::Tool { .. }
         | Event::Approval { .. }
         | Event::ApprovalClosed { .. }
+        | Event::ApprovalLost { .. }
         | Event::Escalation { .. }
         | Event::File { .. }
         | Event::TurnFinished { .. } => true,
@@ -159,9 +160,14 @@ impl Past {
                         ToolState::Finished | ToolState::Failed => turn.tools.remove(id),
                     };
                 }
+                if *state != ToolState::Started {
+                    self.approvals.ended(id);
+                }
             }
-            Event::Approval { approval, .. } => self.approvals.restore(approval.clone()),
-            Event::ApprovalClosed { id, .. } => self.approvals.forget(id),
+            Event::Approval { turn, approval } => self.approvals.restore(*turn, approval.clone()),
+            Event::ApprovalClosed { id, outcome, .. } => self.approvals.forget(id, *outcome),
+            // Its end follows.
+            Event::ApprovalLost { .. } => {}
             Event::TurnFinished {
                 turn,
                 message_ids,
@@ -172,6 +178,7 @@ impl Past {
                 self.last_turn = self.last_turn.max(*turn);
                 self.untold_stop |= finish::is_stop(terminal_reason, message_ids, &self.stop_asked);
                 self.turns.remove(turn);
+                self.approvals.turn_over(*turn);
                 self.unfinished.retain(|open| !message_ids.contains(&open.message.id));
                 self.usage.add(usage);
                 self.news |= usage.turns > 0;
@@ -226,7 +233,11 @@ impl Past {
         }
     }
 
-    pub(super) fn into_machine(self, limits: Limits, now: Timestamp) -> Machine {
+    pub(super) fn into_machine(mut self, limits: Limits, now: Timestamp) -> Machine {
+        // Of the tools of subagents the journal does not know whether they ran.
+        let turns = &self.turns;
+        self.approvals
+            .keep_running(|tool_use| turns.values().any(|turn| turn.tools.contains_key(tool_use)));
         let mut turns: Vec<Turn> = self.turns.into_values().collect();
         let suspended = turns.iter().rposition(|turn| !turn.messages.is_empty());
         let suspended = suspended.map(|index| turns.remove(index));

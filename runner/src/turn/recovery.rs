@@ -5,7 +5,7 @@
 //! again silently. A continuation has a uuid that is journalled before it is sent and is looked up the same way the next
 //! time, so any number of crashes leads to one answer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use longshore_wire::MessageId;
@@ -25,6 +25,8 @@ pub struct Searched {
     pub found: BTreeMap<Uuid, Found>,
     /// What happened, for people; none for a first or a clean start.
     pub cause: Option<String>,
+    /// Uses of tools, of those that were decided about, that have a result or of which nothing is known.
+    pub may_have_run: BTreeSet<String>,
 }
 
 /// What the transcript says about one message.
@@ -105,7 +107,7 @@ impl Machine {
             }
             _ => self.suspend_turn(out),
         }
-        self.approvals.cancel_all(out);
+        self.approvals.lose_waiting(out);
         if self.winding == Some(WindDown::Finish) {
             self.finish_everything(&finish::quiesced(), out);
         }
@@ -125,6 +127,11 @@ impl Machine {
         anchors
     }
 
+    /// Uses of tools to look up in claude's transcript: they were decided about, and no result of theirs was seen.
+    pub fn decided(&self) -> BTreeSet<String> {
+        self.approvals.decided()
+    }
+
     /// The newest continuation that stands for a message.
     fn continuation_of(&self, id: MessageId) -> Option<&Continuation> {
         self.continuations
@@ -134,7 +141,11 @@ impl Machine {
     }
 
     pub(super) fn recover(&mut self, now: Timestamp, searched: Searched, out: &mut Vec<Output>) {
-        let Searched { found, cause } = searched;
+        let Searched {
+            found,
+            cause,
+            may_have_run,
+        } = searched;
         // Those of a process that died before it was ready are found once more below.
         self.to_continue.clear();
         self.forget_groundless(&found);
@@ -143,7 +154,8 @@ impl Machine {
             self.count_attempt(&groups, &found);
         }
         let mut effects = Vec::new();
-        self.approvals.cancel_all(&mut effects);
+        self.approvals.lose_waiting(&mut effects);
+        self.approvals.lose_decided(&may_have_run, &mut effects);
         for orphan in std::mem::take(&mut self.orphaned) {
             self.close_orphan(orphan, &mut effects);
         }

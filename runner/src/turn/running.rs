@@ -213,6 +213,15 @@ impl Machine {
         }
     }
 
+    /// Decisions about these tools are spent, also about those of subagents.
+    pub(super) fn results(&mut self, user: &User) {
+        for block in &user.blocks {
+            if let Block::ToolResult { id, .. } = block {
+                self.approvals.ended(id);
+            }
+        }
+    }
+
     /// Tool results. Replays of our own messages say nothing new: `command_lifecycle` came first.
     pub(super) fn user(&mut self, user: &User, out: &mut Vec<Output>) {
         let Some(turn) = &mut self.turn else { return };

@@ -164,6 +164,7 @@ impl World {
         self.step(Input::Recover(Searched {
             found: found.iter().cloned().collect(),
             cause: Some("It broke.".to_owned()),
+            ..Searched::default()
         }));
         self.spawn();
         self
@@ -421,7 +422,8 @@ fn a_prompt_is_remembered_for_the_session_only_and_by_its_rule_only() {
         by: Some("Ann".to_owned()),
     };
     let outputs = world.machine.decide(world.now, "p", decision.clone()).unwrap();
-    let Output::Write(input) = &outputs[0] else {
+    // That it is decided is journalled before claude hears of it.
+    let [Output::Event(Event::ApprovalClosed { .. }), Output::Write(input)] = &outputs[..] else {
         panic!("{outputs:?}")
     };
     let line: Value = serde_json::from_str(&input.encode()).unwrap();
@@ -469,6 +471,163 @@ fn prompts_expire_or_become_moot() {
             ApprovalOutcome::Expired
         ]
     );
+}
+
+/// A turn in which claude asks about a use of a tool, in the words of the CLI.
+fn asking(tool_use: &str) -> World {
+    let mut world = World::ready();
+    world.accept(1).lifecycle(1, "started").init().uses_tool(tool_use);
+    world.line(json!({"type": "control_request", "request_id": "r", "request": {
+        "subtype": "can_use_tool", "tool_name": "Bash", "input": {"command": "ls"}, "tool_use_id": tool_use,
+        "blocked_path": "/etc", "decision_reason": "outside\nof it"}}));
+    world
+}
+
+fn allow(world: &mut World) {
+    let decision = Decision {
+        verdict: Verdict::Allow,
+        remember: false,
+        message: None,
+        answers: Default::default(),
+        by: Some("Ada".to_owned()),
+    };
+    let out = world.machine.decide(world.now, "r", decision).unwrap();
+    world.take(out);
+}
+
+fn ends_tool(world: &mut World, tool_use: &str, parent: Value) {
+    world.line(
+        json!({"type": "user", "parent_tool_use_id": parent, "message": {"content": [
+        {"type": "tool_result", "tool_use_id": tool_use, "is_error": false}]}}),
+    );
+}
+
+fn lost(world: &World) -> usize {
+    let events = world.events();
+    let lost = events
+        .iter()
+        .filter(|event| matches!(event, Event::ApprovalLost { .. }));
+    lost.count()
+}
+
+#[test]
+fn a_prompt_says_why_claude_asks_and_what_would_be_remembered() {
+    let world = asking("t");
+    let [approval] = &world.machine.approvals()[..] else {
+        panic!()
+    };
+    assert_eq!(approval.tool_use_id.as_deref(), Some("t"));
+    assert_eq!(approval.blocked_path.as_deref(), Some("/etc"));
+    assert_eq!(approval.reason.as_deref(), Some("outside of it"));
+    assert_eq!(approval.rememberable.as_deref(), Some(&[][..]));
+    let mut world = World::ready();
+    world.accept(1).lifecycle(1, "started").init().asks("r");
+    assert_eq!(world.machine.approvals()[0].rememberable, Some(vec!["Bash".to_owned()]));
+}
+
+#[test]
+fn a_prompt_whose_process_died_is_lost_and_closed() {
+    for runner in [false, true] {
+        let mut world = asking("t");
+        if runner {
+            world.runner_dies()
+        } else {
+            world.crash()
+        };
+        world.recover(&[(id(1).0, open(&[]))]);
+        let events = world.events();
+        let at = events
+            .iter()
+            .position(|event| matches!(event, Event::ApprovalLost { id } if id == "r"));
+        let next = &events[at.unwrap() + 1];
+        let outcome = ApprovalOutcome::Cancelled;
+        assert!(matches!(next, Event::ApprovalClosed { outcome: found, .. } if *found == outcome));
+        assert_eq!(lost(&world), 1);
+    }
+}
+
+#[test]
+fn a_decision_is_lost_when_claude_dies_before_the_tool_has_a_result() {
+    for runner in [false, true] {
+        let mut world = asking("t");
+        allow(&mut world);
+        if runner {
+            world.runner_dies()
+        } else {
+            world.crash()
+        };
+        assert_eq!(lost(&world), 0, "what the transcript says is not known yet");
+        world.recover(&[(id(1).0, open(&[]))]);
+        assert_eq!(lost(&world), 1);
+        world.crash().recover(&[(id(1).0, open(&[]))]);
+        assert_eq!(lost(&world), 1, "once");
+    }
+}
+
+#[test]
+fn a_decision_about_a_tool_that_has_a_result_is_not_lost() {
+    for runner in [false, true] {
+        // claude has said so.
+        let mut world = asking("t");
+        allow(&mut world);
+        ends_tool(&mut world, "t", Value::Null);
+        if runner {
+            world.runner_dies()
+        } else {
+            world.crash()
+        };
+        world.recover(&[(id(1).0, open(&[]))]);
+        assert_eq!(lost(&world), 0);
+        // Only the transcript knows.
+        let mut world = asking("t");
+        allow(&mut world);
+        if runner {
+            world.runner_dies()
+        } else {
+            world.crash()
+        };
+        assert_eq!(world.machine.decided(), ["t".to_owned()].into());
+        world.step(Input::Recover(Searched {
+            may_have_run: ["t".to_owned()].into(),
+            ..Searched::default()
+        }));
+        assert_eq!(lost(&world), 0);
+        // A subagent did it, of which no transcript tells.
+        let mut world = asking("other");
+        world.line(json!({"type": "control_request", "request_id": "s", "request": {
+            "subtype": "can_use_tool", "tool_name": "Bash", "input": {"command": "ls"}, "tool_use_id": "of-subagent"}}));
+        let out = world.machine.decide(
+            world.now,
+            "s",
+            Decision {
+                verdict: Verdict::Allow,
+                remember: false,
+                message: None,
+                answers: Default::default(),
+                by: None,
+            },
+        );
+        world.take(out.unwrap());
+        if runner {
+            world.runner_dies()
+        } else {
+            world.crash()
+        };
+        assert!(world.machine.decided().is_empty());
+    }
+}
+
+#[test]
+fn what_was_decided_in_a_turn_that_is_over_is_not_lost() {
+    let mut world = asking("t");
+    allow(&mut world);
+    world.result(&[1]).crash().recover(&[]);
+    assert_eq!(lost(&world), 0);
+    // A prompt that a stop makes moot is no loss either.
+    let mut world = asking("t");
+    world.result_of(&[1], json!({"is_error": true, "terminal_reason": "aborted_tools"}));
+    assert_eq!(lost(&world), 0);
+    assert!(world.machine.approvals().is_empty());
 }
 
 #[test]
@@ -775,6 +934,7 @@ fn a_continuation_is_sent_once_though_claude_dies_before_it_is_ready() {
     let found = || Searched {
         found: [(id(1).0, open(&[]))].into(),
         cause: Some("It broke.".to_owned()),
+        ..Searched::default()
     };
     world
         .step(Input::Recover(found()))
@@ -794,7 +954,7 @@ fn a_continuation_that_claude_has_read_is_never_sent_again_under_its_uuid() {
     // The start that was to tell of the crash did not work, and the next one knows nothing of it.
     world.crash().step(Input::Recover(Searched {
         found: [(id(1).0, open(&[])), (first, open(&[]))].into(),
-        cause: None,
+        ..Searched::default()
     }));
     world.outputs.clear();
     world.spawn();

@@ -1,8 +1,10 @@
 //! Prompts, questions, plans, stopping, settings.
 
 use longshore_wire::api::{ApprovalKind, Busy};
-use longshore_wire::event::{ApprovalOutcome, Event};
-use serde_json::json;
+use longshore_wire::event::{ApprovalOutcome, Event, ToolState};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
 
 use crate::support::{Events, PATIENCE, Rig, Setup, id};
 
@@ -300,8 +302,154 @@ async fn prompts_of_a_dead_pod_are_cancelled() {
     rig.start_again().await;
     let mut events = rig.runner.events(0).await;
     assert_eq!(outcome(&mut events).await, ApprovalOutcome::Cancelled);
+    let lost = |event: &Event| matches!(event, Event::ApprovalLost { id } if *id == prompt.id);
+    events.wait("that it was lost", lost).await;
     events.turn_of(id(1)).await;
     let path = format!("/v1/approvals/{}", prompt.id);
     assert_eq!(rig.runner.post(&path, json!({"verdict": "allow"})).await.0, 404);
     assert!(!rig.path("workspace/five").exists());
+}
+
+/// What claude asks for, and asks for again when it is told that it was cut short.
+fn until_there_is(file: &str) -> Value {
+    let command =
+        format!("echo ran >> ran; while [ ! -e {file} ]; do python3 -c 'import time; time.sleep(0.05)'; done");
+    json!({"command": command, "description": "Wait"})
+}
+
+/// claude is allowed to wait for a file, and waits; its prompt.
+async fn allowed_and_running(rig: &Rig, events: &mut Events, file: &str) -> longshore_wire::api::Approval {
+    let input = until_there_is(file);
+    let again = json!({"match": {"user": "ended unexpectedly"},
+        "steps": [{"tool": {"name": "Bash", "input": input}}, {"text": "done after all"}]});
+    rig.client().add_rules(&again).await.unwrap();
+    rig.runner
+        .say(id(1), &format!("go [[tool Bash {input}]] [[say done]]"))
+        .await;
+    let prompt = approval(events).await;
+    let path = format!("/v1/approvals/{}", prompt.id);
+    assert_eq!(
+        rig.runner.post(&path, json!({"verdict": "allow", "by": "Ann"})).await.0,
+        204
+    );
+    let started = tokio::time::Instant::now();
+    while !rig.path("workspace/ran").exists() {
+        assert!(started.elapsed() < PATIENCE, "the tool does not start");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    prompt
+}
+
+/// claude asks for exactly the same again, after it was said that the decision was in vain.
+async fn asked_again(rig: &Rig, events: &mut Events, first: &longshore_wire::api::Approval, file: &str) {
+    let is_other = |event: &Event| matches!(event, Event::Approval { approval, .. } if approval.id != first.id);
+    let record = events.wait("the same prompt", is_other).await;
+    let Event::Approval { approval: second, .. } = record.event else {
+        unreachable!("it was matched above")
+    };
+    assert_eq!((&second.tool_name, &second.input), (&first.tool_name, &first.input));
+    assert!(second.tool_use_id.is_some() && second.tool_use_id != first.tool_use_id);
+    let is_lost =
+        |record: &&longshore_wire::Record| matches!(&record.event, Event::ApprovalLost { id } if *id == first.id);
+    let lost = events.records.iter().find(is_lost).expect("the decision was lost");
+    assert!(lost.seq < record.seq);
+    std::fs::write(rig.path(&format!("workspace/{file}")), "").unwrap();
+    let path = format!("/v1/approvals/{}", second.id);
+    assert_eq!(rig.runner.post(&path, json!({"verdict": "allow"})).await.0, 204);
+    assert_eq!(events.turn_of(id(1)).await.text(), "done after all");
+    assert_eq!(events.records.iter().filter(is_lost).count(), 1);
+}
+
+#[tokio::test]
+async fn a_decision_is_lost_with_claude_while_its_tool_runs() {
+    let rig = Rig::session().await;
+    let mut events = rig.runner.events(0).await;
+    let first = allowed_and_running(&rig, &mut events, "go").await;
+    let claude = rig.runner.status().await.claude_pid.unwrap();
+    kill(Pid::from_raw(claude.cast_signed()), Signal::SIGKILL).unwrap();
+    asked_again(&rig, &mut events, &first, "go").await;
+}
+
+#[tokio::test]
+async fn a_decision_is_lost_with_the_pod_while_its_tool_runs() {
+    let mut rig = Rig::session().await;
+    let mut events = rig.runner.events(0).await;
+    let first = allowed_and_running(&rig, &mut events, "go").await;
+    rig.kill_pod().await;
+    rig.start_again().await;
+    let mut events = rig.runner.events(0).await;
+    asked_again(&rig, &mut events, &first, "go").await;
+}
+
+#[tokio::test]
+async fn a_decision_about_a_tool_that_has_run_is_not_lost_with_claude() {
+    let rig = Rig::session().await;
+    let mut events = rig.runner.events(0).await;
+    rig.runner
+        .say(id(1), "go [[bash touch six]] [[hold after]] [[say done]]")
+        .await;
+    let prompt = approval(&mut events).await;
+    let path = format!("/v1/approvals/{}", prompt.id);
+    assert_eq!(rig.runner.post(&path, json!({"verdict": "allow"})).await.0, 204);
+    let ended = |event: &Event| matches!(event, Event::Tool { state, .. } if *state == ToolState::Finished);
+    events.wait("the end of the tool", ended).await;
+    rig.client().held_at("after", PATIENCE).await.unwrap();
+    let claude = rig.runner.status().await.claude_pid.unwrap();
+    kill(Pid::from_raw(claude.cast_signed()), Signal::SIGKILL).unwrap();
+    events.turn_of(id(1)).await;
+    let lost = |record: &longshore_wire::Record| matches!(record.event, Event::ApprovalLost { .. });
+    assert!(!events.records.iter().any(lost), "{:#?}", events.records);
+}
+
+#[tokio::test]
+async fn a_plan_is_turned_down_with_a_word_and_approved() {
+    let rig = Rig::session().await;
+    let mut events = rig.runner.events(0).await;
+    rig.runner.ask(id(1), "hello").await;
+    let mode = json!({"permissionMode": "plan"});
+    assert_eq!(rig.runner.post("/v1/settings", mode).await.0, 204);
+    let plan = json!({"plan": "1. Look around."});
+    rig.runner
+        .say(
+            id(2),
+            &format!("go [[tool ExitPlanMode {plan}]] [[say heard {{{{last_tool_result}}}}]]"),
+        )
+        .await;
+    let first = approval(&mut events).await;
+    assert_eq!(
+        (first.kind, first.rememberable.as_deref()),
+        (ApprovalKind::Plan, Some(&[][..]))
+    );
+    let path = format!("/v1/approvals/{}", first.id);
+    let decision = json!({"verdict": "deny", "message": "the tide is wrong"});
+    assert_eq!(rig.runner.post(&path, decision).await.0, 204);
+    let turn = events.turn_of(id(2)).await;
+    assert!(turn.text().contains("the tide is wrong"), "{turn:?}");
+    rig.runner
+        .say(
+            id(3),
+            &format!("go [[tool ExitPlanMode {plan}]] [[say agreed {{{{last_tool_result}}}}]]"),
+        )
+        .await;
+    let is_other = |event: &Event| matches!(event, Event::Approval { approval, .. } if approval.id != first.id);
+    let record = events.wait("the plan once more", is_other).await;
+    let Event::Approval { approval: second, .. } = record.event else {
+        unreachable!("it was matched above")
+    };
+    let path = format!("/v1/approvals/{}", second.id);
+    assert_eq!(
+        rig.runner
+            .post(&path, json!({"verdict": "allow", "remember": true}))
+            .await
+            .0,
+        204
+    );
+    let turn = events.turn_of(id(3)).await;
+    assert!(!turn.is_error && turn.text().contains("agreed"), "{turn:?}");
+    // Edits are accepted from now on: this one asks nobody.
+    let edit = json!({"file_path": rig.path("workspace/log.md"), "content": "set sail"});
+    rig.runner
+        .ask(id(4), &format!("go [[tool Write {edit}]] [[say written]]"))
+        .await;
+    assert!(rig.path("workspace/log.md").exists());
 }

@@ -395,6 +395,7 @@ impl Runner {
     }
 }
 
+#[allow(clippy::large_enum_variant, reason = "one at a time is held, and most are records")]
 enum Shown {
     Record(Record),
     Preview(Preview),

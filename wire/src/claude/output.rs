@@ -258,6 +258,12 @@ pub struct CanUseTool {
     pub description: Option<String>,
     /// Rules that claude offers to remember.
     pub suggestions: Vec<Value>,
+    /// The use of the tool that waits.
+    pub tool_use_id: Option<String>,
+    /// Path for which claude asks.
+    pub blocked_path: Option<String>,
+    /// Why claude asks.
+    pub reason: Option<String>,
 }
 
 /// Reply to a control request of ours.
@@ -453,6 +459,9 @@ fn request(value: Value) -> Line {
             .as_array()
             .cloned()
             .unwrap_or_default(),
+        tool_use_id: string(request, "tool_use_id"),
+        blocked_path: string(request, "blocked_path"),
+        reason: string(request, "decision_reason"),
     }))
 }
 
