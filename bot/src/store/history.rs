@@ -2,7 +2,7 @@
 
 use rusqlite::params;
 
-use super::messages::{MessageRow, MessageState, read};
+use super::messages::{COLUMNS, MessageRow, MessageState, read};
 use super::posts::Content;
 use super::{Json, Store, StoreError};
 use crate::chat::Place;
@@ -22,21 +22,21 @@ impl Store {
     /// The newest turns of a place, oldest first: what went to a task or a session.
     pub async fn history(&self, place: Place, turns: usize) -> Result<Vec<PastTurn>, StoreError> {
         self.call(move |connection| {
-            let mut select = connection.prepare_cached(
-                "SELECT row, chat, thread, message, user, user_name, title, wire_id, decision, state, object, files,
-                    received_at, (SELECT content FROM posts WHERE subject = messages.row ORDER BY post LIMIT 1)
+            let mut select = connection.prepare_cached(&format!(
+                "SELECT {COLUMNS}, received_at,
+                    (SELECT content FROM posts WHERE subject = messages.row ORDER BY post LIMIT 1) AS answer
                  FROM messages WHERE chat = ?1 AND thread = ?2
                     AND json_extract(decision, '$.mode.mode') IN ('task', 'startSession', 'toSession')
                  ORDER BY row DESC LIMIT ?3",
-            )?;
+            ))?;
             let limit = i64::try_from(turns).unwrap_or(i64::MAX);
             let rows = select.query_map(params![place.chat, place.thread_key(), limit], |row| {
                 let message = read(row)?;
-                let answer = row.get::<_, Option<Json<Content>>>(13)?;
+                let answer = row.get::<_, Option<Json<Content>>>("answer")?;
                 let answered = message.state >= MessageState::Answered;
                 Ok(PastTurn {
                     message,
-                    at: row.get(12)?,
+                    at: row.get("received_at")?,
                     answer: answer.filter(|_| answered).map(|content| content.0.rich.text),
                 })
             })?;

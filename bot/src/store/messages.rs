@@ -95,7 +95,7 @@ pub struct MessageRow {
     pub edited: i64,
 }
 
-const COLUMNS: &str = "row, chat, thread, message, user, user_name, title, wire_id, decision, state, object, files, unheard, \
+pub(super) const COLUMNS: &str = "row, chat, thread, message, user, user_name, title, wire_id, decision, state, object, files, unheard, \
                        background, edited";
 
 pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
