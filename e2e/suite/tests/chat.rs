@@ -121,10 +121,10 @@ async fn done_ends_the_session_and_stop_interrupts_its_turn() -> Result<()> {
 async fn a_running_command_is_told_below_the_turn_and_stopped_by_its_button() -> Result<()> {
     with_install(bash_allowed("stop-button"), async |install| {
         let chat = Chat::open(install, "button").await?;
-        let asked = chat.say("/deep [[bash sleep 300]] [[say never]]").await?;
-        let running = chat.answer(asked, "⚙ running sleep 300").await?;
+        let asked = chat.say("/deep [[bash tail -f /dev/null]] [[say never]]").await?;
+        let running = chat.answer(asked, "⚙ running tail -f /dev/null").await?;
         let details = chat.press(running.message_id, ALICE, "Details").await?;
-        ensure!(details.contains("Bash sleep 300"), "{details}");
+        ensure!(details.contains("Bash tail -f /dev/null"), "{details}");
         let said = chat.press(running.message_id, ALICE, "⏹ Stop").await?;
         ensure!(said == "Stopping.", "{said}");
         let stopped = chat.answer(asked, "Stopped.").await?;
