@@ -29,6 +29,7 @@ pub enum Begin {
 
 /// What a feed brings.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "one at a time is held, and most are events")]
 pub enum News {
     /// It is connected.
     Attached {
