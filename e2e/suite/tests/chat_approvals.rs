@@ -224,7 +224,7 @@ async fn a_plan_and_questions_are_answered_by_buttons_and_by_words() -> Result<(
 
 #[tokio::test]
 async fn a_plan_is_turned_down_with_a_word_and_approved() -> Result<()> {
-    let options = Options::named("plan").with(json!({"agentClass": {"permissions": {"sessionMode": "Plan"}}}));
+    let options = Options::named("plan").with(json!({"agentClass": {"permissions": {"sessionMode": "plan"}}}));
     with_install(options, async |install| {
         let chat = Chat::open(install, "plan").await?;
         let plan = json!({"plan": "1. Look around.\n2. Set sail."});

@@ -254,25 +254,24 @@ fn answers(input: &Value, decision: &Decision) -> Result<Value, DecideError> {
     Ok(json!(decision.answers))
 }
 
-/// What claude suggests to allow, for this session only: nothing is ever written to a settings file.
-/// Rules for this very use come before a change of mode, which would allow much more.
+/// What claude suggests to allow, for this session only: nothing is ever written to a settings file. Of what it suggests the least:
+/// rules for this very use, else whole folders, else another mode, each of which would allow much more.
 fn remembered(suggestions: &[Value]) -> Vec<Value> {
-    let is_rule = |suggestion: &&Value| suggestion["type"] != "setMode";
-    let rules: Vec<&Value> = suggestions.iter().filter(is_rule).collect();
-    let chosen = if rules.is_empty() {
-        suggestions.iter().collect()
-    } else {
-        rules
+    let suggestions = || suggestions.iter().filter(|suggestion| suggestion.is_object());
+    let least = |kind: &Value| match kind.as_str() {
+        Some("addRules") => 0,
+        Some("setMode") => 2,
+        _ => 1,
     };
-    let mut chosen: Vec<Value> = chosen
-        .into_iter()
-        .filter(|suggestion| suggestion.is_object())
+    let chosen = suggestions().map(|suggestion| least(&suggestion["type"])).min();
+    suggestions()
+        .filter(|suggestion| Some(least(&suggestion["type"])) == chosen)
         .cloned()
-        .collect();
-    for suggestion in &mut chosen {
-        suggestion["destination"] = json!("session");
-    }
-    chosen
+        .map(|mut suggestion| {
+            suggestion["destination"] = json!("session");
+            suggestion
+        })
+        .collect()
 }
 
 fn denial(kind: ApprovalKind) -> &'static str {

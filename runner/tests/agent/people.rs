@@ -52,6 +52,11 @@ async fn a_prompt_that_is_allowed_runs_the_tool_and_can_be_remembered() {
     // The same command no longer asks.
     rig.runner.ask(id(2), "again [[bash touch one]] [[say made]]").await;
     assert!(rig.path("workspace/one").exists());
+    // Another one does.
+    rig.runner.say(id(3), "go [[bash touch three]] [[say made]]").await;
+    let other = |event: &Event| matches!(event, Event::Approval { approval, .. } if approval.id != prompt.id);
+    events.wait("a prompt for another command", other).await;
+    assert!(!rig.path("workspace/three").exists());
 }
 
 #[tokio::test]
