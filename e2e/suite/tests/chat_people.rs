@@ -116,7 +116,7 @@ async fn a_message_during_a_tool_is_folded_in_and_the_person_sees_it() -> Result
         let asked = chat
             .say(&format!("/deep first [[bash {UNTIL_GO}]] [[say Both are done.]]"))
             .await?;
-        chat.answer(asked, "Bash").await?;
+        chat.answer(asked, "⚙ running").await?;
         let second = bob(&chat, "and meanwhile", None).await?;
         let is = async |emoji: &str| Ok(reactions(&chat, second).await?.iter().any(|shown| shown == emoji));
         install.until("the message waits", async || is("👀").await).await?;
