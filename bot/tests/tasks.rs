@@ -19,7 +19,7 @@ async fn a_question_becomes_a_task_and_its_result_is_edited_into_the_topic() {
     assert_eq!(task["spec"]["prompt"], "why is the sky blue?");
     assert_eq!(
         task["spec"]["origin"]["telegram"],
-        json!({"chatId": stage.forum, "threadId": thread, "messageId": question, "userId": stage.ada})
+        json!({"chatId": stage.forum, "threadId": thread, "messageId": question, "userId": stage.ada, "author": "Ada"})
     );
     let topic = stage.api.get("topics", &stage.topic_name(thread)).unwrap();
     assert_eq!(topic["spec"]["displayName"], "Payments");
