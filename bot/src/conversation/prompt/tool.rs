@@ -20,8 +20,11 @@ const CONTEXT: usize = 3;
 
 /// The whole input of a tool, however long.
 pub fn wanted(tool: &str, input: &Value) -> Rich {
+    // The same input looks the same, whatever order its fields came in.
+    let mut input = input.clone();
+    input.sort_all_objects();
     let Some(fields) = input.as_object() else {
-        return match input {
+        return match &input {
             Value::Null => Rich::default(),
             other => code(Some("json"), &pretty(other)),
         };
@@ -44,7 +47,7 @@ pub fn wanted(tool: &str, input: &Value) -> Rich {
         "Task" | "Agent" => look.say("description").then_say("prompt"),
         other => match mcp(other) {
             Some((server, name)) => look.mcp(server, name),
-            None => return code(Some("json"), &pretty(input)),
+            None => return code(Some("json"), &pretty(&input)),
         },
     };
     look.rest()

@@ -119,8 +119,9 @@ fn what_tools_want_to_do_is_readable() {
         ("Mystery", json!("text")),
         ("Mystery", Value::Null),
     ];
-    let told = inputs.iter().map(|(tool, input)| {
-        let shown = marked(&wanted(tool, input));
+    let told = inputs.into_iter().map(|(tool, mut input)| {
+        let shown = marked(&wanted(tool, &input));
+        input.sort_all_objects();
         format!("=== {} {input}\n{shown}\n", tool.escape_debug())
     });
     insta::assert_snapshot!(told.collect::<Vec<_>>().join("\n"));
