@@ -230,6 +230,7 @@ async fn a_topic_that_is_closed_is_known_at_once_unless_the_bot_may_write_there_
     };
     // An administrator that may manage topics writes in closed ones.
     let manager = ChatChange {
+        standing: Some(Standing::Administrator),
         rights: Some(Rights {
             can_manage_topics: true,
             ..Rights::default()
