@@ -20,8 +20,11 @@ impl Stage {
 
     /// A message of Ada's in a topic, with more in it.
     pub fn message(&self, thread: i64, id: i64, more: &Value) -> Value {
+        let now = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap();
         let mut message = json!({
-            "message_id": id, "date": 1_700_000_000, "message_thread_id": thread, "is_topic_message": true,
+            "message_id": id, "date": now.as_secs(), "message_thread_id": thread, "is_topic_message": true,
             "chat": {"id": self.forum, "type": "supergroup", "title": "Harbour", "is_forum": true},
             "from": {"id": self.ada, "is_bot": false, "first_name": "Ada"},
         });

@@ -136,10 +136,8 @@ async fn allow_session_always_and_deny_do_what_they_say() -> Result<()> {
         let heard = chat.answer(asked, "It heard:").await?.text;
         ensure!(heard.contains("not on a Friday"), "{heard}");
         says(install, &chat, &shown, "not on a Friday").await?;
-        let look = "[[bash echo; ls]] [[say Here: {{last_tool_result}}]]";
-        let (asked, shown) = prompt(&chat, look).await?;
-        press(&chat, &shown, ALLOW, "Allowed.").await?;
-        let files = chat.answer(asked, "Here:").await?.text;
+        let look = "[[bash ls]] [[say Here: {{last_tool_result}}]]";
+        let files = chat.ask(look, "Here:").await?.text;
         ensure!(
             files.contains("more.txt") && !files.contains("friday") && !files.contains("denied"),
             "{files}"
