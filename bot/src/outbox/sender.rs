@@ -333,6 +333,7 @@ impl Sender {
 
     async fn react(&mut self, message: i64, reaction: Reaction) -> Result<(), StoreError> {
         let telegram = self.inner.telegram.clone();
+        self.chat.wishes().reacts(message);
         let call = telegram.react(self.id, message, reaction.emoji.as_deref());
         let result = self
             .call(About::new(Priority::Placeholder, reaction.place), call)

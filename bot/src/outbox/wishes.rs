@@ -48,6 +48,8 @@ pub struct Wishes {
     typing: HashMap<Place, Typing>,
     /// What messages of people bear already, oldest first.
     reacted: VecDeque<(i64, Option<String>)>,
+    /// The message to which the last call went that set a reaction and is not over: what it bears is not known.
+    under_way: Option<i64>,
 }
 
 impl Wishes {
@@ -68,7 +70,8 @@ impl Wishes {
     /// A message shall bear this reaction.
     pub fn react(&mut self, message: i64, reaction: Reaction) {
         let borne = self.reacted.iter().find(|(known, _)| *known == message);
-        if borne.map_or(reaction.emoji.is_none(), |(_, emoji)| *emoji == reaction.emoji) {
+        let is_there = borne.map_or(reaction.emoji.is_none(), |(_, emoji)| *emoji == reaction.emoji);
+        if is_there && self.under_way != Some(message) {
             self.reactions.remove(&message);
         } else {
             self.reactions.insert(message, reaction);
@@ -85,8 +88,14 @@ impl Wishes {
         }
     }
 
+    /// A reaction is being set on this message.
+    pub fn reacts(&mut self, message: i64) {
+        self.under_way = Some(message);
+    }
+
     /// It bears it, or never will.
     pub fn reacted(&mut self, message: i64, reaction: &Reaction) {
+        self.under_way = None;
         if self.reactions.get(&message) == Some(reaction) {
             self.reactions.remove(&message);
         }
@@ -177,6 +186,15 @@ mod tests {
         assert_eq!(wishes.reactions[&7], reaction(None));
         wishes.react(7, reaction(Some("👌")));
         assert!(wishes.reactions.is_empty(), "it is there still");
+        wishes.react(8, reaction(Some("👀")));
+        wishes.reacts(8);
+        wishes.react(8, reaction(None));
+        wishes.reacted(8, &reaction(Some("👀")));
+        assert_eq!(
+            wishes.reactions[&8],
+            reaction(None),
+            "it was on its way when it was taken back"
+        );
     }
 
     #[test]
