@@ -34,6 +34,12 @@ async fn status_model_mode_usage_and_history_speak_of_the_session() -> Result<()
         let deep = chat.say("/deep Look around. [[say I have looked around.]]").await?;
         chat.answer(deep, "I have looked around.").await?;
 
+        // The words of an answer are read while its turn still ends.
+        let is_idle = async || {
+            let asked = chat.say("/status").await?;
+            Ok(chat.answer(asked, "Session ").await?.text.contains("It is idle."))
+        };
+        install.until("the session is idle", is_idle).await?;
         let asked = chat.say("/status").await?;
         let status = chat.answer(asked, "It is idle.").await?.text;
         for piece in [
