@@ -133,6 +133,7 @@ fn what_claude_says() {
         json!({"command_uuid": Uuid::nil(), "state": "invented", "type": "command_lifecycle"}),
         json!({"type": "result", "subtype": "success", "is_error": true, "terminal_reason": "api_error", "api_error_status": 401, "num_turns": 1, "total_cost_usd": 0.5, "usage": {"input_tokens": 1, "output_tokens": 2}, "model_usage_since_last_result": {"m": {"costUSD": 0.25}}}),
         json!({"type": "keep_alive"}),
+        json!({"type": "tool_progress", "tool_use_id": "t1", "tool_name": "Bash", "elapsed_time_seconds": 30}),
         json!({"type": "invented"}),
         json!([1]),
     ];

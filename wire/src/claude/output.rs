@@ -315,7 +315,7 @@ fn from_value(value: Value) -> Line {
             message: raw.command_uuid,
             state: raw.state,
         }),
-        "keep_alive" | "rate_limit_event" => Line::Quiet,
+        "keep_alive" | "rate_limit_event" | "tool_progress" => Line::Quiet,
         _ => Line::Unknown { kind, value },
     }
 }
