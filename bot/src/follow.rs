@@ -377,11 +377,11 @@ impl Follower {
         if progress.thinking {
             return Ok(None);
         }
-        let key = format!("turn/{}/{}/0", self.uid, progress.turn);
+        let ids = progress.messages.clone();
         let post = self
             .bot
             .store
-            .post(key, self.place, None, None, Priority::Placeholder)
+            .own_post(self.uid.clone(), self.place, progress.turn, ids)
             .await?;
         self.bot.outbox.wake(self.place.chat);
         Ok(Some(post))

@@ -4,6 +4,7 @@
 
 mod support;
 
+use longshore_wire::event::Event;
 use serde_json::{Value, json};
 use support::Stage;
 use support::deep::Deep;
@@ -90,12 +91,19 @@ async fn a_session_at_work_on_a_message_is_told_what_was_corrected_once() {
         .collect::<std::collections::BTreeSet<_>>();
     assert_eq!(ids, [correction.id].into());
 
-    // Its answer stands under the message that was corrected.
+    // Its answer stands under the message that was corrected, and so does what is seen of the turn before.
     deep.runner.turn(7, &[deep.id(asked)], "East it is.");
     deep.stage.sees(deep.thread, "East it is.").await;
+    deep.runner.emit(Event::TurnStarted {
+        turn: 8,
+        message_ids: vec![correction.id],
+    });
+    deep.runner.tool(8, "toolu_8", "Bash", "rm -r pier/west");
+    let working = deep.stage.sees(deep.thread, "running rm").await;
+    assert_eq!(working.reply_to, Some(asked));
     deep.runner.turn(8, &[correction.id], "No: west.");
     let shown = deep.stage.sees(deep.thread, "No: west.").await;
-    assert_eq!(shown.reply_to, Some(asked));
+    assert_eq!((shown.message_id, shown.reply_to), (working.message_id, Some(asked)));
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 //! [`Store::take_event`] is the one door for events: the record, the cursor and everything the record changes are one
 //! transaction, so an event counts exactly once however often it is streamed.
 
+use longshore_wire::MessageId;
 use longshore_wire::event::Record;
 use rusqlite::{OptionalExtension, Transaction, params};
 
@@ -69,6 +70,12 @@ pub(super) fn advance(tx: &Transaction<'_>, name: &str, state: SessionState) -> 
 }
 
 impl Store {
+    /// The post that a turn without a message of ours begins with, made unless it exists. `ids` are the messages of the turn.
+    pub async fn own_post(&self, uid: String, place: Place, turn: u64, ids: Vec<MessageId>) -> Result<i64, StoreError> {
+        self.transaction(move |tx| own_post(tx, &uid, place, (turn, &ids), 0))
+            .await
+    }
+
     /// The session that takes messages of a place. The oldest holds the topic; a younger one waits for it.
     pub async fn active_session(&self, place: Place) -> Result<Option<SessionRow>, StoreError> {
         self.session_where(
@@ -273,7 +280,7 @@ pub(super) fn answer_turn(
     uid: &str,
     place: Place,
     turn: u64,
-    ids: &[longshore_wire::MessageId],
+    ids: &[MessageId],
     parts: Vec<Content>,
     refer: &Content,
     error: bool,
@@ -288,19 +295,14 @@ pub(super) fn answer_turn(
         // An empty turn of that kind says nothing, unless it has shown what it does.
         let shown = tx
             .prepare_cached("SELECT 1 FROM posts WHERE key = ?1")?
-            .exists([format!("turn/{uid}/{turn}/0")])?;
+            .exists([own_key(uid, turn, 0)])?;
         let parts = if parts.is_empty() && shown {
             vec![Content::plain(outcome::SILENT)]
         } else {
             parts
         };
-        // What came of a correction stands under the message that was corrected.
-        let mut corrected = ids
-            .iter()
-            .filter_map(|id| super::corrections::corrected(tx, *id).transpose());
-        let reply_to = corrected.next().transpose()?.map(|message| message.message);
         for (part, content) in parts.into_iter().enumerate() {
-            let post = posts::ensure(tx, &format!("turn/{uid}/{turn}/{part}"), place, reply_to, None)?;
+            let post = own_post(tx, uid, place, (turn, ids), part)?;
             posts::show(tx, post, &content, priority)?;
         }
         return Ok(());
@@ -314,4 +316,23 @@ pub(super) fn answer_turn(
         messages::answer(tx, message.row, vec![refer.clone()], priority)?;
     }
     messages::answer(tx, newest.row, parts, priority)
+}
+
+/// The post of a turn without a message of ours. What comes of a correction stands under the message that was corrected.
+fn own_post(
+    tx: &Transaction<'_>,
+    uid: &str,
+    place: Place,
+    (turn, ids): (u64, &[MessageId]),
+    part: usize,
+) -> Result<i64, StoreError> {
+    let mut corrected = ids
+        .iter()
+        .filter_map(|id| super::corrections::corrected(tx, *id).transpose());
+    let reply_to = corrected.next().transpose()?.map(|message| message.message);
+    posts::ensure(tx, &own_key(uid, turn, part), place, reply_to, None)
+}
+
+fn own_key(uid: &str, turn: u64, part: usize) -> String {
+    format!("turn/{uid}/{turn}/{part}")
 }
