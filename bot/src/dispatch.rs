@@ -20,6 +20,7 @@ use crate::store::StoreError;
 use crate::store::messages::NewMessage;
 use crate::telegram::reference::Referred;
 use crate::telegram::update::{self, Content, Incoming, Update};
+use crate::timer::until;
 use crate::{edit, express, gather, hear, migrate, offer, press, reach};
 
 /// Decides about updates until the bot stops.
@@ -38,13 +39,6 @@ pub async fn run(bot: Arc<Bot>) -> Result<(), StoreError> {
             () = bot.inbox.notified() => {}
             () = until(gathering.next()) => {}
         }
-    }
-}
-
-async fn until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
     }
 }
 

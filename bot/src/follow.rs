@@ -20,9 +20,9 @@ use crate::bot::{Bot, SeenSession};
 use crate::chat::Place;
 use crate::command::setting;
 use crate::conversation::{Change, Conversation, Progress, life};
-use crate::outbox::pace::Priority;
 use crate::store::StoreError;
 use crate::store::messages::answer_key;
+use crate::timer::until;
 use crate::{door, grants, handover, observe, running, sent};
 
 /// Shortest time between two looks of a running turn.
@@ -394,11 +394,4 @@ fn stands_alone(event: &Event) -> bool {
         event,
         Event::Accepted { .. } | Event::TurnStarted { .. } | Event::Text { .. } | Event::Tool { .. }
     )
-}
-
-async fn until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
-    }
 }

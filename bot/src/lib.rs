@@ -49,6 +49,7 @@ pub mod settings;
 pub mod situation;
 pub mod store;
 pub mod telegram;
+pub mod timer;
 pub mod transcribe;
 pub mod wake;
 pub mod words;

@@ -23,6 +23,7 @@ use crate::conversation::{Conversation, Outcomes, outcome};
 use crate::follow::TICK;
 use crate::store::StoreError;
 use crate::store::messages::answer_key;
+use crate::timer::until;
 use crate::{door, running, sent};
 
 /// Shortest time between two looks.
@@ -201,12 +202,5 @@ impl Files<'_> {
         // If this is lost, it is told when the stream is taken up, or the runner waits in vain.
         let told = bot.runners.file_taken(door, file.id).await;
         Ok(told.is_ok())
-    }
-}
-
-async fn until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
     }
 }

@@ -112,12 +112,13 @@ pub fn known_as(bot: &Bot, router: &Router, chat: i64) -> i64 {
     }
 }
 
-/// Decides about a message by what is known now.
-async fn decide_now(
+/// Decides anew about a message that was taken before, by what is known now. Somebody waits for what becomes of it: what nobody would
+/// take is answered with `instead`.
+async fn decide_anew(
     bot: &Bot,
     row: &MessageRow,
-    text: &str,
-    file: bool,
+    (text, file): (&str, bool),
+    (since, instead): (&str, &str),
 ) -> Result<(Decision, Option<String>), StoreError> {
     // A session that a later message will start comes too late for this one: the lane gets to that message after this one.
     let session = bot.store.session_for(bot.moved.place(row.place), row.row).await?;
@@ -130,12 +131,25 @@ async fn decide_now(
         file,
     };
     let router = bot.policies.router().await;
-    let decision = decide(bot, &router, &situation, &message).decision;
+    let mut decision = decide(bot, &router, &situation, &message).decision;
     let object = object(
         &decision,
         &situation,
         row.message,
         bot.moved.former(row.place.chat).is_some(),
+    );
+    decision.reason = format!("{since}; {}", decision.reason);
+    if matches!(decision.mode, Mode::Ignore | Mode::Offer) {
+        decision.mode = Mode::Reply {
+            text: instead.to_owned(),
+        };
+    }
+    tracing::info!(
+        chat = row.place.chat,
+        message_id = row.message,
+        mode = decision.mode.in_words(),
+        reason = decision.reason,
+        "decided again"
     );
     Ok((decision, object))
 }
@@ -153,21 +167,8 @@ pub struct Heard {
 
 /// Decides about a message that somebody has listened to. Whether it is handed on.
 pub async fn decide_heard(bot: &Bot, row: &MessageRow, heard: Heard) -> Result<bool, StoreError> {
-    let file = needs_session(&heard.files);
-    let (mut decision, object) = decide_now(bot, row, &heard.text, file).await?;
-    decision.reason = format!("after listening; {}", decision.reason);
-    if matches!(decision.mode, Mode::Ignore | Mode::Offer) {
-        decision.mode = Mode::Reply {
-            text: words::NOT_FOR_ME.to_owned(),
-        };
-    }
-    tracing::info!(
-        chat = row.place.chat,
-        message_id = row.message,
-        mode = decision.mode.in_words(),
-        reason = decision.reason,
-        "decided"
-    );
+    let said = (heard.text.as_str(), needs_session(&heard.files));
+    let (decision, object) = decide_anew(bot, row, said, ("after listening", words::NOT_FOR_ME)).await?;
     if let Mode::Reply { text } = &decision.mode {
         let told = heard
             .trouble
@@ -191,20 +192,8 @@ pub fn needs_session(files: &[FileRef]) -> bool {
 
 /// Decides anew about a message, since what it was for is over.
 pub async fn decide_again(bot: &Bot, row: &MessageRow, text: &str) -> Result<(), StoreError> {
-    let (mut decision, object) = decide_now(bot, row, text, needs_session(&row.files)).await?;
-    decision.reason = format!("what it was for is over; {}", decision.reason);
-    if matches!(decision.mode, Mode::Ignore | Mode::Offer) {
-        // It was taken before: somebody waits for what becomes of it.
-        decision.mode = Mode::Reply {
-            text: words::NO_LONGER.to_owned(),
-        };
-    }
-    tracing::info!(
-        chat = row.place.chat,
-        message_id = row.message,
-        reason = decision.reason,
-        "decided again"
-    );
+    let said = (text, needs_session(&row.files));
+    let (decision, object) = decide_anew(bot, row, said, ("what it was for is over", words::NO_LONGER)).await?;
     if let Mode::Reply { text } = &decision.mode {
         let parts = vec![Content::plain(text)];
         return bot.store.answer(row.row, parts, Priority::Answer).await;

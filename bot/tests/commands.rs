@@ -5,7 +5,6 @@
 mod support;
 
 use longshore_telegram_emulator::control::BotChange;
-use longshore_telegram_emulator::control::view::Shown;
 use serde_json::{Value, json};
 use support::deep::Deep;
 use support::runner::Runner;
@@ -21,16 +20,6 @@ fn status(claude: &Value) -> Value {
         "usage": {"turns": 3, "inputTokens": 1000, "outputTokens": 20, "costUsd": "0.1"},
         "seq": 0, "acked": 0, "restarts": 0, "claude": claude,
     })
-}
-
-async fn press(stage: &Stage, shown: &Shown, user: i64, label: &str) -> String {
-    let pressed = stage
-        .people
-        .press(stage.forum, shown.message_id, user, label)
-        .await
-        .unwrap();
-    let answered = stage.people.callback(&pressed.id, PATIENCE).await.unwrap();
-    answered.answer.unwrap_or_default().text
 }
 
 fn is_marked(session: &Value) -> bool {
@@ -202,7 +191,12 @@ async fn a_model_is_chosen_by_name_or_by_button_and_a_refusal_is_told() {
     let menu = stage.sees(*thread, "The session uses the model opus.").await;
     assert_eq!(menu.buttons, [["✓ Opus"], ["Haiku"]]);
     let eve = stage.people.user("Eve").await.unwrap().id;
-    assert!(press(stage, &menu, eve, "Haiku").await.contains("not on the list"));
+    assert!(
+        stage
+            .press(menu.message_id, eve, "Haiku")
+            .await
+            .contains("not on the list")
+    );
     // Two presses at once: the first that is heard counts.
     let pressed = async |label: &str| {
         let press = stage.people.press(stage.forum, menu.message_id, stage.ada, label);
@@ -251,9 +245,15 @@ async fn the_mode_is_changed_in_words_and_only_approvers_let_claude_do_more() {
     .await;
     let menu = stage.sees(*thread, "The session is in this mode: ask").await;
     assert_eq!(menu.buttons, [["✓ ask"], ["edits"], ["plan"], ["dontask"]]);
-    assert!(press(stage, &menu, bob, "edits").await.contains("Only approvers"));
     assert!(
-        press(stage, &menu, stage.ada, "edits")
+        stage
+            .press(menu.message_id, bob, "edits")
+            .await
+            .contains("Only approvers")
+    );
+    assert!(
+        stage
+            .press(menu.message_id, stage.ada, "edits")
             .await
             .contains("changes files without asking")
     );

@@ -7,7 +7,7 @@ mod support;
 use longshore_wire::MessageId;
 use serde_json::{Value, json};
 use support::runner::Runner;
-use support::{PATIENCE, Stage, completed};
+use support::{Stage, completed};
 
 const REASON: &str = "Forty services need reading.";
 
@@ -33,12 +33,6 @@ async fn with_policy(escalation: Value) -> Stage {
     stage.api.add("routingpolicies", "RoutingPolicy", policy);
     stage.start();
     stage
-}
-
-async fn press(stage: &Stage, message: i64, user: i64, label: &str) -> String {
-    let pressed = stage.people.press(stage.forum, message, user, label).await.unwrap();
-    let answered = stage.people.callback(&pressed.id, PATIENCE).await.unwrap();
-    answered.answer.unwrap_or_default().text
 }
 
 #[tokio::test]
@@ -117,14 +111,14 @@ async fn people_are_asked_by_a_button_that_outlives_the_bot_and_counts_once() {
     let bob = stage.people.user("Bob").await.unwrap().id;
     let label = "✅ Start a session";
     assert_eq!(
-        press(&stage, asking.message_id, bob, label).await,
+        stage.press(asking.message_id, bob, label).await,
         "You are not on the list of people who may decide this."
     );
     assert!(stage.api.get("persistentsessions", &name).is_none());
     // Creating hangs, and the bot dies before it knows what came of it.
     stage.api.hold(true);
     assert_eq!(
-        press(&stage, asking.message_id, stage.ada, label).await,
+        stage.press(asking.message_id, stage.ada, label).await,
         "A session takes over."
     );
     stage.sees(thread, "A session takes over, as Ada said.").await;
@@ -155,7 +149,7 @@ async fn a_session_that_is_not_wanted_is_not_made() {
     ask(&stage, thread).await;
     let asking = stage.sees(thread, "Shall a session take over?").await;
     assert_eq!(
-        press(&stage, asking.message_id, stage.ada, "⛔ No").await,
+        stage.press(asking.message_id, stage.ada, "⛔ No").await,
         "No session is started."
     );
     stage.sees(thread, "No session, as Ada said.").await;

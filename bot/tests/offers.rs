@@ -5,9 +5,8 @@
 mod support;
 
 use longshore_telegram_emulator::control::Upload;
-use longshore_telegram_emulator::control::view::Shown;
 use serde_json::{Value, json};
-use support::{PATIENCE, Stage, in_time};
+use support::{Stage, in_time};
 
 const ALLOW: &str = "✅ Allow";
 const IGNORE: &str = "⛔ Ignore";
@@ -32,16 +31,6 @@ async fn play() -> (Stage, i64, i64) {
 
 async fn says(stage: &Stage, thread: i64, user: i64, text: &str) -> i64 {
     stage.people.say(stage.forum, Some(thread), user, text).await.unwrap()
-}
-
-async fn press(stage: &Stage, shown: &Shown, user: i64, label: &str) -> String {
-    let pressed = stage
-        .people
-        .press(stage.forum, shown.message_id, user, label)
-        .await
-        .unwrap();
-    let answered = stage.people.callback(&pressed.id, PATIENCE).await.unwrap();
-    answered.answer.unwrap_or_default().text
 }
 
 /// Waits until everything that was written so far has been decided about: Ada's message comes after it.
@@ -80,9 +69,12 @@ async fn a_stranger_is_let_in_by_an_approver_and_what_was_held_is_heard_once_ove
     stage.start();
     let not_yours = "You are not on the list of people who may decide this.";
     for user in [bob, carol] {
-        assert_eq!(press(&stage, &asking, user, ALLOW).await, not_yours);
+        assert_eq!(stage.press(asking.message_id, user, ALLOW).await, not_yours);
     }
-    assert_eq!(press(&stage, &asking, stage.ada, ALLOW).await, "Allowed, in this chat.");
+    assert_eq!(
+        stage.press(asking.message_id, stage.ada, ALLOW).await,
+        "Allowed, in this chat."
+    );
     stage.kill();
     stage.start();
     heard(&stage, thread, first, "Looked.").await;
@@ -94,14 +86,15 @@ async fn a_stranger_is_let_in_by_an_approver_and_what_was_held_is_heard_once_ove
     let third = says(&stage, elsewhere, bob, "and here?").await;
     heard(&stage, elsewhere, third, "Here, too.").await;
     assert_eq!(
-        press(&stage, &allowed, bob, REVOKE).await,
+        stage.press(allowed.message_id, bob, REVOKE).await,
         "Only approvers may decide this."
     );
     stage.say(thread, "/status").await;
     assert_eq!(stage.api.names("containertasks").len(), 4);
 
     assert!(
-        press(&stage, &allowed, stage.ada, REVOKE)
+        stage
+            .press(allowed.message_id, stage.ada, REVOKE)
             .await
             .starts_with("Taken back.")
     );
@@ -117,7 +110,7 @@ async fn who_is_ignored_is_not_heard_and_not_asked_about_again() {
     let (stage, thread, bob) = play().await;
     says(&stage, thread, bob, "let me in").await;
     let asking = stage.sees(thread, ASKED).await;
-    assert_eq!(press(&stage, &asking, stage.ada, IGNORE).await, "Ignored.");
+    assert_eq!(stage.press(asking.message_id, stage.ada, IGNORE).await, "Ignored.");
     stage.sees(thread, "Ignored, as Ada said").await;
     assert!(
         stage
@@ -138,7 +131,7 @@ async fn what_was_allowed_is_void_with_the_policy_and_does_not_come_back_with_it
     let (stage, thread, bob) = play().await;
     let first = says(&stage, thread, bob, "let me in").await;
     let asking = stage.sees(thread, ASKED).await;
-    press(&stage, &asking, stage.ada, ALLOW).await;
+    stage.press(asking.message_id, stage.ada, ALLOW).await;
     heard(&stage, thread, first, "Welcome.").await;
     stage.sees(thread, "may use the bot in this chat, as Ada said").await;
     let carol = stage.people.user("Carol").await.unwrap().id;

@@ -8,8 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::drafts::{Drafts, Due};
 use super::pace::{Next, Pace, Priority};
 use super::schedule::{Turns, Waiting};
@@ -20,6 +18,7 @@ use crate::store::StoreError;
 use crate::store::posts::{Content, Pending};
 use crate::telegram::CallError;
 use crate::telegram::error::Scope;
+use crate::timer::until;
 
 /// A post before it has words: a sign that the message was seen.
 const PLACEHOLDER: &str = "…";
@@ -81,14 +80,14 @@ pub(super) async fn run(inner: Arc<Inner>, id: i64, chat: Arc<Chat>) {
         Err(error) => return give_up(&inner, id, &error),
     };
     loop {
-        let until = match sender.step().await {
-            Ok(until) => until.map(|until| inner.instant(until)),
+        let due = match sender.step().await {
+            Ok(due) => due.map(|due| inner.instant(due)),
             Err(error) => return give_up(&inner, id, &error),
         };
         tokio::select! {
             () = inner.stop.cancelled() => return,
             () = sender.chat.wake.notified() => {}
-            () = sleep_until(until) => {}
+            () = until(due) => {}
         }
     }
 }
@@ -97,13 +96,6 @@ pub(super) async fn run(inner: Arc<Inner>, id: i64, chat: Arc<Chat>) {
 fn give_up(inner: &Inner, id: i64, error: &StoreError) {
     tracing::error!(chat = id, %error, "the outbox stops");
     inner.stop.cancel();
-}
-
-async fn sleep_until(until: Option<Instant>) {
-    match until {
-        Some(until) => tokio::time::sleep_until(until).await,
-        None => std::future::pending().await,
-    }
 }
 
 fn unix_millis() -> i64 {
