@@ -169,9 +169,9 @@ async fn the_person_sees_whether_a_message_waits_or_was_folded_in() {
         meets,
     };
     let (waiting, folded) = (meets(Meets::Waiting), meets(Meets::Folded));
-    deep.runner.show(waiting);
+    deep.runner.show(waiting).await;
     bears(&deep.stage, deep.thread, asked, Some("👀")).await;
-    deep.runner.show(folded);
+    deep.runner.show(folded).await;
     bears(&deep.stage, deep.thread, asked, Some("✍")).await;
     // What a message bears is taken away when it is answered, also by a bot that was started since.
     deep.stage.kill();

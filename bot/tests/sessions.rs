@@ -34,8 +34,8 @@ async fn deep_starts_a_session_that_streams_and_takes_what_follows() {
         turn: 1,
         message_ids: vec![first],
     });
-    runner.preview(1, "Let me");
-    runner.preview(1, " look");
+    runner.preview(1, "Let me").await;
+    runner.preview(1, " look").await;
     let streamed = stage.sees(*thread, "Let me look").await;
     runner.emit(Event::Text {
         turn: 1,

@@ -164,7 +164,7 @@ impl Deep {
                 summary: String::new(),
                 state: ToolState::Finished,
             });
-            self.runner.preview(turn, &format!("thinking about {step} … "));
+            self.runner.preview(turn, &format!("thinking about {step} … ")).await;
             pass(self.dice.roll(1, 4)).await;
         }
         if turn % 4 == 2 {

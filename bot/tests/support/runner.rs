@@ -31,7 +31,7 @@ pub struct Runner {
 pub struct Seen {
     /// Events as they are sent, the first under sequence 1.
     pub records: Vec<String>,
-    pub previews: Vec<(usize, Preview)>,
+    pub previews: Vec<Preview>,
     pub posted: Vec<PostMessage>,
     pub acked: u64,
     pub decisions: Vec<(String, Decision)>,
@@ -44,6 +44,8 @@ pub struct Seen {
     pub unset: usize,
     /// What it says about itself; it does not answer without.
     pub status: Option<Value>,
+    /// How many streams were ever opened.
+    pub streams: usize,
     /// Streams end when this changes.
     pub cut: usize,
     /// Takes no decisions.
@@ -112,18 +114,15 @@ impl Runner {
         });
     }
 
-    /// Something that is shown now and never again.
-    pub fn show(&self, preview: Preview) {
-        self.change(|state| state.previews.push((state.records.len(), preview)));
+    /// Something that is shown now, to who listens, and never again.
+    pub async fn show(&self, preview: Preview) {
+        self.wait("a listener", |state| state.streams > 0).await;
+        self.change(|state| state.previews.push(preview));
     }
 
-    pub fn preview(&self, turn: u64, text: &str) {
-        let delta = Preview::TextDelta {
-            turn,
-            block: 0,
-            text: text.into(),
-        };
-        self.change(|state| state.previews.push((state.records.len(), delta)));
+    pub async fn preview(&self, turn: u64, text: &str) {
+        let text = text.into();
+        self.show(Preview::TextDelta { turn, block: 0, text }).await;
     }
 
     /// A tool begins.
@@ -226,6 +225,7 @@ async fn events(
     let mut sent = query["after"].parse::<u64>().unwrap();
     let receiver = runner.state.subscribe();
     let (cut, mut shown) = (receiver.borrow().cut, receiver.borrow().previews.len());
+    runner.change(|state| state.streams += 1);
     let stream = WatchStream::new(receiver)
         .take_while(move |state| std::future::ready(state.cut == cut))
         .flat_map(move |state| {
@@ -235,7 +235,7 @@ async fn events(
                 events.push(Ok::<_, Infallible>(Sse::default().id(seq.to_string()).data(record)));
             }
             sent = sent.max(state.records.len() as u64);
-            for (_, preview) in state.previews.iter().skip(shown) {
+            for preview in state.previews.iter().skip(shown) {
                 events.push(Ok(Sse::default().data(serde_json::to_string(preview).unwrap())));
             }
             shown = state.previews.len();
