@@ -12,11 +12,13 @@ use kube::ResourceExt;
 use longshore_crds::{Origin, TelegramOrigin};
 use longshore_routing::Mode;
 use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 
 use crate::bot::{Bot, LONGEST_WAIT};
 use crate::chat::Place;
 use crate::cluster::write::{WantedTask, WriteError};
 use crate::deliver::Again;
+use crate::farewell::End;
 use crate::outbox::pace::Priority;
 use crate::store::StoreError;
 use crate::store::corrections::Correction;
@@ -24,7 +26,7 @@ use crate::store::escalations::Wanted;
 use crate::store::messages::{MessageRow, MessageState};
 use crate::store::posts::Content;
 use crate::store::sessions::SessionState;
-use crate::{deliver, edit, escalate, hear, observe, words};
+use crate::{deliver, edit, escalate, farewell, hear, observe, words};
 
 /// How long the cluster may take to make something, with what the client tries again by itself, before the try counts as one.
 const ONE_TRY: Duration = Duration::from_secs(10);
@@ -35,6 +37,8 @@ pub enum Carried {
     Done,
     /// Not yet: try again after a while.
     Later,
+    /// Not before then, unless something changes in the place.
+    At(Instant),
 }
 
 /// Takes up what the last run left.
@@ -79,6 +83,13 @@ async fn work(bot: Arc<Bot>, place: Place, lane: Arc<Notify>) -> Result<(), Stor
             Carried::Later => {
                 tokio::time::sleep(wait).await;
                 wait = (wait * 2).min(LONGEST_WAIT);
+            }
+            Carried::At(then) => {
+                bot.outbox.wake(place.chat);
+                tokio::select! {
+                    () = tokio::time::sleep_until(then) => {}
+                    () = lane.notified() => {}
+                }
             }
         }
         bot.outbox.wake(place.chat);
@@ -193,7 +204,13 @@ async fn decided(bot: &Arc<Bot>, row: &MessageRow) -> Result<Carried, StoreError
             deliver::to_session(bot, row, session, None, again).await?;
             Ok(Carried::Done)
         }
-        Mode::EndSession { session } => end_session(bot, row, session).await,
+        Mode::EndSession { session, word } => match word {
+            Some(word) => end_by_word(bot, row, session, word).await,
+            None => {
+                bot.show_progress(row, words::ENDING).await?;
+                end_session(bot, row, session).await
+            }
+        },
         // Carried out beside the lanes, or while deciding.
         Mode::Ignore
         | Mode::Offer
@@ -381,6 +398,15 @@ async fn end_for_another(bot: &Arc<Bot>, row: &MessageRow, old: &str) -> Result<
     }
 }
 
+/// The end can be undone for a while.
+async fn end_by_word(bot: &Arc<Bot>, row: &MessageRow, name: &str, word: &str) -> Result<Carried, StoreError> {
+    match farewell::of(bot, row, word).await? {
+        End::Now => end_session(bot, row, name).await,
+        End::At(then) => Ok(Carried::At(then)),
+        End::Undone => Ok(Carried::Done),
+    }
+}
+
 async fn end_session(bot: &Arc<Bot>, row: &MessageRow, name: &str) -> Result<Carried, StoreError> {
     match bot
         .cluster
@@ -389,7 +415,6 @@ async fn end_session(bot: &Arc<Bot>, row: &MessageRow, name: &str) -> Result<Car
     {
         Ok(()) => {
             bot.store.advance_message(row.row, MessageState::Handed).await?;
-            bot.show_progress(row, words::ENDING).await?;
             // It may have ended before the message was ready to be told.
             if let Some(session) = bot.cluster.session(name) {
                 observe::session(bot, &session).await?;

@@ -23,6 +23,7 @@ pub mod download;
 pub mod edit;
 pub mod escalate;
 pub mod express;
+pub mod farewell;
 pub mod follow;
 pub mod gather;
 pub mod grants;

@@ -8,7 +8,7 @@ use crate::command::setting;
 use crate::conversation::{self, activity, menu, prompt, wish};
 use crate::store::StoreError;
 use crate::telegram::update::Press;
-use crate::{judge, offer, running, situation, words};
+use crate::{farewell, judge, offer, running, situation, words};
 
 /// Longest text that Telegram shows for a pressed button.
 const NOTE_CHARS: usize = 200;
@@ -51,6 +51,9 @@ async fn carry_out(bot: &Arc<Bot>, press: &Press) -> Result<String, StoreError> 
     }
     if let Some((row, choice)) = conversation::offer::read_data(&press.data) {
         return offer::pressed(bot, press, role, row, choice).await;
+    }
+    if let Some(row) = conversation::farewell::read_data(&press.data) {
+        return farewell::pressed(bot, press, row).await;
     }
     if let Some((row, number)) = menu::read_data(&press.data) {
         return setting::pressed(bot, press, role, row, number).await;

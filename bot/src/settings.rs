@@ -84,6 +84,9 @@ pub struct RunArgs {
     /// Words that end the session when they stand alone, separated by commas.
     #[arg(long, env = "LONGSHORE_DONE_WORDS", default_value = "done", value_delimiter = ',')]
     done_words: Vec<String>,
+    /// Seconds for which a session that such a word ended goes on if somebody presses a button; 0 ends it at once.
+    #[arg(long, env = "LONGSHORE_KEEP_GOING_SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(..=600))]
+    keep_going_seconds: u16,
     #[command(flatten)]
     transcription: Transcription,
     /// Seconds after which a message that nobody took since the bot or the cluster was away is marked at its answer, and claude is
@@ -173,6 +176,8 @@ pub struct Settings {
     pub gather: Duration,
     /// Words that end the session.
     pub done_words: Vec<String>,
+    /// How long the end by such a word can be undone.
+    pub keep_going: Duration,
     /// What turns voice messages into text.
     pub transcriber: Option<Transcriber>,
     /// Seconds after which a message that nobody took is marked.
@@ -224,6 +229,7 @@ impl TryFrom<RunArgs> for Settings {
             },
             gather: Duration::from_millis(args.gather_milliseconds.into()),
             done_words: args.done_words.into_iter().filter_map(filled).collect(),
+            keep_going: Duration::from_secs(args.keep_going_seconds.into()),
             transcriber: args.transcription.transcriber()?,
             stale_after: args.stale_after_seconds.into(),
             log_format: args.log_format,

@@ -211,7 +211,7 @@ pub fn object(decision: &Decision, situation: &Situation, message: i64, since_up
                 false => names::for_message(topic, message),
             })
         }
-        (Mode::ToSession { session, .. } | Mode::WakeSession { session } | Mode::EndSession { session }, _) => {
+        (Mode::ToSession { session, .. } | Mode::WakeSession { session } | Mode::EndSession { session, .. }, _) => {
             Some(session.clone())
         }
         _ => None,

@@ -59,6 +59,8 @@ pub const REVOKED: &str = "Taken back. What runs already goes on.";
 pub const TRY_AGAIN: &str = "The session does not answer right now. Please try again in a moment.";
 /// `/end` is on its way.
 pub const ENDING: &str = "Ending the session …";
+/// The end of a session was undone.
+pub const GOES_ON: &str = "The session goes on; claude gets your word.";
 
 /// Access or rules have changed since a message was written that waited.
 pub const NO_LONGER: &str = "What this was for is over, and by now nothing may be run for it.";

@@ -92,6 +92,9 @@ pub enum Mode {
     EndSession {
         /// Name of the PersistentSession.
         session: String,
+        /// What was written, where that was a word alone and no command: claude may have been meant to read it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        word: Option<String>,
     },
     /// Stop what runs.
     Stop {
@@ -175,7 +178,7 @@ impl Mode {
             Self::StartSession { agent_class, .. } => format!("a new session{}", class(agent_class)),
             Self::ToSession { session, .. } => format!("a message to session {session}"),
             Self::WakeSession { session } => format!("session {session} is woken"),
-            Self::EndSession { session } => format!("session {session} is ended"),
+            Self::EndSession { session, .. } => format!("session {session} is ended"),
             Self::Stop {
                 target: StopTarget::Session(session),
                 all: false,

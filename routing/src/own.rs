@@ -26,6 +26,7 @@ impl Way<'_> {
             (Command::Status, _) => Mode::Status.because("/status"),
             (Command::End, Some(session)) => Mode::EndSession {
                 session: session.name.clone(),
+                word: None,
             }
             .because("/end ends the active session"),
             (Command::End, None) => reply(words::NO_SESSION, "/end, and no session is active"),

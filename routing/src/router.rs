@@ -325,7 +325,8 @@ impl<'a> Way<'a> {
         let word = text.trim_end_matches(['.', '!']).trim().to_lowercase();
         self.router.settings.done_words.contains(&word).then(|| {
             let session = session.name.clone();
-            Mode::EndSession { session }.because(format!("“{word}” alone ends the active session"))
+            let written = Some(text.trim().to_owned());
+            Mode::EndSession { session, word: written }.because(format!("“{word}” alone ends the active session"))
         })
     }
 

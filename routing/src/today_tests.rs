@@ -107,7 +107,13 @@ fn to_session(text: &str) -> Mode {
     }
 }
 fn end() -> Mode {
-    Mode::EndSession { session: "ps".into() }
+    end_by(None)
+}
+fn end_by(word: Option<&str>) -> Mode {
+    Mode::EndSession {
+        session: "ps".into(),
+        word: word.map(Into::into),
+    }
 }
 fn says(text: impl Into<String>) -> Mode {
     Mode::Reply { text: text.into() }
@@ -142,8 +148,8 @@ fn with_a_session_everything_goes_to_it() {
     check("/deep", &in_session(), says(words::ALREADY_DEEP));
     check("/end", &in_session(), end());
     check("/end@longshore_bot", &in_session(), end());
-    check("Done!", &in_session(), end());
-    check("FERTIG", &in_session(), end());
+    check(" Done!\n", &in_session(), end_by(Some("Done!")));
+    check("FERTIG", &in_session(), end_by(Some("FERTIG")));
     check(
         "done with this file, next one",
         &in_session(),

@@ -5,6 +5,7 @@
 //! rebuilds it after a restart, so it keeps nothing that is not in the journal. Knows no posts, ids of posts or budgets.
 
 pub mod activity;
+pub mod farewell;
 pub mod life;
 pub mod menu;
 pub mod offer;

@@ -178,7 +178,9 @@ pub(super) fn follow_decision(
     match &decision.mode {
         Mode::Reply { text } => answer(tx, row, vec![Content::plain(text)], Priority::Answer)?,
         Mode::StartSession { instead_of, .. } => want_session(tx, place, object, instead_of.as_deref())?,
-        Mode::EndSession { session } => super::sessions::advance(tx, session, super::sessions::SessionState::Ending)?,
+        Mode::EndSession { session, .. } => {
+            super::sessions::advance(tx, session, super::sessions::SessionState::Ending)?
+        }
         Mode::Setting { session, setting } if setting.is_change() => {
             let choice = Choice {
                 setting: setting.clone(),
@@ -477,7 +479,7 @@ impl Store {
                 params![row, Json(&files)],
             )?;
             decide_again(tx, row, &decision, object.as_deref())?;
-            if let Mode::EndSession { session } = &decision.mode {
+            if let Mode::EndSession { session, .. } = &decision.mode {
                 super::sessions::advance(tx, session, super::sessions::SessionState::Ending)?;
             }
             Ok(())

@@ -7,7 +7,7 @@
 //! ([`grants`]), results that nobody asked for ([`results`]), sessions that agents
 //! asked for ([`escalations`]), unknown senders that approvers are asked about ([`offers`]), calls that count against a budget
 //! ([`calls`]), settings that people chose ([`choices`]), what was said before ([`history`]), what people changed in their messages
-//! ([`corrections`]), and chats that have another id now ([`moved`]). Every method is one transaction, and repeating one changes
+//! ([`corrections`]), ends of sessions that can be undone ([`farewells`]), and chats that have another id now ([`moved`]). Every method is one transaction, and repeating one changes
 //! nothing. Knows nothing of Telegram's API or of Kubernetes. Fails with [`StoreError`]; without its store the bot must not go on.
 
 pub mod approvals;
@@ -15,6 +15,7 @@ pub mod calls;
 pub mod choices;
 pub mod corrections;
 pub mod escalations;
+pub mod farewells;
 pub mod grants;
 pub mod history;
 pub mod inbox;

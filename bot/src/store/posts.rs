@@ -270,13 +270,16 @@ impl Store {
         .await
     }
 
-    /// Whether a post may show progress now, and under which id: it was sent and has no words of its own yet.
+    /// Whether a post may show progress now, and under which id: it was sent and has no words of its own yet, or none that are more
+    /// than a placeholder.
     pub async fn open_for_progress(&self, post: i64) -> Result<Option<i64>, StoreError> {
         self.call(move |connection| {
             let mut select = connection.prepare_cached(
-                "SELECT sent_as FROM posts WHERE post = ?1 AND version = 0 AND parked = 0 AND sent_as IS NOT NULL",
+                "SELECT sent_as FROM posts WHERE post = ?1 AND parked = 0 AND sent_as IS NOT NULL
+                    AND (version = 0 OR (priority = ?2 AND version = shown))",
             )?;
-            Ok(select.query_row([post], |row| row.get(0)).optional()?)
+            let first = Priority::Placeholder.number();
+            Ok(select.query_row(params![post, first], |row| row.get(0)).optional()?)
         })
         .await
     }

@@ -243,6 +243,14 @@ const STEPS: &[&str] = &[
     ) STRICT;
     CREATE UNIQUE INDEX grants_held ON grants (chat, thread, tool) WHERE over IS NULL;
 ",
+    // Ends of sessions that can be undone for a while.
+    "
+    CREATE TABLE farewells (
+        message     INTEGER PRIMARY KEY REFERENCES messages (row),
+        due         INTEGER NOT NULL,
+        state       TEXT NOT NULL
+    ) STRICT;
+",
 ];
 
 /// Brings a database to the newest version.

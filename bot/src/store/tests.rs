@@ -271,7 +271,17 @@ async fn a_session_only_goes_forward() {
     session(&store).await;
     assert_eq!(store.active_session(PLACE).await.unwrap().unwrap().name, "ps");
     store
-        .decide(2, new(2, Mode::EndSession { session: "ps".into() }, Some("ps")))
+        .decide(
+            2,
+            new(
+                2,
+                Mode::EndSession {
+                    session: "ps".into(),
+                    word: None,
+                },
+                Some("ps"),
+            ),
+        )
         .await
         .unwrap();
     assert_eq!(store.active_session(PLACE).await.unwrap(), None);
@@ -391,7 +401,10 @@ async fn an_end_is_told_once_to_those_it_concerns() {
     // To whoever ended it, even if the bot dies before it has told the others.
     let (_folder, store) = store().await;
     with_session(&store, "u").await;
-    let end = Mode::EndSession { session: "ps".into() };
+    let end = Mode::EndSession {
+        session: "ps".into(),
+        word: None,
+    };
     store.receive(vec![(1, json!({}))], 1).await.unwrap();
     store.decide(1, new(7, end, Some("ps"))).await.unwrap();
     for text in ["over", "over again"] {

@@ -141,6 +141,8 @@ impl Stage {
             .arg(self.folder.path().join("bot.db"))
             .args(&self.args)
             .env("TELEGRAM_BOT_TOKEN", TOKEN)
+            // At once, but where a test gives the argument.
+            .env("LONGSHORE_KEEP_GOING_SECONDS", "0")
             .env("KUBECONFIG", &self.kubeconfig)
             .env(
                 "RUST_LOG",

@@ -146,6 +146,35 @@ async fn new_leaves_a_summary_and_starts_a_session_whose_first_message_is_answer
 }
 
 #[tokio::test]
+async fn a_word_that_ends_the_session_can_be_taken_back_and_is_then_read_by_claude() -> Result<()> {
+    let options = bash_allowed("farewell").with(json!({"telegram": {"keepGoingSeconds": 20}}));
+    with_install(options, async |install| {
+        let chat = Chat::open(install, "farewell").await?;
+        let deep = chat.say("/deep Hello. [[say Push it, and tell me.]]").await?;
+        chat.answer(deep, "Push it, and tell me.").await?;
+        let meant = chat.say("done").await?;
+        let offered = chat.button(meant, "▶ Keep going").await?;
+        let said = chat.press(offered.message_id, ALICE, "▶ Keep going").await?;
+        ensure!(said.starts_with("The session goes on"), "{said}");
+        let answer = chat.answer(meant, "You wrote: done").await?;
+        ensure!(
+            answer.message_id == offered.message_id && answer.buttons.is_empty(),
+            "{answer:?}"
+        );
+        let pod = format!("ls-{}-0", chat.topic);
+        install.kubectl(&["get", "pod", &pod]).await?;
+
+        let done = chat.say("Done!").await?;
+        chat.button(done, "▶ Keep going").await?;
+        install.session(&chat.object(deep), "Ended", "True").await?;
+        chat.answer(done, "The session has ended.").await?;
+        chat.answer(done, "Key outcomes:").await?;
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
 async fn stop_kills_the_command_that_runs_and_the_session_stays() -> Result<()> {
     with_install(bash_allowed("stop"), async |install| {
         let chat = Chat::open(install, "stop").await?;
