@@ -129,8 +129,8 @@ async fn neither_the_offer_nor_the_button_is_forgotten_when_the_bot_dies() {
     assert!(said.starts_with("The session goes on"), "{said}");
     deep.posted(word).await;
     deep.runner.turn(2, &[deep.id(word)], "I see it.");
-    deep.stage.sees(deep.thread, "I see it.").await;
-    assert_eq!(deep.stage.said(OFFER).await, 1);
+    let answer = deep.stage.sees(deep.thread, "I see it.").await;
+    assert_eq!(answer.message_id, offered.message_id);
     assert_eq!(deep.patches(), 0);
 
     // An end whose time is up while the bot is away is carried out when it is back.
