@@ -263,16 +263,17 @@ async fn take(bot: &Arc<Bot>, updates: Vec<i64>, new: NewMessage) -> Result<(), 
     bot.outbox.reachable(place, false).await?;
     bot.outbox.wake(place.chat);
     let id = longshore_wire::MessageId::from_telegram(place.chat, message);
-    match bot.store.message(id).await? {
-        Some(row) if row.decision.mode.overtakes() => bot.spawn("express", express::carry_out(bot.clone(), row)),
-        Some(row) => {
-            bot.wake(place);
-            if ends_a_session(&row.decision.mode) {
-                // What waits for that session finds another way.
-                bot.changed();
-            }
-        }
-        None => {}
+    let Some(row) = bot.store.message(id).await? else {
+        return Ok(());
+    };
+    // What overtakes may still end a wait in the lane.
+    bot.wake(place);
+    if ends_a_session(&row.decision.mode) {
+        // What waits for that session finds another way.
+        bot.changed();
+    }
+    if row.decision.mode.overtakes() {
+        bot.spawn("express", express::carry_out(bot.clone(), row));
     }
     Ok(())
 }

@@ -38,17 +38,18 @@ pub enum Handed {
 
 /// Hands on what is decided in a session, until nothing waits any more.
 pub async fn run(bot: Arc<Bot>, uid: String) -> Result<(), StoreError> {
-    let is_first = bot
-        .handing
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .insert(uid.clone());
-    if !is_first {
-        return Ok(());
+    let handing = || bot.handing.lock().unwrap_or_else(PoisonError::into_inner);
+    // Once more behind the last round: a decision that came at its end has found somebody at work.
+    while !bot.store.undelivered_decisions(&uid).await?.is_empty() {
+        let is_first = handing().insert(uid.clone());
+        if !is_first {
+            break;
+        }
+        let result = rounds(&bot, &uid).await;
+        handing().remove(&uid);
+        result?;
     }
-    let result = rounds(&bot, &uid).await;
-    bot.handing.lock().unwrap_or_else(PoisonError::into_inner).remove(&uid);
-    result
+    Ok(())
 }
 
 async fn rounds(bot: &Bot, uid: &str) -> Result<(), StoreError> {

@@ -110,6 +110,13 @@ async fn what_is_written_behind_the_word_does_not_wait_for_the_button() {
     stage.end(&deep.name);
     stage.sees(*thread, "The session has ended.").await;
     assert!(written(&deep).await.is_empty());
+
+    // From then on no session is spoken to, so what overtakes must not be told that nothing runs while it does.
+    let deep = greeted("600").await;
+    deep.stage.say(deep.thread, "Done!").await;
+    deep.stage.sees(deep.thread, OFFER).await;
+    deep.stage.say(deep.thread, "/stop").await;
+    ended(&deep).await;
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use crate::outbox::pace::Priority;
 
 impl Store {
     /// Offers to undo the end that this message asks for, until `due`, in Unix milliseconds; another call changes neither. Returns
-    /// when to carry the end out, none if it was undone. A message that waits behind it ends the wait.
+    /// when to carry the end out, none if it was undone. Once something else is written in the place there is no wait.
     pub async fn farewell(&self, message: &MessageRow, due: i64, offer: Content) -> Result<Option<i64>, StoreError> {
         let (row, place) = (message.row, message.place);
         self.transaction(move |tx| {
@@ -28,13 +28,11 @@ impl Store {
             if begun > 0 {
                 show(tx, row, &offer, Priority::Answer)?;
             }
-            let waits = tx
-                .prepare_cached(&format!(
-                    "SELECT 1 FROM messages WHERE state = 'routed' AND express = 0 AND {HERE} AND row > ?3"
-                ))?
+            let gone_on = tx
+                .prepare_cached(&format!("SELECT 1 FROM messages WHERE {HERE} AND row > ?3"))?
                 .exists(params![place.chat, place.thread_key(), row])?;
             let due = tx.query_row("SELECT due FROM farewells WHERE message = ?1", [row], |row| row.get(0))?;
-            Ok(Some(if waits { 0 } else { due }))
+            Ok(Some(if gone_on { 0 } else { due }))
         })
         .await
     }
