@@ -4,6 +4,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use longshore_bot::chat::Place;
 use longshore_bot::outbox::pace::Priority;
 use longshore_bot::render::{self, CAPTION_UNITS, Entity, MESSAGE_UNITS, Rich, Style};
@@ -11,7 +13,7 @@ use longshore_bot::store::posts::{Body, Content, Upload};
 use longshore_telegram_emulator::control::routes::WantedCalls;
 use longshore_telegram_emulator::control::view::Shown;
 use longshore_telegram_emulator::faults::{Fault, Kind};
-use support::{PATIENCE, Stage};
+use support::{PATIENCE, Stage, in_time};
 
 fn code() -> String {
     (0..200).map(|n| format!("let line{n} = \"{n}\";\n")).collect()
@@ -62,6 +64,41 @@ async fn long_code_comes_as_a_file_under_the_question() {
         text.contains("let line0") && !text.contains("line100") && text.ends_with("Done."),
         "{text}"
     );
+}
+
+#[tokio::test]
+async fn nothing_waits_for_a_file_that_is_on_its_way() {
+    let stage = Stage::play().await;
+    let thread = stage.topic("Code").await;
+    let fault = stage
+        .people
+        .fault(&Fault::on("sendDocument", Kind::HoldBefore))
+        .await
+        .unwrap();
+    let name = ask(&stage, thread).await;
+    stage.people.fault_hit(fault, PATIENCE).await.unwrap();
+    // Neither the same topic nor another one, nor what is only a sign.
+    let elsewhere = stage.topic("Elsewhere").await;
+    for (thread, answer) in [(thread, "It is late."), (elsewhere, "It is early.")] {
+        let asked = stage.name(thread, stage.say(thread, "what time is it?").await);
+        stage.complete(&asked, answer).await;
+        stage.sees(thread, answer).await;
+    }
+    let other = ask(&stage, elsewhere).await;
+    stage.sees(elsewhere, "the whole is in the file code-1.rs").await;
+    for thread in [thread, elsewhere] {
+        let all = stage.people.messages(stage.forum, Some(thread)).await.unwrap();
+        assert!(
+            all.iter().all(|shown| shown.file.is_none()),
+            "files come one after the other"
+        );
+    }
+    stage.people.remove_fault(fault).await.unwrap();
+    for (thread, name) in [(thread, &name), (elsewhere, &other)] {
+        let files = delivered(&stage, thread, name).await;
+        assert_eq!(files.len(), 1);
+        is_whole(&stage, &files[0]).await;
+    }
 }
 
 #[tokio::test]
@@ -174,10 +211,17 @@ async fn a_kept_file_comes_with_the_words_about_it_and_is_let_go() {
     assert_eq!((file.name.as_str(), shown.entities.len()), ("plan.pdf", 2));
     assert_eq!(stage.people.download(&file).await.unwrap(), [0, 159, 146, 150]);
     stage.sees(thread, "word word").await;
-    let all = stage
-        .people
-        .wait_for(stage.forum, Some(thread), shown.message_id + 1, "", PATIENCE);
-    assert_eq!(all.await.unwrap().file.unwrap().name, "log.txt");
+    in_time("the other file", async {
+        loop {
+            let all = stage.people.messages(stage.forum, Some(thread)).await.unwrap();
+            let files = all.into_iter().filter_map(|shown| shown.file);
+            if files.map(|file| file.name).eq(["plan.pdf", "log.txt"]) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
     stage.kill();
     assert!(stage.store().await.files().read(&kept).await.is_err());
 }

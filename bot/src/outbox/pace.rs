@@ -73,6 +73,8 @@ pub struct Pace {
     per_minute: usize,
     gap: Duration,
     sent: VecDeque<Duration>,
+    /// Calls that began and go on beside others; each counts as if it were over now.
+    beside: usize,
     last: Option<Duration>,
     last_progress: Option<Duration>,
     last_spare: Option<Duration>,
@@ -96,6 +98,7 @@ impl Pace {
             per_minute,
             gap,
             sent: VecDeque::new(),
+            beside: 0,
             last: None,
             last_progress: None,
             last_spare: None,
@@ -134,23 +137,21 @@ impl Pace {
         }
         let share = self.share(priority);
         let window = self.sent.iter().filter(|at| **at + WINDOW > now).collect::<Vec<_>>();
+        let used = window.len() + self.beside;
         let before = match priority {
             Priority::Spare => self.last_progress.max(self.last_spare),
             Priority::Progress => self.last_progress,
             _ => None,
         };
         if let Some(last) = before {
-            let spread = window.len() * 2 >= share && share > 0;
+            let spread = used * 2 >= share && share > 0;
             let even = if spread { MINUTE / share as u32 } else { Duration::ZERO };
             earliest = earliest.max(last + PROGRESS_GAP.max(even));
         }
-        if window.len() >= share {
-            // The call that must leave the window before this priority has room again.
-            let leaves = match share {
-                0 => window.last().copied(),
-                share => window.get(window.len() - share).copied(),
-            };
-            earliest = earliest.max(leaves.map_or(now + WINDOW, |at| *at + WINDOW));
+        if let Some(over) = used.checked_sub(share) {
+            // The call that must leave the window before this priority has room again; that of one that goes on is not known.
+            let leaves = window.get(over).map(|at| **at + WINDOW);
+            earliest = earliest.max(leaves.unwrap_or(now + WINDOW));
         }
         earliest
     }
@@ -181,6 +182,17 @@ impl Pace {
             self.silent_until = now + wait.saturating_sub(ago);
             self.careful_until = now + (wait + MINUTE).saturating_sub(ago);
         }
+    }
+
+    /// A call begins that may take long, beside which others are made.
+    pub fn begins(&mut self) {
+        self.beside += 1;
+    }
+
+    /// Such a call is over.
+    pub fn ended(&mut self, now: Duration, priority: Priority) {
+        self.beside = self.beside.saturating_sub(1);
+        self.sent(now, priority);
     }
 
     /// A call is over, with or without an answer: it counts from now on.

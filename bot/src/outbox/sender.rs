@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::document::{Upload, brings_file, uploading};
 use super::drafts::{Drafts, Due};
 use super::pace::{Next, Pace, Priority};
 use super::schedule::{Turns, Waiting};
@@ -26,6 +27,8 @@ const PLACEHOLDER: &str = "…";
 const RESENDS: i64 = 2;
 /// Longest wait after calls without an answer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// A bot that stops waits at most so long for a file that is on its way.
+const LAST_UPLOAD: Duration = Duration::from_secs(3);
 
 /// Something that could be done now.
 enum Item {
@@ -84,10 +87,14 @@ pub(super) async fn run(inner: Arc<Inner>, id: i64, chat: Arc<Chat>) {
             Ok(due) => due.map(|due| inner.instant(due)),
             Err(error) => return give_up(&inner, id, &error),
         };
-        tokio::select! {
-            () = inner.stop.cancelled() => return,
-            () = sender.chat.wake.notified() => {}
-            () = until(due) => {}
+        let uploaded = tokio::select! {
+            () = inner.stop.cancelled() => return sender.finish().await,
+            () = sender.chat.wake.notified() => Ok(()),
+            () = until(due) => Ok(()),
+            sent = uploading(sender.upload.as_mut()) => sender.uploaded(sent).await,
+        };
+        if let Err(error) = uploaded {
+            return give_up(&inner, id, &error);
         }
     }
 }
@@ -106,14 +113,30 @@ pub(super) struct Sender {
     pub(super) inner: Arc<Inner>,
     pub(super) id: i64,
     chat: Arc<Chat>,
-    pace: Pace,
-    turns: Turns,
+    pub(super) pace: Pace,
+    pub(super) turns: Turns,
     failures: u32,
     /// What posts with progress look like now, so that the same look is not sent twice.
     looks: HashMap<i64, Content>,
     /// When progress of a post was last shown, so that every post of a topic has its turn.
     refreshed: HashMap<i64, Duration>,
     drafts: Drafts,
+    /// The file that is on its way.
+    pub(super) upload: Option<Upload>,
+}
+
+/// Makes a call that counts, over all chats and in this one also for a bot that is started again.
+pub(super) async fn counted<T>(
+    inner: &Inner,
+    chat: i64,
+    call: impl Future<Output = Result<T, CallError>>,
+) -> Result<Result<T, CallError>, StoreError> {
+    let permit = inner.overall().permit().await;
+    let row = inner.store.call_begins(chat, unix_millis()).await?;
+    let result = call.await;
+    drop(permit);
+    inner.store.call_over(row, unix_millis()).await?;
+    Ok(result)
 }
 
 impl Sender {
@@ -138,6 +161,7 @@ impl Sender {
             looks: HashMap::new(),
             refreshed: HashMap::new(),
             drafts: Drafts::new(Place::is_group(id)),
+            upload: None,
         })
     }
 
@@ -169,7 +193,10 @@ impl Sender {
 
     /// What could be done now, and when there may be more.
     async fn items(&self) -> Result<(Vec<Item>, Option<Duration>), StoreError> {
-        let pending = self.inner.store.pending(self.id).await?;
+        let mut pending = self.inner.store.pending(self.id).await?;
+        if self.upload.is_some() {
+            pending.retain(|pending| !brings_file(pending));
+        }
         let mut wishes = self.chat.wishes();
         wishes.looks.retain(|post, look| {
             // Words for good replace progress; a look that is shown already needs no call.
@@ -252,21 +279,16 @@ impl Sender {
         about: About,
         call: impl Future<Output = Result<T, CallError>>,
     ) -> Result<Result<T, CallError>, StoreError> {
-        let inner = self.inner.clone();
-        let permit = inner.overall().permit().await;
-        let row = inner.store.call_begins(self.id, unix_millis()).await?;
-        let result = call.await;
-        drop(permit);
-        self.pace.sent(inner.now(), about.priority);
+        let result = counted(&self.inner, self.id, call).await?;
+        self.pace.sent(self.inner.now(), about.priority);
         if !about.half || result.is_err() {
             self.turns.served(about.place.thread_key());
         }
-        inner.store.call_over(row, unix_millis()).await?;
         Ok(result)
     }
 
     async fn post(&mut self, pending: Pending) -> Result<(), StoreError> {
-        if pending.content.as_ref().is_some_and(|content| content.file.is_some()) {
+        if brings_file(&pending) {
             return self.document(pending).await;
         }
         let (store, telegram) = (self.inner.store.clone(), self.inner.telegram.clone());
@@ -295,6 +317,19 @@ impl Sender {
                 Ok(())
             }
             Err(error) => self.failed(error, &pending).await,
+        }
+    }
+
+    /// Gives the file that is on its way a moment to arrive, since it would come once more after the next start.
+    async fn finish(&mut self) {
+        if self.upload.is_none() {
+            return;
+        }
+        let sent = tokio::time::timeout(LAST_UPLOAD, uploading(self.upload.as_mut())).await;
+        if let Ok(sent) = sent
+            && let Err(error) = self.uploaded(sent).await
+        {
+            tracing::warn!(chat = self.id, %error, "a file that has arrived is sent once more");
         }
     }
 

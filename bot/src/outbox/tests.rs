@@ -374,3 +374,29 @@ async fn where_drafts_are_refused_a_placeholder_is_edited() {
     );
     assert_eq!(scene.calls(Some("sendMessage")).await.len(), 2);
 }
+
+#[tokio::test]
+async fn a_bot_that_stops_gives_a_file_a_moment_to_arrive() {
+    let scene = Scene::new().await;
+    let place = scene.place("Files").await;
+    let slow = Fault::on("sendDocument", Kind::DelayMs(700));
+    let slow = scene.people.fault(&slow).await.unwrap();
+    let running = scene.start().await;
+    let file = crate::store::posts::Upload {
+        name: "log.txt".to_owned(),
+        body: crate::store::posts::Body::Text("log".to_owned()),
+    };
+    let content = Content::bringing(crate::render::Rich::plain("the log"), file).pop();
+    let post = running
+        .store
+        .post("file".to_owned(), place, None, content, Priority::Answer);
+    post.await.unwrap();
+    running.outbox.wake(place.chat);
+    scene.people.fault_hit(slow, PATIENCE).await.unwrap();
+    running.end().await;
+    let again = scene.start().await;
+    again.post(place, "later", "that was it", Priority::Answer).await;
+    scene.sees(place, "that was it").await;
+    assert_eq!(scene.calls(Some("sendDocument")).await.len(), 1);
+    again.end().await;
+}
