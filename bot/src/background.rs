@@ -21,6 +21,8 @@ const TOLD_CHARS: usize = 8_192;
 pub struct Background {
     /// What was written, commands and all; an edit that leaves it as it is changes nothing.
     pub written: String,
+    /// What of it was written or forwarded in further messages, behind the words of the first.
+    pub rest: Option<String>,
     /// Who wrote it, told from everybody else in the chat.
     pub author: Option<String>,
     /// When it was written, in Unix seconds.

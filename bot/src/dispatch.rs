@@ -57,7 +57,12 @@ async fn handle(bot: &Arc<Bot>, gathering: &mut Gathering, id: i64, update: Upda
             }
         }
         Update::Membership { chat, reachable } => membership(bot, chat, reachable).await?,
-        Update::Edited { message, at } => return edit::take(bot, id, message, at).await,
+        Update::Edited { message, at } => {
+            return match gathering.change(&message) {
+                Some(piece) => bot.store.amend(piece, id).await,
+                None => edit::take(bot, id, message, at).await,
+            };
+        }
         Update::Migrated { from, to } => migrate::chat(bot, from, to).await?,
         Update::Other => {}
     }
@@ -314,6 +319,7 @@ async fn background(bot: &Bot, update: Option<i64>, message: &Incoming) -> Resul
             message.username.as_deref(),
             namesake,
         )),
+        rest: message.rest.clone(),
         date: message.date,
         received,
         refers: message.refers.clone(),

@@ -14,6 +14,7 @@ use crate::agent::RunnerError;
 use crate::background::Background;
 use crate::bot::Bot;
 use crate::conversation::life;
+use crate::gather::merge::whole;
 use crate::lane::Carried;
 use crate::situation::{self, object, situation};
 use crate::store::StoreError;
@@ -36,9 +37,9 @@ pub async fn take(bot: &Arc<Bot>, update: i64, message: Incoming, at: i64) -> Re
         // What was never taken is not taken because it has changed.
         return bot.store.skip_update(update).await;
     };
-    // Of what was put together from several messages nobody knows which part this was.
-    let in_pieces = row.files.len() > 1 || message.forwarded.is_some();
-    if in_pieces || row.knows_edit(at, text) || text.trim().is_empty() {
+    // Of what was put together from several messages it is the first.
+    let text = &whole(text, row.background.rest.as_deref());
+    if message.forwarded.is_some() || row.knows_edit(at, text) || text.trim().is_empty() {
         return bot.store.skip_update(update).await;
     }
     let (chat, message_id) = (row.place.chat, row.message);

@@ -163,3 +163,69 @@ async fn what_does_not_fit_is_said_and_the_rest_goes() {
     assert!(posted[0].text.contains(told), "{}", posted[0].text);
     deep.stage.sees(deep.thread, told).await;
 }
+
+/// Somebody changes a message; it holds this now.
+async fn edits(deep: &Deep, message: i64, content: Value) {
+    let mut edited = json!({"edited_message": {
+        "message_id": message, "date": 1, "edit_date": 7, "is_topic_message": true, "message_thread_id": deep.thread,
+        "chat": {"id": deep.stage.forum, "type": "supergroup", "is_forum": true},
+        "from": {"id": deep.stage.ada, "first_name": "Ada"},
+    }});
+    for (key, value) in content.as_object().unwrap() {
+        edited["edited_message"][key] = value.clone();
+    }
+    deep.stage.people.inject(&edited).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_first_of_several_messages_can_be_changed_and_the_others_stay() {
+    let mut deep = Deep::start().await;
+    deep.stage.sees(deep.thread, "Starting a session").await;
+    deep.stage.kill();
+    let file = deep.stage.file("a.jpg", b"one".to_vec()).await;
+    let comment = json!({"text": "whta do they want?"});
+    deep.stage.sends(deep.thread, 9001, comment).await;
+    deep.stage
+        .sends(deep.thread, 9002, forwarded("more piers", "Grace"))
+        .await;
+    deep.stage.sends(deep.thread, 9004, picture("13", &file, "lok")).await;
+    deep.stage.sends(deep.thread, 9005, picture("13", &file, "")).await;
+    // What is complete waits for the session.
+    deep.stage.say(deep.thread, "and then?").await;
+    deep.stage.start();
+    deep.stage.say(deep.thread, "/help").await;
+    deep.stage.sees(deep.thread, "/deep –").await;
+    let comment = json!({"text": "what do they want?"});
+    edits(&deep, 9001, comment.clone()).await;
+    // As it is already, with a preview of something.
+    edits(&deep, 9001, comment).await;
+    edits(&deep, 9004, picture("13", &file, "look")).await;
+    deep.stage.say(deep.thread, "/usage").await;
+    deep.stage.sees(deep.thread, "still known of this topic").await;
+    deep.stage.ready(&deep.name, &deep.runner, &deep.endpoint).await;
+    let posted = given(&deep, 3).await;
+    assert_eq!(
+        posted[0].text,
+        "what do they want?\n\nForwarded from Grace:\n> more piers"
+    );
+    assert_eq!((posted[1].text.as_str(), files(&posted[1]).len()), ("look", 2));
+    assert_eq!(posted[2].text, "and then?");
+    assert_eq!(deep.stage.stands(deep.thread, "does not count").await, 0);
+}
+
+#[tokio::test]
+async fn a_piece_that_is_changed_before_the_others_are_there_says_the_new_words_also_after_a_crash() {
+    let mut deep = Deep::greeted().await;
+    let (one, two) = (
+        deep.stage.file("a.jpg", b"one".to_vec()).await,
+        deep.stage.file("b.jpg", b"two".to_vec()).await,
+    );
+    deep.stage.sends(deep.thread, 9001, picture("13", &one, "lok")).await;
+    edits(&deep, 9001, picture("13", &one, "look")).await;
+    deep.stage.all_taken().await;
+    deep.stage.kill();
+    deep.stage.sends(deep.thread, 9002, picture("13", &two, "")).await;
+    deep.stage.start();
+    let posted = given(&deep, 1).await;
+    assert_eq!((posted[0].text.as_str(), files(&posted[0]).len()), ("look", 2));
+}

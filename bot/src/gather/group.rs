@@ -120,6 +120,18 @@ impl Gathering {
         }
     }
 
+    /// Somebody has changed a message. Returns the update of the piece that it is, none if it is none.
+    pub fn change(&mut self, message: &Incoming) -> Option<i64> {
+        let mut pieces = self.open.iter_mut().flat_map(|group| &mut group.pieces);
+        let is_it = |piece: &&mut Piece| {
+            let known = &piece.message;
+            (known.place, known.message) == (message.place, message.message)
+        };
+        let piece = pieces.find(is_it)?;
+        piece.message = message.clone();
+        Some(piece.update)
+    }
+
     /// A group that is complete by now.
     pub fn complete(&mut self, now: Instant) -> Option<Group> {
         let at = self.open.iter().position(|group| group.complete_at(self.wait) <= now)?;
@@ -208,6 +220,23 @@ mod tests {
             ..message(2, None, false)
         };
         check(album(), other, false);
+    }
+
+    #[test]
+    fn a_piece_can_be_changed_while_others_are_waited_for() {
+        let now = Instant::now();
+        let mut gathering = Gathering::new(WAIT);
+        gathering.add(piece(message(1, Some("a"), false)), now);
+        gathering.add(piece(message(2, Some("a"), false)), now);
+        let changed = Incoming {
+            content: Content::Text("other words".to_owned()),
+            ..message(2, Some("a"), false)
+        };
+        assert_eq!(gathering.change(&changed), Some(2));
+        assert_eq!(gathering.change(&message(3, Some("a"), false)), None);
+        let group = gathering.complete(now + WAIT).unwrap();
+        assert_eq!(group.pieces[1].message, changed);
+        assert_eq!(gathering.change(&changed), None);
     }
 
     #[test]

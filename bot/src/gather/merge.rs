@@ -11,7 +11,10 @@ pub fn merge(mut pieces: Vec<Incoming>) -> Option<Incoming> {
         return pieces.pop();
     }
     pieces.sort_by_key(|piece| piece.message);
-    let text = pieces.iter().filter_map(words).collect::<Vec<_>>().join("\n\n");
+    let first = pieces.first().and_then(words).unwrap_or_default();
+    let rest = pieces.iter().skip(1).filter_map(words).collect::<Vec<_>>();
+    let rest = (!rest.is_empty()).then(|| rest.join("\n\n"));
+    let text = whole(&first, rest.as_deref());
     let files = pieces.iter().flat_map(|piece| piece.files.clone()).collect::<Vec<_>>();
     let unsupported = pieces.iter().find_map(|piece| match piece.content {
         Content::Unsupported(kind) => Some(kind),
@@ -28,9 +31,19 @@ pub fn merge(mut pieces: Vec<Incoming>) -> Option<Incoming> {
     let first = pieces.into_iter().next()?;
     Some(Incoming {
         content,
+        rest,
         files,
         ..first
     })
+}
+
+/// What a message says whose first piece says this.
+pub fn whole(first: &str, rest: Option<&str>) -> String {
+    let said = [first, rest.unwrap_or_default()];
+    said.into_iter()
+        .filter(|said| !said.is_empty())
+        .collect::<Vec<_>>()
+        .join("\n\n")
 }
 
 /// What a piece says; none when it says nothing.

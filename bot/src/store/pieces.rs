@@ -45,6 +45,20 @@ impl Store {
         .await
     }
 
+    /// The message of an update that is set aside is what this edit says from now on.
+    pub async fn amend(&self, piece: i64, edit: i64) -> Result<(), StoreError> {
+        self.transaction(move |tx| {
+            let amend = "UPDATE inbox SET raw = (
+                    SELECT json_object('update_id', ?1, 'message', json_extract(edit.raw, '$.edited_message'))
+                    FROM inbox edit WHERE edit.update_id = ?2
+                ) WHERE update_id = ?1";
+            tx.execute(amend, [piece, edit])?;
+            tx.execute("UPDATE inbox SET done = 1 WHERE update_id = ?1", [edit])?;
+            Ok(())
+        })
+        .await
+    }
+
     /// Updates that are set aside and became nothing yet, oldest first.
     pub async fn set_aside_before(&self) -> Result<Vec<(i64, Value)>, StoreError> {
         self.call(|connection| {

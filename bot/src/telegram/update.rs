@@ -73,6 +73,8 @@ pub struct Incoming {
     pub topic_name: Option<String>,
     /// What was written, or what stands under the files.
     pub content: Content,
+    /// What else it says if it was put together from several messages, behind the words of the first of them.
+    pub rest: Option<String>,
     /// Files that came with it.
     pub files: Vec<FileRef>,
     /// The album that it is a part of.
@@ -294,6 +296,7 @@ fn read_incoming(message: &Value, place: Place) -> Option<Incoming> {
         chat_title: string(message, "/chat/title").or_else(|| message.get("chat").map(person::name)),
         topic_name: string(message, "/reply_to_message/forum_topic_created/name"),
         content: said.content,
+        rest: None,
         files,
         album: string(message, "/media_group_id"),
         forwarded: forward::origin(message),
