@@ -33,6 +33,7 @@ pub mod hear;
 pub mod intake;
 pub mod judge;
 pub mod lane;
+pub mod menu;
 pub mod migrate;
 pub mod moved;
 pub mod observe;

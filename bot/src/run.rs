@@ -21,7 +21,7 @@ use crate::policies::Policies;
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
 use crate::telegram::{CallError, Telegram};
-use crate::{courier, dispatch, escalate, follow, grants, intake, lane, observe, offer, reach};
+use crate::{courier, dispatch, escalate, follow, grants, intake, lane, menu, observe, offer, reach};
 
 /// Runs the bot until it is told to stop or its store fails.
 pub async fn run(
@@ -85,6 +85,7 @@ pub async fn run(
     bot.spawn("escalations", escalate::run(bot.clone()));
     bot.spawn("offers", offer::run(bot.clone()));
     bot.spawn("grants", grants::run(bot.clone()));
+    bot.spawn("menu", menu::run(bot.clone()));
     bot.spawn("reach", reach::run(bot.clone(), reached));
     let channels = Channels {
         events,
@@ -129,7 +130,7 @@ async fn start(bot: Arc<Bot>, health: Health, channels: Channels) -> Result<(), 
     Ok(())
 }
 
-/// Learns the bot's own name, checks what it may see, sets the menu. None when the bot is stopped before that worked.
+/// Learns the bot's own name, checks what it may see. None when the bot is stopped before that worked.
 async fn introduce(
     telegram: &Telegram,
     settings: &Settings,
@@ -159,10 +160,6 @@ async fn introduce(
             "privacy mode is on: in groups the bot sees commands and replies only, unless it is an administrator. \
              Switch it off with /setprivacy at @BotFather and add the bot to the group again, or make it an administrator"
         );
-    }
-    let commands = longshore_routing::COMMANDS.map(|(_, name, what)| (name, what));
-    if let Err(error) = telegram.set_my_commands(&commands).await {
-        tracing::warn!(%error, "the menu of commands was not set");
     }
     Some(longshore_routing::Settings {
         allowed_users: settings.allowed_users.clone(),

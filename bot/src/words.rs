@@ -62,6 +62,9 @@ pub const ENDING: &str = "Ending the session …";
 /// The end of a session was undone.
 pub const GOES_ON: &str = "The session goes on; claude gets your word.";
 
+/// What a command does that a RoutingPolicy defines, in Telegram's menu.
+pub const COMMAND_OF_POLICY: &str = "a command of this installation";
+
 /// Access or rules have changed since a message was written that waited.
 pub const NO_LONGER: &str = "What this was for is over, and by now nothing may be run for it.";
 

@@ -8,7 +8,7 @@ use longshore_telegram_emulator::control::BotChange;
 use serde_json::{Value, json};
 use support::deep::Deep;
 use support::runner::Runner;
-use support::{PATIENCE, Stage};
+use support::{PATIENCE, Stage, in_time};
 
 /// What a runner says about itself.
 fn status(claude: &Value) -> Value {
@@ -425,16 +425,34 @@ async fn help_lists_all_and_the_menu_has_all_and_a_slip_is_understood() {
     let help = stage.sees(thread, "/help – ").await.text;
     stage.say(thread, "/statsu").await;
     stage.sees(thread, "Did you mean /status?").await;
-    let calls = stage.people.calls(&Default::default()).await.unwrap();
-    let menu = calls
-        .iter()
-        .find(|call| call.method.eq_ignore_ascii_case("setMyCommands"))
-        .unwrap_or_else(|| panic!("no menu in {calls:#?}"));
-    let menu = menu.params["commands"].to_string();
-    for (_, name, _) in longshore_routing::COMMANDS {
+    let own = longshore_routing::COMMANDS.map(|(_, name, _)| name);
+    for name in own {
         assert!(help.contains(&format!("/{name} – ")), "{name} in {help}");
-        assert!(menu.contains(name), "{name} in {menu}");
     }
+    menu(&stage, &own).await;
+    // Those of policies are there as long as the policies are.
+    let rule = json!({"name": "review", "match": {"commands": ["review"]}, "action": {"mode": "Task"}});
+    let policy = json!({"metadata": {"name": "team"}, "spec": {"rules": [rule]}});
+    stage.api.add("routingpolicies", "RoutingPolicy", policy);
+    menu(&stage, &[&own[..], &["review"]].concat()).await;
+    stage.api.delete("routingpolicies", "team");
+    menu(&stage, &own).await;
+}
+
+/// Waits until Telegram offers these commands.
+async fn menu(stage: &Stage, wanted: &[&str]) {
+    in_time(&format!("the menu {wanted:?}"), async {
+        loop {
+            let menus = stage.people.overview().await.unwrap().commands;
+            let commands = menus.values().filter_map(Value::as_array).flatten();
+            let names = commands.map(|command| command["command"].as_str().unwrap());
+            if names.eq(wanted.iter().copied()) {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -209,9 +209,10 @@ impl Telegram {
     }
 
     /// Sets the menu of commands that people see.
-    pub async fn set_my_commands(&self, commands: &[(&'static str, &'static str)]) -> Result<(), CallError> {
+    pub async fn set_my_commands(&self, commands: &[(String, String)]) -> Result<(), CallError> {
         let commands = commands
             .iter()
+            .cloned()
             .map(|(command, description)| BotCommand { command, description })
             .collect::<Vec<_>>();
         self.call(SetMyCommands { commands }).await.map(drop)
@@ -381,8 +382,8 @@ payload!(GetChatMember, "getChatMember");
 
 #[derive(Clone, Serialize)]
 struct BotCommand {
-    command: &'static str,
-    description: &'static str,
+    command: String,
+    description: String,
 }
 
 #[derive(Clone, Serialize)]
