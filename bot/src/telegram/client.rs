@@ -14,6 +14,11 @@ use teloxide_core::requests::Payload;
 use teloxide_core::{Bot, RequestError};
 
 use super::error::{self, CallError};
+use super::payload::{
+    AnswerCallbackQuery, BotCommand, EditMessageText, GetChatMember, GetFile, GetMe, GetUpdates, InlineKeyboard,
+    LinkPreviewOptions, ReactionType, ReplyParameters, SendChatAction, SendMessage, SendMessageDraft,
+    SetMessageReaction, SetMyCommands,
+};
 use crate::render::{Entity, Rich};
 
 /// How long Telegram holds a poll that has nothing to say.
@@ -344,143 +349,3 @@ fn id_of(sent: &Value) -> Result<i64, CallError> {
 fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("text, numbers and lists of them are JSON")
 }
-
-macro_rules! payload {
-    ($type:ty, $name:literal) => {
-        impl Payload for $type {
-            type Output = Value;
-            const NAME: &'static str = $name;
-        }
-    };
-}
-
-#[derive(Clone, Serialize)]
-struct GetUpdates {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    offset: Option<i64>,
-    timeout: u32,
-    allowed_updates: &'static [&'static str],
-}
-payload!(GetUpdates, "getUpdates");
-
-#[derive(Clone, Serialize)]
-struct GetFile {
-    file_id: String,
-}
-payload!(GetFile, "getFile");
-
-#[derive(Clone, Serialize)]
-struct GetMe {}
-payload!(GetMe, "getMe");
-
-#[derive(Clone, Serialize)]
-struct GetChatMember {
-    chat_id: i64,
-    user_id: i64,
-}
-payload!(GetChatMember, "getChatMember");
-
-#[derive(Clone, Serialize)]
-struct BotCommand {
-    command: String,
-    description: String,
-}
-
-#[derive(Clone, Serialize)]
-struct SetMyCommands {
-    commands: Vec<BotCommand>,
-}
-payload!(SetMyCommands, "setMyCommands");
-
-#[derive(Clone, Serialize)]
-struct ReplyParameters {
-    message_id: i64,
-    allow_sending_without_reply: bool,
-}
-
-impl ReplyParameters {
-    fn to(message_id: i64) -> Self {
-        Self {
-            message_id,
-            allow_sending_without_reply: true,
-        }
-    }
-}
-
-#[derive(Clone, Serialize)]
-struct SendMessage {
-    chat_id: i64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message_thread_id: Option<i64>,
-    text: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reply_parameters: Option<ReplyParameters>,
-}
-payload!(SendMessage, "sendMessage");
-
-#[derive(Clone, Serialize)]
-struct LinkPreviewOptions {
-    is_disabled: bool,
-}
-
-#[derive(Clone, Serialize)]
-struct InlineKeyboard {
-    inline_keyboard: Vec<Vec<Button>>,
-}
-
-#[derive(Clone, Serialize)]
-struct EditMessageText {
-    chat_id: i64,
-    message_id: i64,
-    text: String,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    entities: Vec<Entity>,
-    link_preview_options: LinkPreviewOptions,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reply_markup: Option<InlineKeyboard>,
-}
-payload!(EditMessageText, "editMessageText");
-
-#[derive(Clone, Serialize)]
-struct SendMessageDraft {
-    chat_id: i64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message_thread_id: Option<i64>,
-    draft_id: i64,
-    text: String,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    entities: Vec<Entity>,
-}
-payload!(SendMessageDraft, "sendMessageDraft");
-
-#[derive(Clone, Serialize)]
-struct ReactionType {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    emoji: String,
-}
-
-#[derive(Clone, Serialize)]
-struct SetMessageReaction {
-    chat_id: i64,
-    message_id: i64,
-    reaction: Vec<ReactionType>,
-}
-payload!(SetMessageReaction, "setMessageReaction");
-
-#[derive(Clone, Serialize)]
-struct SendChatAction {
-    chat_id: i64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message_thread_id: Option<i64>,
-    action: &'static str,
-}
-payload!(SendChatAction, "sendChatAction");
-
-#[derive(Clone, Serialize)]
-struct AnswerCallbackQuery {
-    callback_query_id: String,
-    text: String,
-    show_alert: bool,
-}
-payload!(AnswerCallbackQuery, "answerCallbackQuery");
