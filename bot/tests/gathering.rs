@@ -183,12 +183,12 @@ async fn the_first_of_several_messages_can_be_changed_and_the_others_stay() {
     deep.stage.sees(deep.thread, "Starting a session").await;
     deep.stage.kill();
     let file = deep.stage.file("a.jpg", b"one".to_vec()).await;
-    let comment = json!({"text": "whta do they want?"});
+    let comment = json!({"text": "what do you want?"});
     deep.stage.sends(deep.thread, 9001, comment).await;
     deep.stage
         .sends(deep.thread, 9002, forwarded("more piers", "Grace"))
         .await;
-    deep.stage.sends(deep.thread, 9004, picture("13", &file, "lok")).await;
+    deep.stage.sends(deep.thread, 9004, picture("13", &file, "see")).await;
     deep.stage.sends(deep.thread, 9005, picture("13", &file, "")).await;
     // What is complete waits for the session.
     deep.stage.say(deep.thread, "and then?").await;
@@ -220,7 +220,7 @@ async fn a_piece_that_is_changed_before_the_others_are_there_says_the_new_words_
         deep.stage.file("a.jpg", b"one".to_vec()).await,
         deep.stage.file("b.jpg", b"two".to_vec()).await,
     );
-    deep.stage.sends(deep.thread, 9001, picture("13", &one, "lok")).await;
+    deep.stage.sends(deep.thread, 9001, picture("13", &one, "see")).await;
     edits(&deep, 9001, picture("13", &one, "look")).await;
     deep.stage.all_taken().await;
     deep.stage.kill();
