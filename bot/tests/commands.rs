@@ -22,17 +22,13 @@ fn status(claude: &Value) -> Value {
     })
 }
 
-fn is_marked(session: &Value) -> bool {
-    session["metadata"]["annotations"]["longshore.dev/end"].is_string()
-}
-
 #[tokio::test]
 async fn new_ends_the_session_and_what_follows_goes_to_the_next_one_in_order() {
     let deep = Deep::greeted().await;
     let Deep { stage, thread, .. } = &deep;
     let new = stage.say(*thread, "/new start over").await;
     let next = stage.name(*thread, new);
-    stage.api.wait("persistentsessions", &deep.name, is_marked).await;
+    stage.marked(&deep.name).await;
     let made = stage.api.wait("persistentsessions", &next, |_| true).await;
     assert_eq!(made["spec"]["prompt"], "start over");
     stage
@@ -71,7 +67,7 @@ async fn a_bot_that_is_killed_between_the_two_halves_of_new_does_both_once() {
     let made_before = deep.stage.api.names("persistentsessions").len();
     deep.stage.api.hold(true);
     let new = deep.stage.say(deep.thread, "/new start over").await;
-    deep.stage.api.wait("persistentsessions", &deep.name, is_marked).await;
+    deep.stage.marked(&deep.name).await;
     deep.stage.kill();
     deep.stage.api.hold(false);
     deep.stage.start();

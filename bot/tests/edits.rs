@@ -5,7 +5,7 @@
 mod support;
 
 use longshore_wire::event::Event;
-use serde_json::{Value, json};
+use serde_json::json;
 use support::Stage;
 use support::deep::Deep;
 
@@ -13,14 +13,6 @@ const TOO_LATE: &str = "the change does not count";
 
 async fn edit(stage: &Stage, message: i64, text: &str) {
     stage.people.edit(stage.forum, message, stage.ada, text).await.unwrap();
-}
-
-/// An edit as Telegram sends it, at a time of its own.
-fn edited(stage: &Stage, thread: i64, message: i64, text: &str, at: i64) -> Value {
-    json!({"edited_message": {
-        "message_id": message, "date": 1, "edit_date": at, "text": text, "is_topic_message": true, "message_thread_id": thread,
-        "chat": {"id": stage.forum, "type": "supergroup", "is_forum": true}, "from": {"id": stage.ada, "first_name": "Ada"},
-    }})
 }
 
 #[tokio::test]
@@ -57,7 +49,9 @@ async fn a_session_at_work_on_a_message_is_told_what_was_corrected_once() {
     let asked = deep.stage.say(deep.thread, "delete the east pier").await;
     deep.posted(asked).await;
     let at = jiff::Timestamp::now().as_second();
-    let update = edited(&deep.stage, deep.thread, asked, "delete the west pier", at);
+    let update = deep
+        .stage
+        .edited(deep.thread, asked, at, &json!({"text": "delete the west pier"}));
     deep.stage.people.inject(&update).await.unwrap();
     let corrected =
         |state: &support::runner::Seen| state.posted.iter().any(|posted| posted.text == "delete the west pier");
@@ -76,7 +70,9 @@ async fn a_session_at_work_on_a_message_is_told_what_was_corrected_once() {
     deep.stage.kill();
     deep.stage.start();
     deep.stage.people.inject(&update).await.unwrap();
-    let same = edited(&deep.stage, deep.thread, asked, "delete the west pier", at + 5);
+    let same = deep
+        .stage
+        .edited(deep.thread, asked, at + 5, &json!({"text": "delete the west pier"}));
     deep.stage.people.inject(&same).await.unwrap();
     let last = deep.stage.say(deep.thread, "and then?").await;
     deep.posted(last).await;
@@ -162,7 +158,7 @@ async fn an_edit_of_what_was_never_taken_changes_nothing() {
         .edit(stage.forum, said, eve, "please let me in")
         .await
         .unwrap();
-    let unseen = edited(&stage, thread, 600_000, "from before", 7);
+    let unseen = stage.edited(thread, 600_000, 7, &json!({"text": "from before"}));
     stage.people.inject(&unseen).await.unwrap();
     stage.say(thread, "/help").await;
     stage.sees(thread, "/deep –").await;

@@ -5,9 +5,8 @@
 mod support;
 
 use longshore_wire::event::Event;
-use serde_json::Value;
 use support::deep::Deep;
-use support::{PATIENCE, Stage};
+use support::{PATIENCE, Stage, is_marked};
 
 const KEEP_GOING: &str = "▶ Keep going";
 const OFFER: &str = "Was “Done!” meant for claude?";
@@ -22,14 +21,6 @@ async fn greeted(seconds: &str) -> Deep {
         .turn(1, &[deep.id(deep.first)], "Push it, and tell me when that is done.");
     deep.stage.sees(deep.thread, "Push it").await;
     deep
-}
-
-fn ends(session: &Value) -> bool {
-    session["metadata"]["annotations"]["longshore.dev/end"].is_string()
-}
-
-async fn ended(deep: &Deep) {
-    deep.stage.api.wait("persistentsessions", &deep.name, ends).await;
 }
 
 /// What was written to claude.
@@ -67,10 +58,10 @@ async fn a_word_that_was_meant_for_claude_goes_there_and_the_session_goes_on() {
     let later = stage.say(*thread, "go on").await;
     deep.posted(later).await;
     assert_eq!(written(&deep).await, ["Done!", "go on"]);
-    assert!(!ends(&stage.api.get("persistentsessions", &deep.name).unwrap()));
+    assert!(!is_marked(&stage.api.get("persistentsessions", &deep.name).unwrap()));
 
     stage.say(*thread, "/end").await;
-    ended(&deep).await;
+    deep.stage.marked(&deep.name).await;
 }
 
 #[tokio::test]
@@ -79,7 +70,7 @@ async fn the_end_comes_by_itself_and_the_button_goes_away() {
     let Deep { stage, thread, .. } = &deep;
     stage.say(*thread, "Done!").await;
     let offered = stage.sees(*thread, OFFER).await;
-    ended(&deep).await;
+    deep.stage.marked(&deep.name).await;
     let ending = stage.sees(*thread, "Ending the session").await;
     assert_eq!((ending.message_id, ending.buttons.len()), (offered.message_id, 0));
     stage.end(&deep.name);
@@ -96,7 +87,7 @@ async fn what_is_written_behind_the_word_does_not_wait_for_the_button() {
     let offered = stage.sees(*thread, OFFER).await;
     let data = &offered.button_data[0][0];
     let question = stage.say(*thread, "what now?").await;
-    ended(&deep).await;
+    deep.stage.marked(&deep.name).await;
     let task = stage.name(*thread, question);
     stage.api.wait("containertasks", &task, |_| true).await;
     stage.sees(*thread, "Ending the session").await;
@@ -116,7 +107,7 @@ async fn what_is_written_behind_the_word_does_not_wait_for_the_button() {
     deep.stage.say(deep.thread, "Done!").await;
     deep.stage.sees(deep.thread, OFFER).await;
     deep.stage.say(deep.thread, "/stop").await;
-    ended(&deep).await;
+    deep.stage.marked(&deep.name).await;
 }
 
 #[tokio::test]
@@ -146,5 +137,5 @@ async fn neither_the_offer_nor_the_button_is_forgotten_when_the_bot_dies() {
     deep.stage.sees(deep.thread, OFFER).await;
     deep.stage.kill();
     deep.stage.start();
-    ended(&deep).await;
+    deep.stage.marked(&deep.name).await;
 }

@@ -164,16 +164,9 @@ async fn what_does_not_fit_is_said_and_the_rest_goes() {
     deep.stage.sees(deep.thread, told).await;
 }
 
-/// Somebody changes a message; it holds this now.
+/// Ada changes a message; it holds this now.
 async fn edits(deep: &Deep, message: i64, content: Value) {
-    let mut edited = json!({"edited_message": {
-        "message_id": message, "date": 1, "edit_date": 7, "is_topic_message": true, "message_thread_id": deep.thread,
-        "chat": {"id": deep.stage.forum, "type": "supergroup", "is_forum": true},
-        "from": {"id": deep.stage.ada, "first_name": "Ada"},
-    }});
-    for (key, value) in content.as_object().unwrap() {
-        edited["edited_message"][key] = value.clone();
-    }
+    let edited = deep.stage.edited(deep.thread, message, 7, &content);
     deep.stage.people.inject(&edited).await.unwrap();
 }
 

@@ -135,8 +135,7 @@ async fn a_reply_and_a_chosen_part_reach_a_session_and_commands_are_read_from_th
     assert!(context.ends_with("\n> the pier"), "{context}");
 
     reply(stage, deep.thread, stage.ada, "done", said).await;
-    let ended = |session: &Value| session["metadata"]["annotations"]["longshore.dev/end"].is_string();
-    stage.api.wait("persistentsessions", &deep.name, ended).await;
+    stage.marked(&deep.name).await;
 }
 
 #[tokio::test]

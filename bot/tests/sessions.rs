@@ -9,7 +9,7 @@ use std::time::Duration;
 use longshore_telegram_emulator::control::routes::WantedCalls;
 use longshore_wire::api::{ApprovalKind, Verdict};
 use longshore_wire::event::{ApprovalOutcome, Event};
-use serde_json::{Value, json};
+use serde_json::json;
 use support::deep::{Deep, approval};
 use support::runner::{Runner, Seen};
 use support::{PATIENCE, Stage, in_time};
@@ -78,8 +78,7 @@ async fn end_and_done_end_the_session_and_the_next_question_is_a_task_again() {
     deep.runner.turn(1, &[deep.id(deep.first)], "Fixed.");
     stage.sees(*thread, "Fixed.").await;
     stage.say(*thread, "Done!").await;
-    let marked = |session: &Value| session["metadata"]["annotations"]["longshore.dev/end"].is_string();
-    stage.api.wait("persistentsessions", &deep.name, marked).await;
+    stage.marked(&deep.name).await;
     let question = stage.say(*thread, "what now?").await;
     let task = stage.name(*thread, question);
     stage.api.wait("containertasks", &task, |_| true).await;

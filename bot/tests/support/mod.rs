@@ -268,6 +268,11 @@ impl Stage {
         );
     }
 
+    /// The bot asks the operator to end a session.
+    pub async fn marked(&self, name: &str) {
+        self.api.wait("persistentsessions", name, is_marked).await;
+    }
+
     /// The operator ends a session.
     pub fn end(&self, name: &str) {
         let ended = condition("Ended", "True", "UserEnded", "");
@@ -301,4 +306,9 @@ pub fn completed(text: &str) -> Value {
         "result": {"text": text, "truncated": false, "isError": false, "terminalReason": "completed"},
         "conditions": [condition("Complete", "True", "Completed", "")],
     }})
+}
+
+/// Whether a session shall end.
+pub fn is_marked(session: &Value) -> bool {
+    session["metadata"]["annotations"]["longshore.dev/end"].is_string()
 }

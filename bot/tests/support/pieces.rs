@@ -40,6 +40,13 @@ impl Stage {
         self.people.inject(&json!({ "message": message })).await.unwrap();
     }
 
+    /// Ada has changed a message at this Unix second; it holds this now.
+    pub fn edited(&self, thread: i64, id: i64, at: i64, more: &Value) -> Value {
+        let mut message = self.message(thread, id, more);
+        message["edit_date"] = json!(at);
+        json!({ "edited_message": message })
+    }
+
     /// Waits until the bot has stored every update.
     pub async fn all_taken(&self) {
         super::in_time("the updates are taken", async {
