@@ -90,13 +90,8 @@ async fn rewritten(
     }
     situation.task = situation.task.filter(|task| Some(task) != row.object.as_ref());
     let router = bot.policies.router().await;
-    let mut decision = situation::decide(bot, &router, &situation, &written(row, text)).decision;
-    decision.reason = format!("it was changed while it waited; {}", decision.reason);
-    if matches!(decision.mode, Mode::Ignore | Mode::Offer) {
-        decision.mode = Mode::Reply {
-            text: words::NO_LONGER.to_owned(),
-        };
-    }
+    let decision = situation::decide(bot, &router, &situation, &written(row, text)).decision;
+    let decision = situation::anew(decision, "it was changed while it waited", words::NO_LONGER);
     let object = object(
         &decision,
         &situation,

@@ -7,45 +7,33 @@ use tokio::time::Instant;
 
 use crate::bot::Bot;
 use crate::conversation::{farewell, life};
+use crate::lane::Carried;
 use crate::store::StoreError;
+use crate::store::farewells::Farewell;
 use crate::store::messages::MessageRow;
 use crate::store::posts::Content;
 use crate::telegram::update::Press;
 use crate::words;
 
-/// What is to be done about a word that ends the session.
-pub enum End {
-    /// It cannot be undone any more.
-    Now,
-    /// It may be undone until then.
-    At(Instant),
-    /// It was undone.
-    Undone,
-}
-
-/// Offers to undo the end that a word asks for, and tells how long to wait with it.
-pub async fn of(bot: &Bot, row: &MessageRow, word: &str) -> Result<End, StoreError> {
+/// Holds the end of a session up for as long as it can be undone, if a word asks for it. None when it is to be carried out.
+pub async fn hold(bot: &Bot, row: &MessageRow, word: Option<&str>) -> Result<Option<Carried>, StoreError> {
     let keep_going = bot.settings.keep_going;
-    if keep_going.is_zero() {
+    let Some(word) = word.filter(|_| !keep_going.is_zero()) else {
         bot.show_progress(row, words::ENDING).await?;
-        return Ok(End::Now);
-    }
+        return Ok(None);
+    };
     let now = Timestamp::now().as_millisecond();
     let latest = now.saturating_add(keep_going.as_millis().try_into().unwrap_or(i64::MAX));
     let offer = farewell::offer(row.row, word, keep_going.as_secs());
-    let Some(due) = bot.store.farewell(row, latest, offer).await? else {
-        return Ok(End::Undone);
-    };
-    // A clock that was set back does not make it longer.
-    if let Ok(left) = u64::try_from(due.min(latest) - now)
-        && left > 0
-    {
-        return Ok(End::At(Instant::now() + Duration::from_millis(left)));
-    }
     let over = Content::plain(words::ENDING);
-    Ok(match bot.store.close_farewell(row.row, over).await? {
-        true => End::Now,
-        false => End::Undone,
+    Ok(match bot.store.farewell(row.row, (now, latest), offer, over).await? {
+        Farewell::Until(due) => {
+            let left = Duration::from_millis(due.abs_diff(now));
+            Some(Carried::At(Instant::now() + left))
+        }
+        Farewell::Over => None,
+        // The lane looks at it again.
+        Farewell::Undone => Some(Carried::Done),
     })
 }
 

@@ -18,7 +18,6 @@ use crate::bot::{Bot, LONGEST_WAIT};
 use crate::chat::Place;
 use crate::cluster::write::{WantedTask, WriteError};
 use crate::deliver::Again;
-use crate::farewell::End;
 use crate::outbox::pace::Priority;
 use crate::store::StoreError;
 use crate::store::corrections::Correction;
@@ -204,12 +203,9 @@ async fn decided(bot: &Arc<Bot>, row: &MessageRow) -> Result<Carried, StoreError
             deliver::to_session(bot, row, session, None, again).await?;
             Ok(Carried::Done)
         }
-        Mode::EndSession { session, word } => match word {
-            Some(word) => end_by_word(bot, row, session, word).await,
-            None => {
-                bot.show_progress(row, words::ENDING).await?;
-                end_session(bot, row, session).await
-            }
+        Mode::EndSession { session, word } => match farewell::hold(bot, row, word.as_deref()).await? {
+            Some(carried) => Ok(carried),
+            None => end_session(bot, row, session).await,
         },
         // Carried out beside the lanes, or while deciding.
         Mode::Ignore
@@ -395,15 +391,6 @@ async fn end_for_another(bot: &Arc<Bot>, row: &MessageRow, old: &str) -> Result<
             }
             Ok(Some(carried))
         }
-    }
-}
-
-/// The end can be undone for a while.
-async fn end_by_word(bot: &Arc<Bot>, row: &MessageRow, name: &str, word: &str) -> Result<Carried, StoreError> {
-    match farewell::of(bot, row, word).await? {
-        End::Now => end_session(bot, row, name).await,
-        End::At(then) => Ok(Carried::At(then)),
-        End::Undone => Ok(Carried::Done),
     }
 }
 

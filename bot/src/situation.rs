@@ -112,8 +112,7 @@ pub fn known_as(bot: &Bot, router: &Router, chat: i64) -> i64 {
     }
 }
 
-/// Decides anew about a message that was taken before, by what is known now. Somebody waits for what becomes of it: what nobody would
-/// take is answered with `instead`.
+/// Decides anew about a message that was taken before, by what is known now. Somebody waits for what becomes of it.
 async fn decide_anew(
     bot: &Bot,
     row: &MessageRow,
@@ -131,19 +130,14 @@ async fn decide_anew(
         file,
     };
     let router = bot.policies.router().await;
-    let mut decision = decide(bot, &router, &situation, &message).decision;
+    let decision = decide(bot, &router, &situation, &message).decision;
+    let decision = anew(decision, since, instead);
     let object = object(
         &decision,
         &situation,
         row.message,
         bot.moved.former(row.place.chat).is_some(),
     );
-    decision.reason = format!("{since}; {}", decision.reason);
-    if matches!(decision.mode, Mode::Ignore | Mode::Offer) {
-        decision.mode = Mode::Reply {
-            text: instead.to_owned(),
-        };
-    }
     tracing::info!(
         chat = row.place.chat,
         message_id = row.message,
@@ -152,6 +146,17 @@ async fn decide_anew(
         "decided again"
     );
     Ok((decision, object))
+}
+
+/// A decision about a message that was taken before, since something has changed: what nobody would take is answered with `instead`.
+pub fn anew(mut decision: Decision, since: &str, instead: &str) -> Decision {
+    decision.reason = format!("{since}; {}", decision.reason);
+    if matches!(decision.mode, Mode::Ignore | Mode::Offer) {
+        decision.mode = Mode::Reply {
+            text: instead.to_owned(),
+        };
+    }
+    decision
 }
 
 /// What is known of a message once somebody has listened to it.

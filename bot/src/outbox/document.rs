@@ -7,7 +7,6 @@
 //! A large file takes minutes, so the call is made beside the others of its chat, one file at a time: what is urgent does not wait
 //! for it.
 
-use tokio::task::JoinError;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::sender::{Sender, counted};
@@ -22,13 +21,13 @@ use crate::words;
 const MAX_UPLOAD: usize = 50 << 20;
 
 /// What came of a call that sends a file; the id of its message.
-type Sent = Result<Result<Result<i64, CallError>, StoreError>, JoinError>;
+type Sent = Result<Result<i64, CallError>, StoreError>;
 
 /// A file that is on its way.
 pub(super) struct Upload {
     pending: Pending,
     file: posts::Upload,
-    call: AbortOnDropHandle<Result<Result<i64, CallError>, StoreError>>,
+    call: AbortOnDropHandle<Sent>,
 }
 
 /// Whether a post brings a file.
@@ -39,7 +38,10 @@ pub(super) fn brings_file(pending: &Pending) -> bool {
 /// Waits until the file has arrived, or has not; for ever without one.
 pub(super) async fn uploading(upload: Option<&mut Upload>) -> Sent {
     match upload {
-        Some(upload) => (&mut upload.call).await,
+        Some(upload) => {
+            let sent = (&mut upload.call).await;
+            sent.unwrap_or_else(|error| Ok(Err(CallError::Unknown(error.to_string()))))
+        }
         None => std::future::pending().await,
     }
 }
@@ -94,9 +96,8 @@ impl Sender {
             return Ok(());
         };
         self.pace.ended(self.inner.now(), pending.priority);
-        let sent = sent.unwrap_or_else(|error| Ok(Err(CallError::Unknown(error.to_string()))))?;
         let store = self.inner.store.clone();
-        match sent {
+        match sent? {
             Ok(id) => {
                 self.went_well(pending.place);
                 store.sent_whole(pending.post, id, pending.version).await?;

@@ -64,8 +64,7 @@ fn tell(tx: &Transaction<'_>, row: i64, content: &Content) -> Result<(), StoreEr
     if message.state < MessageState::Answered {
         return messages::answer(tx, row, vec![content.clone()], Priority::Answer);
     }
-    let key = answer_key(message.place, message.message, 0);
-    let post = posts::ensure(tx, &key, message.place, Some(message.message), Some(row))?;
+    let post = messages::answer_post(tx, &message, 0)?;
     posts::show(tx, post, content, Priority::Answer)
 }
 

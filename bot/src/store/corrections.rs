@@ -8,6 +8,7 @@ use longshore_routing::{Decision, Mode};
 use longshore_wire::MessageId;
 use rusqlite::{OptionalExtension, Transaction, params};
 
+use super::inbox::done;
 use super::messages::{self, MessageRow, MessageState};
 use super::posts::{self, Content};
 use super::{Json, Store, StoreError};
@@ -64,11 +65,6 @@ pub(super) fn too_late(tx: &Transaction<'_>, message: &MessageRow) -> Result<(),
     let key = format!("edit/{}/{}", message.place.chat, message.message);
     let post = posts::ensure(tx, &key, message.place, Some(message.message), None)?;
     posts::show(tx, post, &Content::plain(words::EDIT_TOO_LATE), Priority::Notice)
-}
-
-fn done(tx: &Transaction<'_>, update: i64) -> Result<(), StoreError> {
-    tx.execute("UPDATE inbox SET done = 1 WHERE update_id = ?1", [update])?;
-    Ok(())
 }
 
 /// When an edit was made, told from others of the same second; in milliseconds, behind those that are known.

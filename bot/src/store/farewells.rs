@@ -6,48 +6,60 @@
 use longshore_routing::{Decision, Mode};
 use rusqlite::{Transaction, params};
 
-use super::messages::{self, MessageRow, MessageState, answer_key};
+use super::messages::{self, MessageRow, MessageState};
 use super::moved::HERE;
 use super::posts::{self, Content};
-use super::{Json, Store, StoreError};
+use super::{Store, StoreError};
 use crate::outbox::pace::Priority;
 
+/// How the end that a message asks for stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Farewell {
+    /// It can be undone until then, in Unix milliseconds.
+    Until(i64),
+    /// It is to be carried out, and cannot be undone any more.
+    Over,
+    /// It was undone.
+    Undone,
+}
+
 impl Store {
-    /// Offers to undo the end that this message asks for, until `due`, in Unix milliseconds; another call changes neither. Returns
-    /// when to carry the end out, none if it was undone. Once something else is written in the place there is no wait.
-    pub async fn farewell(&self, message: &MessageRow, due: i64, offer: Content) -> Result<Option<i64>, StoreError> {
-        let (row, place) = (message.row, message.place);
+    /// Offers to undo the end that this message asks for, from `now` until `latest` the first time, in Unix milliseconds, but no longer
+    /// than until something else is written in the place. Shows `offer` for that time and `over` behind it.
+    pub async fn farewell(
+        &self,
+        row: i64,
+        (now, latest): (i64, i64),
+        offer: Content,
+        over: Content,
+    ) -> Result<Farewell, StoreError> {
         self.transaction(move |tx| {
-            if still_ending(tx, row)?.is_none() {
-                return Ok(None);
-            }
+            let Some(message) = still_ending(tx, row)? else {
+                return Ok(Farewell::Undone);
+            };
+            let post = messages::answer_post(tx, &message, 0)?;
             let begun = tx.execute(
                 "INSERT OR IGNORE INTO farewells (message, due, state) VALUES (?1, ?2, 'open')",
-                params![row, due],
+                [row, latest],
             )?;
             if begun > 0 {
-                show(tx, row, &offer, Priority::Answer)?;
+                posts::show(tx, post, &offer, Priority::Answer)?;
             }
+            let place = message.place;
             let gone_on = tx
                 .prepare_cached(&format!("SELECT 1 FROM messages WHERE {HERE} AND row > ?3"))?
                 .exists(params![place.chat, place.thread_key(), row])?;
-            let due = tx.query_row("SELECT due FROM farewells WHERE message = ?1", [row], |row| row.get(0))?;
-            Ok(Some(if gone_on { 0 } else { due }))
-        })
-        .await
-    }
-
-    /// From now on the end that this message asks for cannot be undone. False if it was.
-    pub async fn close_farewell(&self, row: i64, over: Content) -> Result<bool, StoreError> {
-        self.transaction(move |tx| {
-            if still_ending(tx, row)?.is_none() {
-                return Ok(false);
+            let due: i64 = tx.query_row("SELECT due FROM farewells WHERE message = ?1", [row], |row| row.get(0))?;
+            // A clock that was set back does not make it longer.
+            let due = due.min(latest);
+            if due > now && !gone_on {
+                return Ok(Farewell::Until(due));
             }
             let closed = "UPDATE farewells SET state = 'over' WHERE message = ?1 AND state = 'open'";
             if tx.execute(closed, [row])? > 0 {
-                show(tx, row, &over, Priority::Placeholder)?;
+                posts::show(tx, post, &over, Priority::Placeholder)?;
             }
-            Ok(true)
+            Ok(Farewell::Over)
         })
         .await
     }
@@ -95,16 +107,14 @@ impl Store {
                 },
                 reason,
             };
-            tx.execute(
-                "UPDATE messages SET decision = ?2 WHERE row = ?1",
-                params![row, Json(&decision)],
-            )?;
+            messages::decide_again(tx, row, &decision, Some(session))?;
             tx.execute(
                 "UPDATE sessions SET state = CASE WHEN uid IS NULL THEN 'wanted' ELSE 'live' END
                  WHERE name = ?1 AND state = 'ending'",
                 [session],
             )?;
-            show(tx, row, &goes_on, Priority::Placeholder)?;
+            let post = messages::answer_post(tx, &message, 0)?;
+            posts::show(tx, post, &goes_on, Priority::Placeholder)?;
             Ok(true)
         })
         .await
@@ -117,14 +127,4 @@ fn still_ending(tx: &Transaction<'_>, row: i64) -> Result<Option<MessageRow>, St
     Ok(message.filter(|message| {
         message.state == MessageState::Routed && matches!(message.decision.mode, Mode::EndSession { .. })
     }))
-}
-
-/// Shows it where the final words about the message will stand.
-fn show(tx: &Transaction<'_>, row: i64, content: &Content, priority: Priority) -> Result<(), StoreError> {
-    let Some(message) = messages::select_one(tx, row)? else {
-        return Ok(());
-    };
-    let key = answer_key(message.place, message.message, 0);
-    let post = posts::ensure(tx, &key, message.place, Some(message.message), Some(row))?;
-    posts::show(tx, post, content, priority)
 }

@@ -1,7 +1,7 @@
 //! Updates as they came. A replayed update is a no-op, whatever has become of it since.
 
 use longshore_wire::MessageId;
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::Value;
 
 use super::messages::NewMessage;
@@ -9,6 +9,12 @@ use super::{Json, Store, StoreError};
 
 /// How long updates are remembered that nothing is left to do for. Telegram repeats none after a day.
 const REMEMBER_SECONDS: i64 = 7 * 86_400;
+
+/// Nothing is left to do for this update.
+pub(super) fn done(connection: &Connection, update: i64) -> Result<(), StoreError> {
+    connection.execute("UPDATE inbox SET done = 1 WHERE update_id = ?1", [update])?;
+    Ok(())
+}
 
 impl Store {
     /// Stores updates that are not known yet.
@@ -65,11 +71,7 @@ impl Store {
 
     /// Nothing becomes of this update.
     pub async fn skip_update(&self, update: i64) -> Result<(), StoreError> {
-        self.call(move |connection| {
-            connection.execute("UPDATE inbox SET done = 1 WHERE update_id = ?1", [update])?;
-            Ok(())
-        })
-        .await
+        self.call(move |connection| done(connection, update)).await
     }
 
     /// This message becomes of the update. From here on the message carries on by itself.
@@ -82,7 +84,7 @@ impl Store {
         self.transaction(move |tx| {
             super::messages::insert(tx, &message)?;
             for update in &updates {
-                tx.execute("UPDATE inbox SET done = 1 WHERE update_id = ?1", [*update])?;
+                done(tx, *update)?;
             }
             let id = MessageId::from_telegram(message.place.chat, message.message);
             match super::messages::by_wire_id(tx, id)? {

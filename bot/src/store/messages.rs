@@ -265,12 +265,17 @@ pub(super) fn answer(
         return Ok(());
     }
     for (part, content) in marked(parts, message.background.late).into_iter().enumerate() {
-        let key = answer_key(message.place, message.message, part);
-        let post = posts::ensure(tx, &key, message.place, Some(message.message), Some(row))?;
+        let post = answer_post(tx, &message, part)?;
         posts::show(tx, post, &content, priority)?;
     }
     tx.execute("UPDATE messages SET state = 'answered' WHERE row = ?1", [row])?;
     Ok(())
+}
+
+/// The post with this part of the words about a message, made unless it exists.
+pub(super) fn answer_post(tx: &Transaction<'_>, message: &MessageRow, part: usize) -> Result<i64, StoreError> {
+    let key = answer_key(message.place, message.message, part);
+    posts::ensure(tx, &key, message.place, Some(message.message), Some(message.row))
 }
 
 impl Store {
@@ -493,7 +498,13 @@ impl Store {
     }
 }
 
-fn decide_again(tx: &Transaction<'_>, row: i64, decision: &Decision, object: Option<&str>) -> Result<(), StoreError> {
+/// Puts another decision in the place of one that is not carried out.
+pub(super) fn decide_again(
+    tx: &Transaction<'_>,
+    row: i64,
+    decision: &Decision,
+    object: Option<&str>,
+) -> Result<(), StoreError> {
     tx.execute(
         "UPDATE messages SET decision = ?2, object = ?3, express = ?4, state = 'routed'
          WHERE row = ?1 AND state IN ('routed', 'posting')",

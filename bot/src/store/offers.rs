@@ -8,6 +8,7 @@
 use longshore_routing::Guest;
 use rusqlite::{OptionalExtension, Transaction, params};
 
+use super::inbox::done;
 use super::posts::{self, Content};
 use super::{Json, Store, StoreError};
 use crate::chat::Place;
@@ -192,7 +193,7 @@ impl Store {
     pub async fn knock(&self, new: Knock) -> Result<Knocked, StoreError> {
         self.transaction(move |tx| {
             let knocked = knock(tx, &new)?;
-            tx.execute("UPDATE inbox SET done = 1 WHERE update_id = ?1", [new.update])?;
+            done(tx, new.update)?;
             Ok(knocked)
         })
         .await

@@ -3,6 +3,7 @@
 use rusqlite::{Transaction, params};
 use serde_json::Value;
 
+use super::inbox::done;
 use super::{Json, Store, StoreError};
 use crate::chat::Place;
 
@@ -39,7 +40,7 @@ impl Store {
                 "INSERT OR REPLACE INTO pieces (update_id, chat, message) VALUES (?1, ?2, ?3)",
                 params![update, place.chat, message],
             )?;
-            tx.execute("UPDATE inbox SET done = 1 WHERE update_id = ?1", [update])?;
+            done(tx, update)?;
             Ok(())
         })
         .await
@@ -53,7 +54,7 @@ impl Store {
                     FROM inbox edit WHERE edit.update_id = ?2
                 ) WHERE update_id = ?1";
             tx.execute(amend, [piece, edit])?;
-            tx.execute("UPDATE inbox SET done = 1 WHERE update_id = ?1", [edit])?;
+            done(tx, edit)?;
             Ok(())
         })
         .await
@@ -80,7 +81,7 @@ impl Store {
     pub async fn skip_updates(&self, updates: Vec<i64>) -> Result<(), StoreError> {
         self.transaction(move |tx| {
             for update in &updates {
-                tx.execute("UPDATE inbox SET done = 1 WHERE update_id = ?1", [update])?;
+                done(tx, *update)?;
             }
             forget(tx, &updates)
         })
